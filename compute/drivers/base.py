@@ -1,0 +1,112 @@
+"""The four interfaces behind which the machine hides: Hypervisor, VolumeStore, ImageStore, Fabric.
+
+Every method is idempotent: asking for what is already so succeeds. Foreign exceptions leave as `cloudbox.common.errors`
+meanings: `Unavailable` when the other side did not answer (may be retried), `NotFound` when there is no such machine,
+`Conflict` when its state forbids it, `InsufficientCapacity` when the host is full. No call here may be made inside a
+database transaction. `tests/contracts/` holds the behaviour of each, run on the fake and on the real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+from uuid import UUID
+
+from compute.drivers.specs import FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power
+
+
+class Hypervisor(Protocol):
+    def define(self, spec: MachineSpec) -> None:
+        """Make the machine known, or replace its description; takes effect at its next start."""
+
+    def start(self, id: UUID) -> None:
+        """Start it, or continue a saved one. Already running: nothing. Not defined: NotFound."""
+
+    def shutdown(self, id: UUID) -> None:
+        """Ask the guest to power off and return at once; it may take its time, or refuse."""
+
+    def stop(self, id: UUID) -> None:
+        """Cut the power. Already off or absent: nothing."""
+
+    def reboot(self, id: UUID) -> None:
+        """Ask the guest to restart and return at once."""
+
+    def reset(self, id: UUID) -> None:
+        """Press the reset button."""
+
+    def pause(self, id: UUID) -> None: ...
+
+    def resume(self, id: UUID) -> None: ...
+
+    def save(self, id: UUID) -> None:
+        """Write the memory to disk and stop; `start` continues from there. Already saved: nothing."""
+
+    def undefine(self, id: UUID) -> None:
+        """Forget the machine, its saved memory, console sockets and console log. Must be off. Absent: nothing."""
+
+    def power(self, id: UUID) -> Power: ...
+
+    def all(self) -> dict[UUID, Power]:
+        """Every machine of this box that the hypervisor knows."""
+
+    def stats(self) -> list[MachineStats]:
+        """Counters of all running machines, in one cheap call."""
+
+    def screenshot(self, id: UUID) -> bytes:
+        """The screen now, as PNG of natural size. Not running: Conflict."""
+
+    def serial_socket(self, id: UUID) -> Path:
+        """The unix socket of the serial line (one client at a time; `compute.agent.console_hub` is that client)."""
+
+    def vnc_socket(self, id: UUID) -> Path:
+        """The unix socket on which the machine's screen is served as RFB without a password."""
+
+    def console_log(self, id: UUID) -> Path:
+        """The file to which all serial output is appended, across restarts."""
+
+    def watch(self, callback: Callable[[MachineEvent], None]) -> Callable[[], None]:
+        """Call back on every change of power, from a thread of the driver; returns what ends it. Survives the loss of the daemon:
+        after reconnecting it reports every machine once."""
+
+    def host(self) -> HostFacts: ...
+
+
+class VolumeStore(Protocol):
+    def create_root(self, id: UUID, *, base: Path, size_gib: int) -> Path:
+        """A root disk of that size on top of an image, made whole or not at all. There already: the same path."""
+
+    def root_path(self, id: UUID) -> Path: ...
+
+    def delete(self, id: UUID) -> None: ...
+
+    def all(self) -> set[UUID]:
+        """The ids of every root disk in the store."""
+
+    def used_bytes(self, id: UUID) -> int: ...
+
+
+class ImageStore(Protocol):
+    def put(self, id: UUID, source: BinaryIO) -> int:
+        """Store the bytes under the id, whole or not at all; returns their number."""
+
+    def path(self, id: UUID) -> Path:
+        """A local qcow2 file of the image, for reading. NotFound when it is not there."""
+
+    def delete(self, id: UUID) -> None: ...
+
+    def all(self) -> Iterator[UUID]: ...
+
+
+class Fabric(Protocol):
+    def apply(self, spec: FabricSpec) -> None:
+        """Make bridges, router namespaces, DHCP, firewall and anti-spoofing match; remove what the spec does not name."""
+
+    def networks(self) -> set[str]:
+        """The names of the bridges and router namespaces that exist, for proofs that nothing was left behind."""
+
+    def taps(self) -> set[str]:
+        """The names of the taps that exist."""
+
+    def namespace_of(self, network_id: UUID) -> str:
+        """The network namespace that holds the network's gateway and its metadata address."""

@@ -1,0 +1,144 @@
+"""What the compute manager tells a driver, as frozen dataclasses: a driver never sees a table.
+
+Names on the machine are derived from ids here, in one place, so that every driver, reconciler and test agrees.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+
+class Power(enum.StrEnum):
+    """What the hypervisor says about a machine. ABSENT: it knows none of that id."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    SHUTOFF = "shutoff"
+    SAVED = "saved"  # shut off, with its memory kept (managed save)
+    CRASHED = "crashed"
+    ABSENT = "absent"
+
+
+def bridge_name(network_id: UUID) -> str:
+    """The bridge of a network, in the box's namespace (interface names have 15 characters)."""
+    return f"br-{network_id.hex[:12]}"
+
+
+def tap_name(port_id: UUID) -> str:
+    """The tap of a port, in the box's namespace."""
+    return f"tap{port_id.hex[:12]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NicSpec:
+    port_id: UUID
+    network_id: UUID
+    mac: str
+    mtu: int = 1500
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineSpec:
+    """One virtual machine. `root_disk` is a qcow2 file that a VolumeStore made."""
+
+    id: UUID
+    name: str
+    vcpus: int
+    memory_mib: int
+    root_disk: Path
+    nics: tuple[NicSpec, ...] = ()
+    disk_bus: str = "virtio"
+    nic_model: str = "virtio"
+    project: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleSpec:
+    """One security-group rule as the firewall needs it. `remote` is a CIDR; `remote_ips` the members of a remote group."""
+
+    id: UUID
+    direction: str  # ingress | egress
+    ethertype: str = "IPv4"
+    protocol: str | None = None  # tcp | udp | icmp | None: any
+    port_min: int | None = None  # for icmp: the type
+    port_max: int | None = None  # for icmp: the code
+    remote: str | None = None
+    remote_ips: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortSpec:
+    """A port and what may pass it. `rules` None: port security is off."""
+
+    id: UUID
+    network_id: UUID
+    mac: str
+    ip: str
+    hostname: str = ""
+    rules: tuple[RuleSpec, ...] | None = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec:
+    """A tenant network: a bridge, a router namespace with DHCP and the metadata address, NAT to the outside if `nat`."""
+
+    id: UUID
+    cidr: ipaddress.IPv4Network
+    gateway: ipaddress.IPv4Address
+    dns_domain: str
+    nat: bool = True
+    mtu: int = 1500
+    number: int = 0  # unique small integer of the box: conntrack zone and transit addresses derive from it
+
+
+@dataclass(frozen=True, kw_only=True)
+class FabricSpec:
+    """All networks and ports there should be: the whole truth, so that applying it removes what is not in it."""
+
+    networks: tuple[NetworkSpec, ...] = ()
+    ports: tuple[PortSpec, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineEvent:
+    """The hypervisor saw a machine change. `power` is the state after it; `why` a word for the activity list."""
+
+    id: UUID
+    power: Power
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineStats:
+    """Counters since the machine started, at `at` (Unix seconds). Bytes and nanoseconds only grow."""
+
+    id: UUID
+    at: float
+    cpu_ns: int
+    vcpus: int
+    memory_used_mib: int | None
+    memory_total_mib: int
+    disk_read_bytes: int = 0
+    disk_write_bytes: int = 0
+    disk_read_ops: int = 0
+    disk_write_ops: int = 0
+    net_rx_bytes: int = 0
+    net_tx_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostFacts:
+    """What the machine under the box has to give."""
+
+    hostname: str
+    vcpus: int
+    memory_mib: int
+    disk_bytes: int
+    disk_free_bytes: int
+    accelerator: str  # kvm | tcg
+    hypervisor_version: str
+    extra: dict[str, str] = field(default_factory=dict)
