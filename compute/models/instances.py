@@ -1,0 +1,123 @@
+"""Instances, the facts of their running, their samples, and keys to their consoles."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models.functions import Lower
+
+from compute.models.catalogue import Flavor, Image, Keypair
+from identity.models import Project, User
+
+
+class Instance(models.Model):
+    """A virtual machine. `intended` is what the tenant asked for; `status` is what we last knew. Only `moves` write status."""
+
+    class Status(models.TextChoices):
+        BUILDING = "building", "Building"
+        RUNNING = "running", "Running"
+        STARTING = "starting", "Starting"
+        STOPPING = "stopping", "Stopping"
+        STOPPED = "stopped", "Stopped"
+        REBOOTING = "rebooting", "Rebooting"
+        PAUSED = "paused", "Paused"
+        SUSPENDING = "suspending", "Suspending"
+        SUSPENDED = "suspended", "Suspended"
+        DELETING = "deleting", "Deleting"
+        DELETED = "deleted", "Deleted"
+        ERROR = "error", "Error"
+
+    class Intent(models.TextChoices):
+        RUNNING = "running"
+        STOPPED = "stopped"
+        PAUSED = "paused"
+        SUSPENDED = "suspended"
+        DELETED = "deleted"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="instances")
+    user = models.ForeignKey(User, on_delete=models.SET_NULL, null=True)
+    name = models.CharField(max_length=64)
+    description = models.CharField(max_length=255, blank=True)
+    hostname = models.CharField(max_length=63)
+    flavor = models.ForeignKey(Flavor, on_delete=models.PROTECT)
+    image = models.ForeignKey(Image, on_delete=models.PROTECT)
+    keypair = models.ForeignKey(Keypair, on_delete=models.SET_NULL, null=True)
+    # What was bought, kept with the instance: the flavor and the key may be gone tomorrow.
+    vcpus = models.PositiveSmallIntegerField()
+    memory_mib = models.PositiveIntegerField()
+    disk_gib = models.PositiveIntegerField()
+    public_key = models.TextField(blank=True)
+    user_data = models.BinaryField(blank=True, default=b"")
+    tags = models.JSONField(default=dict, blank=True)
+    intended = models.CharField(max_length=10, choices=Intent.choices, default=Intent.RUNNING)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.BUILDING)
+    error = models.CharField(max_length=500, blank=True)
+    locked_by = models.CharField(max_length=254, blank=True)
+    is_protected = models.BooleanField(default=False)
+    token = models.CharField(max_length=64, null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+    started_at = models.DateTimeField(null=True)
+    deleted_at = models.DateTimeField(null=True)
+    screen_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("project", Lower("name"), name="instance_name_unique", condition=~models.Q(status="deleted")),
+            models.UniqueConstraint(fields=["project", "token"], name="instance_token_unique"),
+        ]
+        indexes = [
+            models.Index(fields=["project", "name"], name="instance_list", condition=~models.Q(status="deleted")),
+            models.Index(fields=["status"], name="instance_status"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UsageInterval(models.Model):
+    """A stretch of time in which an instance was in one status: the fact that bills are made from."""
+
+    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="intervals")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE)
+    status = models.CharField(max_length=10)
+    flavor = models.CharField(max_length=64)
+    start = models.DateTimeField()
+    end = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["instance"], name="usage_one_open", condition=models.Q(end=None))]
+        indexes = [models.Index(fields=["project", "start"], name="usage_project")]
+
+
+class MetricSample(models.Model):
+    """What an instance used in one period: rates, already computed. `period_seconds` is 10 (kept an hour), 60 (a day) or 900 (30 days)."""
+
+    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="+")
+    period_seconds = models.PositiveSmallIntegerField()
+    at = models.DateTimeField()
+    cpu_percent = models.FloatField()
+    memory_mib = models.FloatField(null=True)
+    disk_read_bps = models.FloatField()
+    disk_write_bps = models.FloatField()
+    disk_iops = models.FloatField()
+    net_rx_bps = models.FloatField()
+    net_tx_bps = models.FloatField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["instance", "period_seconds", "at"], name="metric_unique")]
+        indexes = [models.Index(fields=["period_seconds", "at"], name="metric_age")]
+
+
+class ConsoleToken(models.Model):
+    """A single-use key to one console, good for a minute. Kept as a hash."""
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE)
+    session_key = models.CharField(max_length=40, blank=True)
+    kind = models.CharField(max_length=8)
+    write = models.BooleanField(default=True)
+    expires_at = models.DateTimeField()

@@ -1,0 +1,91 @@
+"""Networks, the ports on them, and what may pass."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models.functions import Lower
+
+from identity.models import Project
+
+
+class Network(models.Model):
+    """A private network with one IPv4 subnet, DHCP, metadata and NAT to the outside. Addresses may overlap between networks."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    # A small integer, unique on the box: conntrack zones and transit addresses derive from it.
+    number = models.PositiveIntegerField(unique=True)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="networks")
+    name = models.CharField(max_length=64)
+    cidr = models.CharField(max_length=18)
+    gateway_ip = models.GenericIPAddressField(protocol="IPv4")
+    nat = models.BooleanField(default=True)
+    mtu = models.PositiveSmallIntegerField(default=1500)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint("project", Lower("name"), name="network_name_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SecurityGroup(models.Model):
+    """A set of rules; a port in it may send and receive what a rule allows, nothing else."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="security_groups")
+    name = models.CharField(max_length=64)
+    description = models.CharField(max_length=255, blank=True)
+    is_default = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-is_default", "name"]
+        constraints = [models.UniqueConstraint("project", Lower("name"), name="security_group_name_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SecurityGroupRule(models.Model):
+    """Allows one kind of traffic, from or to an address range or the members of a group. For icmp the ports are type and code."""
+
+    class Direction(models.TextChoices):
+        INGRESS = "ingress", "In"
+        EGRESS = "egress", "Out"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    group = models.ForeignKey(SecurityGroup, on_delete=models.CASCADE, related_name="rules")
+    direction = models.CharField(max_length=8, choices=Direction.choices)
+    protocol = models.CharField(max_length=8, blank=True)  # tcp, udp, icmp; empty: any
+    port_min = models.PositiveIntegerField(null=True, blank=True)
+    port_max = models.PositiveIntegerField(null=True, blank=True)
+    remote_cidr = models.CharField(max_length=18, blank=True)
+    remote_group = models.ForeignKey(SecurityGroup, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    description = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["direction", "protocol", "port_min"]
+
+
+class Port(models.Model):
+    """A network card's place on a network: its MAC and address, and the groups that guard it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="ports")
+    network = models.ForeignKey(Network, on_delete=models.PROTECT, related_name="ports")
+    instance = models.ForeignKey("compute.Instance", on_delete=models.CASCADE, null=True, related_name="ports")
+    index = models.PositiveSmallIntegerField(default=0)
+    mac = models.CharField(max_length=17, unique=True)
+    ip = models.GenericIPAddressField(protocol="IPv4")
+    port_security = models.BooleanField(default=True)
+    security_groups = models.ManyToManyField(SecurityGroup, related_name="ports")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["index"]
+        constraints = [models.UniqueConstraint(fields=["network", "ip"], name="port_ip_unique")]

@@ -1,0 +1,7 @@
+"""The tables of identity."""
+
+from identity.models.credentials import AccessKey, ApiToken
+from identity.models.people import BoxRole, Domain, Membership, Project, Role, User
+from identity.models.quotas import Quota
+
+__all__ = ["AccessKey", "ApiToken", "BoxRole", "Domain", "Membership", "Project", "Quota", "Role", "User"]

@@ -1,0 +1,39 @@
+"""What a program signs in with. A token is kept as a hash; the secret of an access key is sealed, since SigV4 needs it again."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+from identity.models.people import Project, Role, User
+
+
+class ApiToken(models.Model):
+    """A token for the REST API (an application credential to OpenStack): one user, one project, at most that user's role."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=64)
+    role = models.CharField(max_length=8, choices=Role.choices, default=Role.MEMBER)
+    digest = models.CharField(max_length=64)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "project", "name"], name="api_token_name_unique")]
+
+
+class AccessKey(models.Model):
+    """An access key and its secret, for SigV4 (S3 and EC2)."""
+
+    id = models.CharField(primary_key=True, max_length=20)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="access_keys")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="access_keys")
+    name = models.CharField(max_length=64)
+    sealed_secret = models.BinaryField()
+    is_active = models.BooleanField(default=True)
+    last_used_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
