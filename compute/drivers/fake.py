@@ -1,0 +1,362 @@
+"""The machine in memory: every interface of `base`, for tests and for a laptop without a hypervisor.
+
+Same meanings as the real drivers (tests/contracts proves it), faults on order (`fake.fail("start")`), and a thousand machines
+without a thousand file descriptors.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+from cloudbox.common.errors import Conflict, NotFound
+from compute.drivers import paths, png
+from compute.drivers.fake_guest import Guests
+from compute.drivers.faults import Faults
+from compute.drivers.specs import FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power, bridge_name, tap_name
+
+ON = (Power.RUNNING, Power.PAUSED)
+
+
+@dataclass
+class _Machine:
+    spec: MachineSpec
+    power: Power = Power.SHUTOFF
+    started: float = 0.0
+
+
+def _home(home: Path | None) -> Path:
+    return home or Path(tempfile.mkdtemp(prefix="fake-"))
+
+
+class FakeHypervisor(Faults):
+    def __init__(self, home: Path | None = None, *, accelerator: str = "tcg") -> None:
+        super().__init__()
+        self.home = _home(home)
+        self.accelerator = accelerator
+        self._machines: dict[UUID, _Machine] = {}
+        self._lock = threading.RLock()
+        self._watchers: list[Callable[[MachineEvent], None]] = []
+        self._events: queue.SimpleQueue[MachineEvent] = queue.SimpleQueue()
+        self._teller: threading.Thread | None = None
+        self._guests = Guests(self.guest_poweroff)
+
+    def close(self) -> None:
+        self._guests.close_all()
+
+    # What a test does to a guest.
+
+    def crash(self, id: UUID) -> None:
+        """The hypervisor's process of this machine dies."""
+        self._become(id, Power.CRASHED, "crashed")
+
+    def guest_poweroff(self, id: UUID) -> None:
+        """Somebody inside typed `poweroff`."""
+        self._become(id, Power.SHUTOFF, "guest powered off")
+
+    def report_all(self) -> None:
+        """What a real driver does after it lost and found its daemon."""
+        for id, power in self.all().items():
+            self._tell(MachineEvent(id=id, power=power, why="reconnected"))
+
+    # The interface.
+
+    def define(self, spec: MachineSpec) -> None:
+        self._may_fail("define")
+        with self._lock:
+            known = self._machines.get(spec.id)
+            if known is None:
+                self._machines[spec.id] = _Machine(spec)
+            else:
+                known.spec = spec
+
+    def start(self, id: UUID) -> None:
+        self._may_fail("start")
+        with self._lock:
+            machine = self._get(id)
+            if machine.power in ON:
+                return
+            machine.started = time.time()
+            self._become(id, Power.RUNNING, "restored" if machine.power is Power.SAVED else "booted")
+
+    def shutdown(self, id: UUID) -> None:
+        self._may_fail("shutdown")
+        with self._lock:
+            if self._get(id).power is not Power.RUNNING:
+                raise Conflict("The machine is not running, so it cannot be asked to shut down.")
+            self._become(id, Power.SHUTOFF, "guest powered off")
+
+    def stop(self, id: UUID) -> None:
+        self._may_fail("stop")
+        with self._lock:
+            machine = self._machines.get(id)
+            if machine is not None and machine.power in ON:
+                self._become(id, Power.SHUTOFF, "stopped")
+
+    def reboot(self, id: UUID) -> None:
+        self._may_fail("reboot")
+        self._restart(id)
+
+    def reset(self, id: UUID) -> None:
+        self._may_fail("reset")
+        self._restart(id)
+
+    def _restart(self, id: UUID) -> None:
+        with self._lock:
+            if self._get(id).power not in ON:
+                raise Conflict("The machine is not running, so it cannot be restarted.")
+
+    def pause(self, id: UUID) -> None:
+        self._may_fail("pause")
+        self._switch(id, Power.RUNNING, Power.PAUSED, "paused")
+
+    def resume(self, id: UUID) -> None:
+        self._may_fail("resume")
+        self._switch(id, Power.PAUSED, Power.RUNNING, "resumed")
+
+    def _switch(self, id: UUID, before: Power, after: Power, why: str) -> None:
+        with self._lock:
+            power = self._get(id).power
+            if power is after:
+                return
+            if power is not before:
+                raise Conflict(f"The machine is {power}, not {before}.")
+            self._become(id, after, why)
+
+    def save(self, id: UUID) -> None:
+        self._may_fail("save")
+        with self._lock:
+            power = self._get(id).power
+            if power is Power.SAVED:
+                return
+            if power not in ON:
+                raise Conflict("The machine is not running, so it has no memory to save.")
+            self._become(id, Power.SAVED, "saved")
+
+    def undefine(self, id: UUID) -> None:
+        self._may_fail("undefine")
+        with self._lock:
+            machine = self._machines.get(id)
+            if machine is not None and machine.power in ON:
+                raise Conflict("The machine is running; stop it first.")
+            self._close_sockets(id)
+            paths.console_log(self.home, id).unlink(missing_ok=True)
+            if self._machines.pop(id, None) is not None:
+                self._tell(MachineEvent(id=id, power=Power.ABSENT, why="undefined"))
+
+    def power(self, id: UUID) -> Power:
+        self._may_fail("power")
+        with self._lock:
+            machine = self._machines.get(id)
+            return machine.power if machine else Power.ABSENT
+
+    def all(self) -> dict[UUID, Power]:
+        self._may_fail("all")
+        with self._lock:
+            return {id: machine.power for id, machine in self._machines.items()}
+
+    def stats(self) -> list[MachineStats]:
+        self._may_fail("stats")
+        now = time.time()
+        with self._lock:
+            return [self._stats(machine, now) for machine in self._machines.values() if machine.power in ON]
+
+    def _stats(self, machine: _Machine, now: float) -> MachineStats:
+        spec, age = machine.spec, now - machine.started
+        wobble = (spec.id.int % 97) / 97  # Each machine is busy in its own way, and the same one each time.
+        return MachineStats(
+            id=spec.id,
+            at=now,
+            cpu_ns=int(age * 1e9 * (0.05 + 0.4 * wobble) * spec.vcpus),
+            vcpus=spec.vcpus,
+            memory_used_mib=int(spec.memory_mib * (0.2 + 0.5 * wobble)),
+            memory_total_mib=spec.memory_mib,
+            disk_read_bytes=int(age * 20_000 * wobble),
+            disk_write_bytes=int(age * 90_000 * wobble),
+            disk_read_ops=int(age * 5 * wobble),
+            disk_write_ops=int(age * 9 * wobble),
+            net_rx_bytes=int(age * 120_000 * wobble),
+            net_tx_bytes=int(age * 40_000 * wobble),
+        )
+
+    def screenshot(self, id: UUID) -> bytes:
+        self._may_fail("screenshot")
+        with self._lock:
+            if self._get(id).power not in ON:
+                raise Conflict("The machine is not running, so it shows no screen.")
+        width, height = 320, 200
+        shade = bytes((id.int >> 8 * n) % 200 for n in range(3))
+        return png.from_rgb(width, height, shade * (width * height))
+
+    def serial_socket(self, id: UUID) -> Path:
+        path = paths.serial_socket(self.home, id)
+        with self._lock:
+            if (machine := self._machines.get(id)) and machine.power in ON:
+                self._guests.open(id, path, log=self.console_log(id))
+        return path
+
+    def vnc_socket(self, id: UUID) -> Path:
+        path = paths.vnc_socket(self.home, id)
+        with self._lock:
+            if (machine := self._machines.get(id)) and machine.power in ON:
+                self._guests.open(id, path, log=None)
+        return path
+
+    def console_log(self, id: UUID) -> Path:
+        return paths.console_log(self.home, id)
+
+    def watch(self, callback: Callable[[MachineEvent], None]) -> Callable[[], None]:
+        with self._lock:
+            self._watchers.append(callback)
+            if self._teller is None:
+                self._teller = threading.Thread(target=self._tell_all, name="fake-events", daemon=True)
+                self._teller.start()
+
+        def end() -> None:
+            with self._lock:
+                if callback in self._watchers:
+                    self._watchers.remove(callback)
+
+        return end
+
+    def host(self) -> HostFacts:
+        self._may_fail("host")
+        return HostFacts(
+            hostname="fake",
+            vcpus=4096,
+            memory_mib=4 * 1024 * 1024,
+            disk_bytes=1 << 46,
+            disk_free_bytes=1 << 45,
+            accelerator=self.accelerator,
+            hypervisor_version="fake 1.0",
+        )
+
+    def _get(self, id: UUID) -> _Machine:
+        machine = self._machines.get(id)
+        if machine is None:
+            raise NotFound("The hypervisor knows no such machine.", resource=str(id))
+        return machine
+
+    def _become(self, id: UUID, power: Power, why: str) -> None:
+        with self._lock:
+            self._get(id).power = power
+            if power not in ON:
+                self._close_sockets(id)
+        self._tell(MachineEvent(id=id, power=power, why=why))
+
+    def _close_sockets(self, id: UUID) -> None:
+        self._guests.close(paths.serial_socket(self.home, id))
+        self._guests.close(paths.vnc_socket(self.home, id))
+
+    def _tell(self, event: MachineEvent) -> None:
+        if self._teller is not None:
+            self._events.put(event)
+
+    def _tell_all(self) -> None:
+        """In a thread of its own, as the real driver does: no lock of ours is held while somebody else's code runs."""
+        while True:
+            event = self._events.get()
+            for callback in list(self._watchers):
+                callback(event)
+
+
+class FakeVolumes(Faults):
+    """Root disks as tiny files, so that what a test left behind can be seen."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        super().__init__()
+        self.home = _home(home)
+
+    def create_root(self, id: UUID, *, base: Path, size_gib: int) -> Path:
+        self._may_fail("create_root")
+        if not base.exists():
+            raise NotFound("The image's file is not there.", resource=str(base.stem))
+        path = self.root_path(id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"QFI\xfb" + size_gib.to_bytes(4))
+        return path
+
+    def root_path(self, id: UUID) -> Path:
+        return paths.root_disk(self.home, id)
+
+    def delete(self, id: UUID) -> None:
+        self._may_fail("delete")
+        self.root_path(id).unlink(missing_ok=True)
+        if self.root_path(id).parent.exists():
+            self.root_path(id).parent.rmdir()
+
+    def all(self) -> set[UUID]:
+        folder = self.home / "instances"
+        return {UUID(each.name) for each in folder.iterdir()} if folder.exists() else set()
+
+    def used_bytes(self, id: UUID) -> int:
+        try:
+            return self.root_path(id).stat().st_size
+        except FileNotFoundError:
+            raise NotFound("There is no such root disk.", resource=str(id)) from None
+
+
+class FakeImages(Faults):
+    """Images as files, without looking into them."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        super().__init__()
+        self.home = _home(home)
+
+    def put(self, id: UUID, source: BinaryIO) -> int:
+        self._may_fail("put")
+        body = source.read()
+        path = paths.image(self.home, id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_bytes(body)
+        os.replace(part, path)
+        return len(body)
+
+    def path(self, id: UUID) -> Path:
+        self._may_fail("path")
+        path = paths.image(self.home, id)
+        if not path.exists():
+            raise NotFound("There is no such image file.", resource=str(id))
+        return path
+
+    def delete(self, id: UUID) -> None:
+        self._may_fail("delete")
+        paths.image(self.home, id).unlink(missing_ok=True)
+
+    def all(self) -> Iterator[UUID]:
+        folder = self.home / "images"
+        return iter([UUID(each.stem) for each in folder.glob("*.qcow2")] if folder.exists() else [])
+
+
+class FakeFabric(Faults):
+    """Remembers the last spec; taps are those of its ports, so a test can see what was left behind."""
+
+    def __init__(self, box: str = "cbx-fake") -> None:
+        super().__init__()
+        self.box = box
+        self.spec = FabricSpec()
+        self.applied = 0
+
+    def apply(self, spec: FabricSpec) -> None:
+        self._may_fail("apply")
+        self.spec = spec
+        self.applied += 1
+
+    def networks(self) -> set[str]:
+        bridges = {bridge_name(each.id) for each in self.spec.networks}
+        return bridges | {self.namespace_of(each.id) for each in self.spec.networks}
+
+    def taps(self) -> set[str]:
+        return {tap_name(each.id) for each in self.spec.ports}
+
+    def namespace_of(self, network_id: UUID) -> str:
+        return f"{self.box}-{network_id.hex[:8]}"
