@@ -1,0 +1,37 @@
+"""The unprivileged account under which QEMU runs, whatever the distribution calls it."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+NAMES = ("libvirt-qemu", "qemu", "nobody")
+
+
+@dataclass(frozen=True)
+class QemuUser:
+    name: str
+    group: str
+    uid: int
+    gid: int
+
+
+@cache
+def qemu_user() -> QemuUser:
+    for name in NAMES:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return QemuUser(name, grp.getgrgid(entry.pw_gid).gr_name, entry.pw_uid, entry.pw_gid)
+    raise LookupError("There is no unprivileged account for QEMU on this host.")
+
+
+def give(path: Path) -> None:
+    """Hand a file or directory to QEMU. As an ordinary user (tests of the stores) it stays ours."""
+    if os.geteuid() == 0:
+        os.chown(path, qemu_user().uid, qemu_user().gid)
