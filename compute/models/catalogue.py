@@ -38,6 +38,7 @@ class Image(models.Model):
         READY = "ready", "Ready"
         DEACTIVATED = "deactivated", "Deactivated"
         FAILED = "failed", "Failed"
+        DELETED = "deleted", "Deleted"
 
     class Visibility(models.TextChoices):
         PUBLIC = "public", "Public"

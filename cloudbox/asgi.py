@@ -1,0 +1,24 @@
+"""The entry of the web processes: WebSockets to consumers, everything else to Django."""
+
+from __future__ import annotations
+
+import os
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudbox.settings")
+_http = get_asgi_application()
+
+# Consumers import models, so they come after Django is set up.
+from compute.routing import websocket_urlpatterns as consoles  # noqa: E402
+from cloudbox.origin import SameOrigin  # noqa: E402
+from dashboard.routing import websocket_urlpatterns as live  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": _http,
+        "websocket": SameOrigin(AuthMiddlewareStack(URLRouter([*live, *consoles]))),
+    }
+)

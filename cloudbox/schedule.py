@@ -1,0 +1,29 @@
+"""Every periodic task of the house, in one table. The worker's ticker runs them, each in a thread, never two of a name at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cloudbox.common import events
+from compute import metrics, reconcilers
+
+
+@dataclass(frozen=True)
+class Periodic:
+    name: str
+    every_seconds: float
+    run: Callable[[], Any]
+
+
+TABLE = (
+    Periodic("seal", 2, events.seal),
+    Periodic("powers", 10, reconcilers.powers),
+    Periodic("networks", 20, reconcilers.networks),
+    Periodic("orphans", 30, reconcilers.orphans),
+    Periodic("images", 300, reconcilers.images),
+    Periodic("books", 60, reconcilers.books),
+    Periodic("leftovers", 300, reconcilers.leftovers),
+    Periodic("metrics", 60, metrics.roll_up),
+)

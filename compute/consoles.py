@@ -1,0 +1,124 @@
+"""Consoles: a single-use token of one minute opens one; the log and the last picture need only the right to look."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from cloudbox.common import clock, events
+from cloudbox.common.errors import Conflict, Invalid, NotFound
+from compute import actions, instances
+from compute.models import ConsoleToken, Instance
+from identity.authn.session import context_of
+from identity.context import Context
+
+KINDS = ("serial", "vnc")
+TOKEN_SECONDS = 60
+LOG_BYTES_MAX = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the browser needs: the path of the WebSocket, good once, for a minute."""
+
+    token: str
+    path: str
+    expires_at: dt.datetime
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A redeemed token: whose console, of what kind, and who holds it."""
+
+    instance: Instance
+    kind: str
+    write: bool
+    ctx: Context
+
+
+def open(ctx: Context, instance_id: UUID, kind: str, *, write: bool = True) -> Opened:  # noqa: A001
+    """A key to the console of a running instance."""
+    ctx.require("instances.console")
+    if kind not in KINDS:
+        raise Invalid("A console is serial or vnc.", field="kind")
+    instance = instances.get(ctx, instance_id)
+    reason = actions.why_not(ctx, instance, "console")
+    if reason:
+        raise Conflict(reason, resource=str(instance_id))
+    assert ctx.user is not None
+    token, expires = secrets.token_urlsafe(32), clock.now() + dt.timedelta(seconds=TOKEN_SECONDS)
+    with transaction.atomic():
+        ConsoleToken.objects.create(
+            digest=_digest(token),
+            instance=instance,
+            user=ctx.user,
+            session_key=ctx.session_key,
+            kind=kind,
+            write=write,
+            expires_at=expires,
+        )
+        events.publish(ctx.actor, "open-console", "instance", instance, detail=kind)
+    return Opened(token=token, path=f"/console/{token}", expires_at=expires)
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def redeem(token: str) -> Grant:
+    """Use the token up. It is good once, within its minute, and only while its user may still open the console."""
+    with transaction.atomic():
+        rows = ConsoleToken.objects.select_for_update(of=("self",)).select_related("instance__project", "user")
+        row = rows.filter(digest=_digest(token)).first()
+        if row is None or row.expires_at < clock.now():
+            raise NotFound("This link to a console has been used or is over a minute old. Open the console again.")
+        row.delete()
+    ctx = context_of(row.user, row.instance.project.slug, api="console", session_key=row.session_key)
+    grant = Grant(instance=row.instance, kind=row.kind, write=row.write, ctx=ctx)
+    check(grant)
+    return grant
+
+
+def check(grant: Grant) -> None:
+    """Raise unless the holder may still have this console: signed in, a member with the right, the instance there."""
+    from django.contrib.sessions.models import Session
+
+    user, key = grant.ctx.user, grant.ctx.session_key
+    assert user is not None
+    user.refresh_from_db(fields=["is_active", "box_role"])
+    if not user.is_active or (key and not Session.objects.filter(session_key=key, expire_date__gt=clock.now()).exists()):
+        raise NotFound("You are signed out. Sign in and open the console again.")
+    ctx = context_of(user, grant.instance.project.slug, api="console", session_key=key)
+    ctx.require("instances.console")
+    instances.get(ctx, grant.instance.id)
+
+
+def log(ctx: Context, instance_id: UUID, *, tail_bytes: int = 64 * 1024) -> str:
+    """The end of all that the serial line ever said, across restarts, with a line at each start."""
+    ctx.require("instances.log")
+    instance = instances.get(ctx, instance_id)
+    path = Path(settings.HOME) / "console" / f"{instance.id}.log"
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - min(tail_bytes, LOG_BYTES_MAX)))
+            return stream.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+
+
+def screenshot(ctx: Context, instance_id: UUID) -> bytes | None:
+    """The machine's last picture, at most a minute old, from the box's cache; None when there is none."""
+    ctx.require("instances.list")
+    path = Path(settings.HOME) / "screens" / f"{instances.get(ctx, instance_id).id}.png"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,115 @@
+"""Images: what instances start from. Those of the box's catalogue belong to no project."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from cloudbox.common import events, jobs
+from cloudbox.common.errors import Conflict, NotFound
+from compute import host
+from compute.models import Image, Instance
+from identity.context import Context
+from identity.names import clean_name
+
+
+def list(ctx: Context, *, all_projects: bool = False) -> QuerySet[Image]:  # noqa: A001
+    """The project's own and the public ones."""
+    ctx.require("box.look" if all_projects else "images.list")
+    rows = Image.objects.exclude(status=Image.Status.DELETED).select_related("project").order_by("name", "created_at")
+    return rows if all_projects else rows.filter(Q(project=ctx.project) | Q(visibility=Image.Visibility.PUBLIC))
+
+
+def get(ctx: Context, id: UUID) -> Image:  # noqa: A002
+    ctx.require("images.list")
+    rows = list(ctx, all_projects=ctx.project is None and bool(ctx.box_role))
+    image = rows.filter(id=id).first()
+    if image is None:
+        raise NotFound(f"There is no image {id}.", field="image_id")
+    return image
+
+
+def register(ctx: Context, *, name: str, source: Path, os: str = "", description: str = "", min_memory_mib: int = 0) -> Image:
+    """Put a qcow2 file of this machine into the catalogue; the same bytes under the same name are there already."""
+    ctx.require("images.catalogue")
+    checksum, virtual = _sha256(source), _virtual_bytes(source)
+    there = Image.objects.filter(project=None, name=name, checksum=checksum, status=Image.Status.READY).first()
+    if there is not None and there.id in set(host.images().all()):
+        return there
+    image = there or Image.objects.create(name=clean_name(name), os=os, description=description, min_memory_mib=min_memory_mib)
+    with source.open("rb") as stream:
+        size = host.images().put(image.id, stream)
+    with transaction.atomic():
+        image.size_bytes, image.virtual_bytes, image.checksum = size, virtual, checksum
+        image.status, image.visibility = Image.Status.READY, Image.Visibility.PUBLIC
+        image.save()
+        older = Image.objects.filter(project=None, name=name, status=Image.Status.READY).exclude(id=image.id)
+        older.update(status=Image.Status.DEACTIVATED)
+        events.publish(ctx.actor, "register", "image", image)
+    return image
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _virtual_bytes(path: Path) -> int:
+    """The size of the disk inside, from the qcow2 header (bytes 24 to 31, see QEMU's docs/interop/qcow2.txt)."""
+    with path.open("rb") as stream:
+        head = stream.read(32)
+    return int.from_bytes(head[24:32], "big") if head[:4] == b"QFI\xfb" else path.stat().st_size
+
+
+def rename(ctx: Context, id: UUID, name: str) -> Image:  # noqa: A002
+    with transaction.atomic():
+        image = _own(ctx, id)
+        image.name = clean_name(name)
+        image.save(update_fields=["name"])
+        events.publish(ctx.actor, "rename", "image", image)
+    return image
+
+
+def deactivate(ctx: Context, id: UUID) -> Image:  # noqa: A002
+    """No new instances from it; those that run are not touched."""
+    return _set_status(ctx, id, Image.Status.DEACTIVATED, "deactivate")
+
+
+def reactivate(ctx: Context, id: UUID) -> Image:  # noqa: A002
+    return _set_status(ctx, id, Image.Status.READY, "reactivate")
+
+
+def _set_status(ctx: Context, id: UUID, status: str, verb: str) -> Image:  # noqa: A002
+    with transaction.atomic():
+        image = _own(ctx, id)
+        if image.status not in (Image.Status.READY, Image.Status.DEACTIVATED):
+            raise Conflict(f"{image.name} is {image.get_status_display().lower()}.")
+        image.status = status
+        image.save(update_fields=["status"])
+        events.publish(ctx.actor, verb, "image", image)
+    return image
+
+
+def delete(ctx: Context, id: UUID) -> None:  # noqa: A002
+    """Gone for good, unless instances stand on it: their disks are layers over its file. The worker removes the file."""
+    image = _own(ctx, id)
+    users = Instance.objects.filter(image=image).exclude(status=Instance.Status.DELETED).count()
+    if users:
+        raise Conflict(f"{users} instance{'s' if users > 1 else ''} stand{'' if users > 1 else 's'} on {image.name}. Deactivate it instead.")
+    with transaction.atomic():
+        Image.objects.filter(id=image.id).update(status=Image.Status.DELETED)
+        events.publish(ctx.actor, "delete", "image", image)
+        jobs.wake("images")
+
+
+def _own(ctx: Context, id: UUID) -> Image:  # noqa: A002
+    """An image that the caller may change: the project's with the role, the catalogue's as administrator."""
+    image = get(ctx, id)
+    ctx.require("images.catalogue" if image.project_id is None else "images.manage")
+    if image.project_id is not None and ctx.project is not None and image.project_id != ctx.project_id:
+        raise NotFound(f"There is no image {id}.", field="image_id")
+    return image

@@ -1,0 +1,373 @@
+"""Instances: launch, power, names and tags, delete."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Prefetch, Q, QuerySet
+
+from cloudbox.common import events, jobs
+from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound, TooLarge
+from compute import actions, charges, flavors, images, keypairs, networks, ports, security_groups
+from compute.lifecycle import machine
+from compute.models import Flavor, Image, Instance, Keypair, Network, Port, SecurityGroup, UsageInterval
+from identity import quotas
+from identity.context import Context
+from identity.names import clean_hostname, clean_name, clean_text, slug_of
+
+S = Instance.Status
+Intent = Instance.Intent
+
+COUNT_MAX = 20
+NICS_MAX = 8
+TAGS_MAX = 50
+USER_DATA_BYTES_MAX = 65535
+DISK_GIB_MAX = 4096
+_TOKEN = re.compile(r"[\x21-\x7e]{1,64}")
+_SORTS = {"name": "name", "status": "status", "created": "created_at", "size": "memory_mib"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchSpec:
+    """What to launch. `token` makes the request safe to repeat: the same token gives the same instances.
+
+    With `count` above 1 the names get a number: web-1, web-2. Empty networks: the project's only one.
+    """
+
+    name: str
+    image_id: UUID
+    flavor_id: UUID
+    keypair_id: UUID | None = None
+    network_ids: Sequence[UUID] = ()
+    security_group_ids: Sequence[UUID] = ()
+    user_data: bytes = b""
+    hostname: str = ""
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    count: int = 1
+    disk_gib: int | None = None
+    token: str | None = None
+    start: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """The spec with every id found and every number checked."""
+
+    spec: LaunchSpec
+    name: str
+    image: Image
+    flavor: Flavor
+    keypair: Keypair | None
+    networks: list[Network]
+    groups: list[SecurityGroup]
+    disk_gib: int
+    tags: dict[str, str]
+
+
+def launch(ctx: Context, spec: LaunchSpec) -> list[Instance]:  # type: ignore[valid-type]
+    """Charge the quota, write the rows, hand the building to jobs; all or nothing. Returns the new instances."""
+    ctx.require("instances.launch")
+    plan = _plan(ctx, spec)
+    if spec.token is not None:
+        before = _launched_before(ctx, spec.token)
+        if before:
+            return before
+    try:
+        with transaction.atomic():
+            quotas.charge(
+                ctx.project_id,
+                charges.of_instance(
+                    vcpus=plan.flavor.vcpus, memory_mib=plan.flavor.memory_mib, disk_gib=plan.disk_gib, count=spec.count
+                )
+                | {"ports": len(plan.networks) * spec.count},
+            )
+            return [_create(ctx, plan, number) for number in range(spec.count)]
+    except IntegrityError as error:
+        if spec.token is not None and (before := _launched_before(ctx, spec.token)):
+            return before
+        raise AlreadyExists(f"The name {plan.name} is taken in this project.", field="name") from error
+
+
+def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:
+    name = clean_name(spec.name, length_max=60)
+    if not 1 <= spec.count <= COUNT_MAX:
+        raise Invalid(f"Launch 1 to {COUNT_MAX} at a time.", field="count")
+    if spec.hostname:
+        clean_hostname(spec.hostname)
+        if spec.count > 1:
+            raise Invalid("Several instances cannot share one host name; leave it empty.", field="hostname")
+    if len(spec.user_data) > USER_DATA_BYTES_MAX:
+        raise TooLarge(f"The user data has {len(spec.user_data)} bytes; {USER_DATA_BYTES_MAX} is the most.", field="user_data")
+    if spec.token is not None and not _TOKEN.fullmatch(spec.token):
+        raise Invalid("An idempotency key has 1 to 64 printable characters without blanks.", field="token")
+    image, flavor = images.get(ctx, spec.image_id), flavors.get(ctx, spec.flavor_id)
+    disk_gib = spec.disk_gib if spec.disk_gib is not None else max(flavor.disk_gib, image.min_disk_gib)
+    _check_fit(image, flavor, disk_gib)
+    wanted = list_unique(spec.network_ids) or networks.only_one(ctx)
+    if len(wanted) > NICS_MAX:
+        raise Invalid(f"An instance has at most {NICS_MAX} network cards.", field="network_ids")
+    groups = [security_groups.get(ctx, id) for id in list_unique(spec.security_group_ids)]
+    return _Plan(
+        spec=spec,
+        name=name,
+        image=image,
+        flavor=flavor,
+        keypair=keypairs.get(ctx, spec.keypair_id) if spec.keypair_id else None,
+        networks=[networks.get(ctx, id) for id in wanted],
+        groups=groups or [security_groups.default(ctx)],
+        disk_gib=disk_gib,
+        tags=clean_tags(spec.tags),
+    )
+
+
+def list_unique(ids: Sequence[UUID]) -> Sequence[UUID]:
+    """The ids in their order, each once."""
+    return tuple(dict.fromkeys(ids))
+
+
+def _check_fit(image: Image, flavor: Flavor, disk_gib: int) -> None:
+    if image.status != Image.Status.READY:
+        raise Conflict(f"The image {image.name} is {image.get_status_display().lower()}. Choose another.", field="image_id")
+    if not flavor.is_active:
+        raise Conflict(f"The size {flavor.name} is no longer offered. Choose another.", field="flavor_id")
+    if not 1 <= disk_gib <= DISK_GIB_MAX:
+        raise Invalid(f"A root disk has 1 to {DISK_GIB_MAX} GiB.", field="disk_gib")
+    if disk_gib < image.min_disk_gib or disk_gib * 2**30 < image.virtual_bytes:
+        needs = max(image.min_disk_gib, -(-image.virtual_bytes // 2**30))
+        raise Invalid(f"The image needs {needs} GiB and the root disk has {disk_gib} GiB. Make the disk larger.", field="disk_gib")
+    if flavor.memory_mib < image.min_memory_mib:
+        raise Invalid(f"The image needs {image.min_memory_mib} MiB of memory; {flavor.name} has {flavor.memory_mib}.", field="flavor_id")
+
+
+def _launched_before(ctx: Context, token: str) -> list[Instance]:  # type: ignore[valid-type]
+    rows = Instance.objects.filter(project=ctx.project).filter(Q(token=token) | Q(token__startswith=f"{token}#"))
+    return [*rows.order_by("created_at", "name")]
+
+
+def _create(ctx: Context, plan: _Plan, number: int) -> Instance:
+    spec = plan.spec
+    name = plan.name if spec.count == 1 else f"{plan.name}-{number + 1}"
+    token = None if spec.token is None else (spec.token if number == 0 else f"{spec.token}#{number}")
+    instance = Instance.objects.create(
+        project=ctx.project,
+        user=ctx.user,
+        name=name,
+        description=clean_text(spec.description, field="description"),
+        hostname=spec.hostname or slug_of(name, length_max=63) or "instance",
+        flavor=plan.flavor,
+        image=plan.image,
+        keypair=plan.keypair,
+        vcpus=plan.flavor.vcpus,
+        memory_mib=plan.flavor.memory_mib,
+        disk_gib=plan.disk_gib,
+        public_key=plan.keypair.public_key if plan.keypair else "",
+        user_data=spec.user_data,
+        tags=plan.tags,
+        intended=Intent.RUNNING if spec.start else Intent.STOPPED,
+        token=token,
+    )
+    for index, network in enumerate(plan.networks):
+        ports.create(network, instance, index=index, groups=plan.groups)
+    UsageInterval.objects.create(
+        instance=instance, project=ctx.project, status=instance.status, flavor=plan.flavor.name, start=instance.created_at
+    )
+    jobs.enqueue("launch-instance", instance.id, actor=ctx.actor, project_id=ctx.project_id)
+    events.publish(ctx.actor, "launch", "instance", instance, detail=f"{plan.flavor.name} from {plan.image.name}")
+    return instance
+
+
+def _rows() -> QuerySet[Instance]:
+    return (
+        Instance.objects.exclude(status=S.DELETED)
+        .select_related("flavor", "image", "keypair", "project")
+        .defer("user_data")
+        .prefetch_related(Prefetch("ports", Port.objects.select_related("network").prefetch_related("security_groups")))
+    )
+
+
+def list(  # noqa: A001
+    ctx: Context, *, q: str = "", status: str = "", tag: str = "", sort: str = "name", all_projects: bool = False
+) -> QuerySet[Instance]:
+    """The instances of the project; with `all_projects`, of the box. `q` matches name, address, id and tags; `tag` is `key` or `key:value`."""
+    ctx.require("box.look" if all_projects else "instances.list")
+    rows = _rows() if all_projects else _rows().filter(project=ctx.project)
+    if q:
+        match = Q(name__icontains=q) | Q(tags__icontains=q) | Q(id__in=Port.objects.filter(ip__startswith=q).values("instance_id"))
+        try:
+            match |= Q(id=UUID(q))
+        except ValueError:
+            pass
+        rows = rows.filter(match)
+    if status:
+        rows = rows.filter(status=status)
+    if tag:
+        key, colon, value = tag.partition(":")
+        rows = rows.filter(tags__contains={key: value}) if colon else rows.filter(tags__has_key=key)
+    column = _SORTS.get(sort.removeprefix("-"), "name")
+    return rows.order_by(f"-{column}" if sort.startswith("-") else column, "id")
+
+
+def get(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+    """The one way to an instance. A stranger's is NotFound, like one that never was."""
+    ctx.require("instances.list")
+    rows = _rows() if ctx.project is None and ctx.box_role else _rows().filter(project=ctx.project)
+    instance = rows.filter(id=id).first()
+    if instance is None:
+        raise NotFound(f"There is no instance {id}.", resource=str(id))
+    return instance
+
+
+def counts(ctx: Context) -> dict[str, int]:
+    """How many instances the project has, in all and by status."""
+    ctx.require("instances.list")
+    by_status = dict(
+        Instance.objects.filter(project=ctx.project).exclude(status=S.DELETED).values_list("status").annotate(n=Count("id")).order_by()
+    )
+    return {"total": sum(by_status.values()), **by_status}
+
+
+def start(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+    return _power(ctx, id, "start", S.STARTING, Intent.RUNNING)
+
+
+def stop(ctx: Context, id: UUID, *, force: bool = False) -> Instance:  # noqa: A002
+    """Ask the guest to shut down, and cut the power after a minute; with `force`, at once (also when it is stopping already)."""
+    instance = get(ctx, id)
+    if force and instance.status == S.STOPPING:
+        ctx.require("instances.power")
+        with transaction.atomic():
+            jobs.enqueue("stop-instance", id, actor=ctx.actor, project_id=instance.project_id, arguments={"force": True})
+            events.publish(ctx.actor, "force-stop", "instance", instance)
+        return instance
+    return _power(ctx, id, "stop", S.STOPPING, Intent.STOPPED, force=force)
+
+
+def reboot(ctx: Context, id: UUID, *, hard: bool = False) -> Instance:  # noqa: A002
+    return _power(ctx, id, "reset" if hard else "reboot", S.REBOOTING, Intent.RUNNING, job="reboot", hard=hard)
+
+
+def pause(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+    return _power(ctx, id, "pause", None, Intent.PAUSED)
+
+
+def resume(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+    return _power(ctx, id, "resume", None, Intent.RUNNING)
+
+
+def suspend(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+    return _power(ctx, id, "suspend", S.SUSPENDING, Intent.SUSPENDED)
+
+
+def _power(ctx: Context, id: UUID, key: str, via: str | None, intent: str, *, job: str = "", **arguments: bool) -> Instance:  # noqa: A002
+    """Write the intent and hand the doing to a job; asking for what is already so succeeds and does nothing."""
+    ctx.require(actions.ACTIONS[key].policy)
+    with transaction.atomic():
+        get(ctx, id)
+        instance = Instance.objects.select_for_update(of=("self",)).get(id=id)
+        if actions.check(instance, key):
+            if via is not None and via != instance.status:
+                machine.move(instance, via, actor=ctx.actor, verb=key, intended=intent, error="")
+            else:
+                Instance.objects.filter(id=id).update(intended=intent, error="")
+                events.publish(ctx.actor, key, "instance", instance)
+            jobs.enqueue(f"{job or key}-instance", id, actor=ctx.actor, project_id=instance.project_id, arguments=arguments)
+    return get(ctx, id)
+
+
+def update(
+    ctx: Context,
+    id: UUID,  # noqa: A002
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Instance:
+    """Change what people call it. The host name inside stays as it was."""
+    ctx.require("instances.update")
+    try:
+        with transaction.atomic():
+            get(ctx, id)
+            instance = Instance.objects.select_for_update(of=("self",)).get(id=id)
+            actions.check(instance, "rename")
+            changed = []
+            if name is not None and clean_name(name) != instance.name:
+                changed.append(f"name from {instance.name}")
+                instance.name = clean_name(name)
+            if description is not None:
+                changed.append("description")
+                instance.description = clean_text(description, field="description")
+            if tags is not None:
+                changed.append("tags")
+                instance.tags = clean_tags(tags)
+            instance.save(update_fields=["name", "description", "tags", "changed_at"])
+            events.publish(ctx.actor, "update", "instance", instance, detail=", ".join(changed))
+    except IntegrityError as error:
+        raise AlreadyExists(f"The name {name} is taken in this project.", field="name") from error
+    return get(ctx, id)
+
+
+def rename(ctx: Context, id: UUID, name: str) -> Instance:  # noqa: A002
+    return update(ctx, id, name=name)
+
+
+def set_tags(ctx: Context, id: UUID, tags: Mapping[str, str]) -> Instance:  # noqa: A002
+    return update(ctx, id, tags=tags)
+
+
+def clean_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags are pairs of short text; up to fifty of them."""
+    if len(tags) > TAGS_MAX:
+        raise Invalid(f"An instance has at most {TAGS_MAX} tags.", field="tags")
+    clean = {}
+    for key, value in tags.items():
+        key = clean_text(key, field="tags", length_max=64)
+        if not key or ":" in key:
+            raise Invalid("A tag's key is not empty and has no colon.", field="tags")
+        clean[key] = clean_text(value, field="tags", length_max=128)
+    return clean
+
+
+def lock(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+    """Nobody changes it until it is unlocked."""
+    assert ctx.user is not None
+    return _flag(ctx, id, "lock", locked_by=str(ctx.user))
+
+
+def unlock(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+    return _flag(ctx, id, "unlock", locked_by="")
+
+
+def protect(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+    return _flag(ctx, id, "protect", is_protected=True)
+
+
+def unprotect(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+    return _flag(ctx, id, "unprotect", is_protected=False)
+
+
+def _flag(ctx: Context, id: UUID, key: str, **fields: object) -> Instance:  # noqa: A002
+    ctx.require("instances.update")
+    with transaction.atomic():
+        get(ctx, id)
+        instance = Instance.objects.select_for_update(of=("self",)).get(id=id)
+        actions.check(instance, key)
+        Instance.objects.filter(id=id).update(**fields)
+        events.publish(ctx.actor, key, "instance", instance)
+    return get(ctx, id)
+
+
+def delete(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+    """Power off, and remove the machine, its disk and its addresses. A launch that is under way ends first."""
+    ctx.require("instances.delete")
+    with transaction.atomic():
+        get(ctx, id)
+        instance = Instance.objects.select_for_update(of=("self",)).get(id=id)
+        if actions.check(instance, "delete"):
+            machine.move(instance, S.DELETING, actor=ctx.actor, verb="delete", intended=Intent.DELETED, error="")
+            jobs.enqueue("delete-instance", id, actor=ctx.actor, project_id=instance.project_id)
+    return instance

@@ -1,0 +1,64 @@
+"""Delete: power off, forget the machine, free its addresses, delete the disk. It has no undo: a failed step is tried again."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from cloudbox.common import clock
+from cloudbox.common.jobs import Kind, Run, Step
+from compute import charges, desired, host
+from compute.lifecycle import machine
+from compute.models import Instance, Port
+
+S = Instance.Status
+
+
+def _stop(run: Run) -> None:
+    host.hypervisor().stop(run.subject_id)
+
+
+def _undefine(run: Run) -> None:
+    host.hypervisor().undefine(run.subject_id)
+
+
+def _ports(run: Run) -> None:
+    """Free the addresses, with their quota, then take the ports out of the fabric."""
+    with transaction.atomic():
+        instance = Instance.objects.select_for_update().get(id=run.subject_id)
+        ports = Port.objects.filter(instance=instance)
+        charges.release_ports(instance.project_id, ports.count())
+        ports.delete()
+    desired.apply_fabric()
+
+
+def _disk(run: Run) -> None:
+    host.volumes().delete(run.subject_id)
+
+
+def _gone(run: Run) -> None:
+    with transaction.atomic():
+        instance = Instance.objects.select_for_update().get(id=run.subject_id)
+        if instance.status != S.DELETED:
+            charges.release_instance(instance)
+            machine.move(instance, S.DELETED, actor=run.actor, verb="delete", deleted_at=clock.now(), token=None)
+
+
+def _failed(run: Run, sentence: str) -> None:
+    instance = Instance.objects.get(id=run.subject_id)
+    if instance.status == S.DELETING:
+        sentence = f"Could not be deleted: {sentence} Delete it again."
+        machine.move(instance, S.ERROR, actor=run.actor, verb="delete", detail=sentence, error=sentence)
+
+
+KIND = Kind(
+    name="delete-instance",
+    noun="instance",
+    steps=(
+        Step("Powering off", _stop),
+        Step("Removing the machine", _undefine),
+        Step("Freeing its addresses", _ports),
+        Step("Deleting its disk", _disk),
+        Step("Closing the books", _gone),
+    ),
+    on_failed=_failed,
+)

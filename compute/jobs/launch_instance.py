@@ -1,0 +1,76 @@
+"""Launch: root disk, networks and firewall, definition, start. What fails is undone; the row says ERROR and why."""
+
+from __future__ import annotations
+
+from cloudbox.common import clock
+from cloudbox.common.errors import Conflict
+from cloudbox.common.jobs import Kind, Run, Step
+from compute import desired, host
+from compute.lifecycle import machine
+from compute.models import Instance
+
+S = Instance.Status
+
+
+def _subject(run: Run) -> Instance:
+    """The instance, if it is still wanted: a delete that came meanwhile ends the launch at the next step."""
+    instance = Instance.objects.select_related("image", "flavor").get(id=run.subject_id)
+    if instance.intended == Instance.Intent.DELETED:
+        raise Conflict("It was deleted while it was being built.")
+    return instance
+
+
+def _disk(run: Run) -> None:
+    instance = _subject(run)
+    host.volumes().create_root(instance.id, base=host.images().path(instance.image_id), size_gib=instance.disk_gib)
+
+
+def _no_disk(run: Run) -> None:
+    host.volumes().delete(run.subject_id)
+
+
+def _network(run: Run) -> None:
+    _subject(run)
+    desired.apply_fabric()
+
+
+def _define(run: Run) -> None:
+    host.hypervisor().define(desired.machine(_subject(run)))
+
+
+def _undefine(run: Run) -> None:
+    host.hypervisor().stop(run.subject_id)
+    host.hypervisor().undefine(run.subject_id)
+
+
+def _start(run: Run) -> None:
+    instance = _subject(run)
+    if instance.intended == Instance.Intent.STOPPED:
+        machine.move(instance, S.STOPPED, actor=run.actor, verb="launch", error="")
+        return
+    host.hypervisor().start(instance.id)
+    if instance.status == S.BUILDING:
+        machine.move(instance, S.RUNNING, actor=run.actor, verb="launch", error="", started_at=clock.now())
+
+
+def _stop(run: Run) -> None:
+    host.hypervisor().stop(run.subject_id)
+
+
+def _failed(run: Run, sentence: str) -> None:
+    instance = Instance.objects.get(id=run.subject_id)
+    if instance.status == S.BUILDING and instance.intended != Instance.Intent.DELETED:
+        machine.move(instance, S.ERROR, actor=run.actor, verb="launch", detail=sentence, error=sentence)
+
+
+KIND = Kind(
+    name="launch-instance",
+    noun="instance",
+    steps=(
+        Step("Making the root disk", _disk, _no_disk),
+        Step("Connecting its networks", _network),
+        Step("Setting up the machine", _define, _undefine),
+        Step("Starting", _start, _stop),
+    ),
+    on_failed=_failed,
+)

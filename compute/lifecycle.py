@@ -1,0 +1,116 @@
+"""The life of an instance: which status may follow which, and what every move does besides."""
+
+from __future__ import annotations
+
+import datetime as dt
+from uuid import UUID
+
+from cloudbox.common import clock, jobs
+from cloudbox.common.errors import Conflict
+from cloudbox.common.events import SYSTEM, Actor
+from cloudbox.common.models import Job
+from cloudbox.common.states import Machine
+from compute.drivers.specs import Power
+from compute.models import Instance, UsageInterval
+
+S = Instance.Status
+_ENDS = {S.DELETING, S.ERROR}
+
+MOVES: dict[str, frozenset[str]] = {
+    S.BUILDING: frozenset({S.RUNNING, S.STOPPED, *_ENDS}),
+    S.RUNNING: frozenset({S.STOPPING, S.STOPPED, S.REBOOTING, S.PAUSED, S.SUSPENDING, S.STARTING, *_ENDS}),
+    S.STARTING: frozenset({S.RUNNING, S.STOPPED, S.SUSPENDED, *_ENDS}),
+    S.STOPPING: frozenset({S.STOPPED, S.RUNNING, *_ENDS}),
+    S.STOPPED: frozenset({S.STARTING, S.RUNNING, S.PAUSED, S.SUSPENDED, *_ENDS}),
+    S.REBOOTING: frozenset({S.RUNNING, S.STOPPED, S.STARTING, *_ENDS}),
+    S.PAUSED: frozenset({S.RUNNING, S.STOPPING, S.STOPPED, S.STARTING, *_ENDS}),
+    S.SUSPENDING: frozenset({S.SUSPENDED, S.RUNNING, S.STOPPED, *_ENDS}),
+    S.SUSPENDED: frozenset({S.STARTING, S.RUNNING, S.STOPPED, *_ENDS}),
+    S.ERROR: frozenset({S.STARTING, S.RUNNING, S.STOPPED, S.PAUSED, S.SUSPENDED, S.DELETING}),
+    S.DELETING: frozenset({S.DELETED, S.ERROR}),
+    S.DELETED: frozenset(),
+}
+MOVING = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.SUSPENDING, S.DELETING})
+CRASHES_MAX = 3
+CRASH_WINDOW = dt.timedelta(minutes=10)
+
+
+def _on_move(instance: Instance, before: str, after: str) -> None:
+    """Turn the usage interval: bills are made from these facts, written in the transaction that made them true."""
+    moment = clock.now()
+    UsageInterval.objects.filter(instance=instance, end=None).update(end=moment)
+    if after != S.DELETED:
+        UsageInterval.objects.create(
+            instance=instance, project_id=instance.project_id, status=after, flavor=instance.flavor.name, start=moment
+        )
+
+
+machine = Machine(noun="instance", model=Instance, moves=MOVES, on_move=_on_move)
+
+_STATUS_OF = {
+    Power.RUNNING: S.RUNNING,
+    Power.PAUSED: S.PAUSED,
+    Power.SHUTOFF: S.STOPPED,
+    Power.SAVED: S.SUSPENDED,
+    Power.CRASHED: S.STOPPED,
+}
+# What the machine is to be, said as what the hypervisor should answer.
+WANTED = {
+    Instance.Intent.RUNNING: Power.RUNNING,
+    Instance.Intent.STOPPED: Power.SHUTOFF,
+    Instance.Intent.PAUSED: Power.PAUSED,
+    Instance.Intent.SUSPENDED: Power.SAVED,
+}
+
+
+def has_job(instance_id: UUID) -> bool:
+    """Is there work on the instance, begun or waiting? Then its steps, not the observer, write the status."""
+    live = (Job.State.QUEUED, Job.State.RUNNING, Job.State.UNDOING)
+    return Job.objects.filter(subject_id=instance_id, state__in=live).exists()
+
+
+def observe(instance_id: UUID, power: Power, *, why: str = "") -> None:
+    """The hypervisor said what the machine is: make the row say so, and act where it is not what was asked.
+
+    A guest that powered itself off has changed the intent: it stays off. A machine that died is started again, a few times.
+    """
+    instance = Instance.objects.exclude(status=S.DELETED).filter(id=instance_id).first()
+    if instance is None or instance.status == S.DELETING or instance.intended == Instance.Intent.DELETED:
+        return
+    status = _STATUS_OF.get(power)
+    if instance.status in MOVING and has_job(instance_id):
+        # The one thing that need not wait for the job's next look: an asked-for stop has come true.
+        if instance.status == S.STOPPING and status == S.STOPPED:
+            _try_move(instance, S.STOPPED, SYSTEM)
+        return
+    if power == Power.SHUTOFF and why == "shutdown" and instance.intended == Instance.Intent.RUNNING:
+        Instance.objects.filter(id=instance.id).update(intended=Instance.Intent.STOPPED)
+        _try_move(instance, S.STOPPED, SYSTEM, detail="the guest powered itself off", intended=Instance.Intent.STOPPED)
+        return
+    if status is None or power != WANTED.get(Instance.Intent(instance.intended)):
+        bring_back(instance)
+    elif status != instance.status:
+        _try_move(instance, status, SYSTEM, error="")
+
+
+def bring_back(instance: Instance) -> None:
+    """Start a job that makes the machine what was asked. One that dies again and again is left alone, with the reason."""
+    if has_job(instance.id):
+        return
+    since = clock.now() - CRASH_WINDOW
+    recent = Job.objects.filter(subject_id=instance.id, kind="restore-instance", created_at__gt=since).count()
+    if recent >= CRASHES_MAX:
+        if instance.status != S.ERROR:
+            sentence = f"It stopped {recent} times in {CRASH_WINDOW.seconds // 60} minutes without being asked. Look at its log, then start it."
+            _try_move(instance, S.ERROR, SYSTEM, detail=sentence, error=sentence)
+        return
+    jobs.enqueue("restore-instance", instance.id, actor=SYSTEM, project_id=instance.project_id)
+
+
+def _try_move(instance: Instance, to: str, actor: Actor, **fields: object) -> None:
+    """Move, unless the row has gone elsewhere meanwhile: then somebody newer knows better."""
+    detail = str(fields.pop("detail", ""))
+    try:
+        machine.move(instance, to, actor=actor, detail=detail, **fields)
+    except Conflict:
+        return

@@ -1,0 +1,31 @@
+"""How far the work on instances is: the step's sentence and a percentage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from cloudbox.common.models import Job
+from compute.models import Instance
+
+
+@dataclass(frozen=True)
+class Progress:
+    sentence: str
+    percent: int
+    retrying: str = ""
+
+
+def of(instances: Iterable[Instance]) -> dict[UUID, Progress]:
+    """The live job of each instance, in one query."""
+    live = (Job.State.QUEUED, Job.State.RUNNING, Job.State.UNDOING)
+    jobs = Job.objects.filter(subject_id__in=[instance.id for instance in instances], state__in=live).order_by("created_at")
+    return {
+        job.subject_id: Progress(
+            sentence="Undoing" if job.state == Job.State.UNDOING else job.doing,
+            percent=round(100 * job.step / job.steps) if job.steps else 0,
+            retrying=job.error if job.attempts else "",
+        )
+        for job in jobs
+    }

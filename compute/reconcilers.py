@@ -1,0 +1,100 @@
+"""Make the machine match the tables. Each takes no argument, reads both sides, and closes the gap."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+
+from django.db import transaction
+
+from cloudbox.common import clock, jobs
+from cloudbox.common.errors import Conflict
+from cloudbox.common.events import SYSTEM
+from cloudbox.common.models import Job
+from compute import charges, desired, host
+from compute.drivers.specs import Power
+from compute.lifecycle import MOVING, bring_back, has_job, machine, observe
+from compute.models import ConsoleToken, Image, Instance
+from identity import quotas
+
+log = logging.getLogger(__name__)
+
+S = Instance.Status
+JOBS_KEPT = dt.timedelta(days=30)
+
+
+def powers() -> None:
+    """What the hypervisor knows against what the tables say, both ways: rows follow the machine, machines follow the intent."""
+    known = host.hypervisor().all()
+    for instance in Instance.objects.exclude(status=S.DELETED):
+        if has_job(instance.id):
+            continue
+        if instance.intended == Instance.Intent.DELETED:
+            _finish_delete(instance)
+        elif instance.status == S.BUILDING:
+            jobs.enqueue("launch-instance", instance.id, actor=SYSTEM, project_id=instance.project_id)
+        elif instance.status in MOVING:
+            bring_back(instance)
+        elif instance.status != S.ERROR or known.get(instance.id, Power.ABSENT) == Power.RUNNING:
+            observe(instance.id, known.get(instance.id, Power.ABSENT))
+
+
+def _finish_delete(instance: Instance) -> None:
+    with transaction.atomic():
+        if instance.status not in (S.DELETING, S.ERROR):
+            machine.move(instance, S.DELETING, actor=SYSTEM)
+        if instance.status == S.DELETING:
+            jobs.enqueue("delete-instance", instance.id, actor=SYSTEM, project_id=instance.project_id)
+
+
+def orphans() -> None:
+    """Machines and disks that no row stands for: what a crash between two steps left. Only after looking twice at the tables."""
+    machines, disks = set(host.hypervisor().all()), host.volumes().all()
+    kept = set(Instance.objects.exclude(status=S.DELETED).values_list("id", flat=True))
+    for id in machines - kept:
+        log.warning("machine %s stands for no instance; removing it", id)
+        host.hypervisor().stop(id)
+        host.hypervisor().undefine(id)
+    for id in disks - kept:
+        log.warning("disk %s belongs to no instance; removing it", id)
+        host.volumes().delete(id)
+    for instance in Instance.objects.filter(status=S.ERROR, id__in=disks | machines):
+        if instance.started_at is None and not has_job(instance.id):  # a launch that failed, and whose undo did too
+            host.hypervisor().stop(instance.id)
+            host.hypervisor().undefine(instance.id)
+            host.volumes().delete(instance.id)
+
+
+def images() -> None:
+    """Files of images that no row stands for."""
+    kept = set(Image.objects.exclude(status=Image.Status.DELETED).values_list("id", flat=True))
+    for id in set(host.images().all()) - kept:
+        host.images().delete(id)
+
+
+def networks() -> None:
+    """Bridges, namespaces, DHCP and firewall."""
+    desired.apply_fabric()
+
+
+def books() -> None:
+    """Quotas against the tables; a difference is a bug, so it is logged."""
+    for sentence in quotas.recount():
+        log.error("quota corrected: %s", sentence)
+
+
+def leftovers() -> None:
+    """Rows whose time is over."""
+    ConsoleToken.objects.filter(expires_at__lt=clock.now()).delete()
+    done = (Job.State.DONE, Job.State.FAILED)
+    Job.objects.filter(state__in=done, updated_at__lt=clock.now() - JOBS_KEPT).delete()
+
+
+ALL = {"powers": powers, "orphans": orphans, "images": images, "networks": networks, "books": books, "leftovers": leftovers}
+
+
+def register() -> None:
+    jobs.registry.reconcilers |= ALL
+    quotas.counters.append(charges.count)
+
+

@@ -1,0 +1,203 @@
+"""Security groups: what may pass a port. Without a rule nothing does."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, QuerySet
+
+from cloudbox.common import events, jobs
+from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound
+from compute.models import Port, SecurityGroup, SecurityGroupRule
+from identity import quotas
+from identity.context import Context
+from identity.models import Project
+from identity.names import clean_name, clean_text
+
+RULES_MAX = 100
+GROUPS_PER_PORT_MAX = 10
+PROTOCOLS = ("tcp", "udp", "icmp")
+
+
+def list(ctx: Context) -> QuerySet[SecurityGroup]:  # noqa: A001
+    ctx.require("security_groups.list")
+    rows = SecurityGroup.objects.filter(project=ctx.project).prefetch_related("rules__remote_group")
+    return rows.annotate(port_count=Count("ports", distinct=True)).order_by("-is_default", "name")
+
+
+def get(ctx: Context, id: UUID) -> SecurityGroup:  # noqa: A002
+    group = list(ctx).filter(id=id).first()
+    if group is None:
+        raise NotFound(f"There is no security group {id}.", field="security_group_ids")
+    return group
+
+
+def default(ctx: Context) -> SecurityGroup:
+    return SecurityGroup.objects.get(project=ctx.project, is_default=True)
+
+
+def create_default(project: Project) -> None:
+    """Every project's first group: everything out, in only from its own members."""
+    group, new = SecurityGroup.objects.get_or_create(
+        project=project, is_default=True, defaults={"name": "default", "description": "Everything out, in only from its members"}
+    )
+    if new:
+        quotas.charge(project.id, {"security_groups": 1})
+        SecurityGroupRule.objects.create(group=group, direction="egress")
+        SecurityGroupRule.objects.create(group=group, direction="ingress", remote_group=group)
+
+
+def create(ctx: Context, *, name: str, description: str = "") -> SecurityGroup:
+    """A group that lets everything out and nothing in, until it has rules."""
+    ctx.require("security_groups.manage")
+    name = clean_name(name)
+    try:
+        with transaction.atomic():
+            quotas.charge(ctx.project_id, {"security_groups": 1})
+            group = SecurityGroup.objects.create(
+                project=ctx.project, name=name, description=clean_text(description, field="description")
+            )
+            SecurityGroupRule.objects.create(group=group, direction="egress")
+            events.publish(ctx.actor, "create", "security-group", group)
+    except IntegrityError as error:
+        raise AlreadyExists(f"There is a security group {name} in this project.", field="name") from error
+    return group
+
+
+def update(ctx: Context, id: UUID, *, name: str | None = None, description: str | None = None) -> SecurityGroup:  # noqa: A002
+    ctx.require("security_groups.manage")
+    group = get(ctx, id)
+    if group.is_default and name is not None and name != group.name:
+        raise Conflict("The default group keeps its name.", field="name")
+    if name is not None:
+        group.name = clean_name(name)
+    if description is not None:
+        group.description = clean_text(description, field="description")
+    try:
+        with transaction.atomic():
+            group.save(update_fields=["name", "description"])
+            events.publish(ctx.actor, "update", "security-group", group)
+    except IntegrityError as error:
+        raise AlreadyExists(f"There is a security group {name} in this project.", field="name") from error
+    return group
+
+
+def delete(ctx: Context, id: UUID) -> None:  # noqa: A002
+    ctx.require("security_groups.manage")
+    with transaction.atomic():
+        group = get(ctx, id)
+        if group.is_default:
+            raise Conflict("The default group stays: instances without another group are in it.")
+        used = Port.objects.filter(security_groups=group).count()
+        if used:
+            raise Conflict(f"{used} network card{'s are' if used > 1 else ' is'} in {group.name}. Take them out first.")
+        if SecurityGroupRule.objects.filter(remote_group=group).exclude(group=group).exists():
+            raise Conflict(f"Rules of other groups name {group.name}. Remove those rules first.")
+        events.publish(ctx.actor, "delete", "security-group", group)
+        group.delete()
+        quotas.release(ctx.project_id, {"security_groups": 1})
+        jobs.wake("networks")
+
+
+def add_rule(
+    ctx: Context,
+    group_id: UUID,
+    *,
+    direction: str,
+    protocol: str = "",
+    port_min: int | None = None,
+    port_max: int | None = None,
+    remote_cidr: str = "",
+    remote_group_id: UUID | None = None,
+    description: str = "",
+) -> SecurityGroupRule:
+    """Allow one more kind of traffic; takes effect within a second."""
+    ctx.require("security_groups.manage")
+    if direction not in SecurityGroupRule.Direction.values:
+        raise Invalid("A rule is for ingress or egress.", field="direction")
+    if protocol and protocol not in PROTOCOLS:
+        raise Invalid(f"A protocol is one of {', '.join(PROTOCOLS)}, or empty for any.", field="protocol")
+    if remote_cidr and remote_group_id:
+        raise Invalid("Name a range or a group, not both.", field="remote_cidr")
+    _check_ports(protocol, port_min, port_max)
+    fields = {
+        "direction": direction,
+        "protocol": protocol,
+        "port_min": port_min,
+        "port_max": port_max if port_max is not None or protocol == "icmp" else port_min,
+        "remote_cidr": _cidr(remote_cidr),
+        "remote_group": get(ctx, remote_group_id) if remote_group_id else None,
+    }
+    with transaction.atomic():
+        group = SecurityGroup.objects.select_for_update().get(id=get(ctx, group_id).id)
+        if group.rules.count() >= RULES_MAX:
+            raise Conflict(f"{group.name} has {RULES_MAX} rules, the most a group may have.")
+        if group.rules.filter(**fields).exists():
+            raise AlreadyExists(f"{group.name} has this rule already.")
+        rule = SecurityGroupRule.objects.create(group=group, description=clean_text(description, field="description"), **fields)
+        events.publish(ctx.actor, "add-rule", "security-group", group, detail=sentence(rule))
+        jobs.wake("networks")
+    return rule
+
+
+def _check_ports(protocol: str, low: int | None, high: int | None) -> None:
+    if protocol == "icmp":
+        if any(number is not None and not 0 <= number <= 255 for number in (low, high)) or (low is None and high is not None):
+            raise Invalid("An ICMP type and code are 0 to 255, and a code needs a type.", field="port_min")
+    elif low is not None or high is not None:
+        if not protocol:
+            raise Invalid("Ports need a protocol, tcp or udp.", field="protocol")
+        if low is None or not 1 <= low <= (high if high is not None else low) <= 65535:
+            raise Invalid("Ports are 1 to 65535, the lower first.", field="port_min")
+
+
+def _cidr(text: str) -> str:
+    if not text.strip():
+        return ""
+    try:
+        return str(ipaddress.IPv4Network(text.strip(), strict=False))
+    except ValueError as error:
+        raise Invalid(f"{text[:40]!r} is not an address or a range. Write it like 203.0.113.0/24.", field="remote_cidr") from error
+
+
+def sentence(rule: SecurityGroupRule) -> str:
+    """The rule as people say it: "TCP 22 in from 0.0.0.0/0"."""
+    what = rule.protocol.upper() or "Everything"
+    if rule.port_min is not None:
+        what += f" {rule.port_min}" if rule.port_max in (None, rule.port_min) else f" {rule.port_min}-{rule.port_max}"
+    whom = rule.remote_cidr or (f"group {rule.remote_group.name}" if rule.remote_group else "anywhere")
+    return f"{what} in from {whom}" if rule.direction == "ingress" else f"{what} out to {whom}"
+
+
+def remove_rule(ctx: Context, group_id: UUID, rule_id: UUID) -> None:
+    ctx.require("security_groups.manage")
+    with transaction.atomic():
+        group = get(ctx, group_id)
+        rule = SecurityGroupRule.objects.filter(group=group, id=rule_id).first()
+        if rule is None:
+            raise NotFound("The group has no such rule.")
+        events.publish(ctx.actor, "remove-rule", "security-group", group, detail=sentence(rule))
+        rule.delete()
+        jobs.wake("networks")
+
+
+def set_for_port(ctx: Context, port_id: UUID, group_ids: Sequence[UUID]) -> Port:
+    """Put a network card into exactly these groups."""
+    ctx.require("security_groups.manage")
+    if len(group_ids) > GROUPS_PER_PORT_MAX:
+        raise Invalid(f"A network card is in at most {GROUPS_PER_PORT_MAX} groups.", field="security_group_ids")
+    groups = [get(ctx, id) for id in group_ids]
+    with transaction.atomic():
+        port = Port.objects.select_for_update(of=("self",)).filter(project=ctx.project, id=port_id).first()
+        if port is None:
+            raise NotFound(f"There is no port {port_id}.")
+        port.security_groups.set(groups)
+        names = ", ".join(group.name for group in groups) or "no group"
+        events.publish(ctx.actor, "set-groups", "port", port, project_id=ctx.project_id, detail=f"{port.ip}: {names}")
+        if port.instance_id is not None:
+            events.touch("instance", port.instance_id, port.project_id)
+        jobs.wake("networks")
+    return port

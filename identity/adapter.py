@@ -1,0 +1,43 @@
+"""Where allauth meets the house: who may sign up (nobody by themselves), and audit rows for sign-in and its failures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from django.http import HttpRequest, HttpResponse
+
+from cloudbox.common import events
+from cloudbox.common.events import Actor
+from cloudbox.common.models import Event
+from cloudbox.common.requests import client_address, request_id
+from identity.models import User
+
+
+def _actor(request: HttpRequest, user: User | None, name: str = "") -> Actor:
+    return Actor(
+        id=user.id if user else None,
+        name=user.email if user else name,
+        api="portal",
+        address=client_address(request),
+        request_id=request_id(request),
+    )
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Accounts are created by an administrator."""
+        return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Rate limits count by the address that the connection came from."""
+        return client_address(request) or "0.0.0.0"
+
+    def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
+        events.publish(_actor(request, user), "sign-in", "user", user)
+        return super().post_login(request, user, **kwargs)
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        name = str(credentials.get("email") or credentials.get("username") or "")
+        events.publish(_actor(request, None, name[:254]), "sign-in", "user", outcome=Event.Outcome.REFUSED)
+        super().authentication_failed(request, **credentials)

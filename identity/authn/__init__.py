@@ -1,0 +1,1 @@
+"""Each module turns one way of showing who one is into a Context."""

@@ -1,0 +1,61 @@
+"""From `Authorization: Bearer cbx_…` to a Context."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import hmac
+import re
+
+from django.http import HttpRequest
+
+from cloudbox.common import clock
+from cloudbox.common.errors import Unauthenticated
+from cloudbox.common.requests import client_address, request_id
+from identity.context import Context
+from identity.models import ApiToken, Membership, Project, Role
+
+_TOKEN = re.compile(r"cbx_([0-9a-f]{32})_([A-Za-z0-9_-]{20,64})")
+_USED_EVERY = dt.timedelta(minutes=1)
+_ORDER = [Role.READER, Role.MEMBER, Role.ADMIN]
+
+
+def digest_of(secret: str) -> str:
+    """The secret half has 256 random bits: a plain hash is enough, and fast."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def context_for(request: HttpRequest) -> Context | None:
+    """None when no bearer token is shown; Unauthenticated when it is not good."""
+    scheme, _, value = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    found = _TOKEN.fullmatch(value.strip())
+    token = ApiToken.objects.select_related("user", "project").filter(id=found[1]).first() if found else None
+    if found is None or token is None or not hmac.compare_digest(token.digest, digest_of(found[2])):
+        raise Unauthenticated("This API token is not known here. Create one under Credentials.")
+    if token.expires_at is not None and token.expires_at <= clock.now():
+        raise Unauthenticated("This API token has expired. Create a new one under Credentials.")
+    if not token.user.is_active or token.project.status == Project.Status.DELETED:
+        raise Unauthenticated("The user or the project of this API token is gone.")
+    role = _role_of(token)
+    if token.last_used_at is None or clock.now() - token.last_used_at > _USED_EVERY:
+        ApiToken.objects.filter(id=token.id).update(last_used_at=clock.now())
+    return Context(
+        user=token.user,
+        project=token.project,
+        role=role,
+        box_role="",
+        api="rest",
+        address=client_address(request),
+        request_id=request_id(request),
+    )
+
+
+def _role_of(token: ApiToken) -> str:
+    """At most what the user is today: a token does not outlive its user's role."""
+    member = Membership.objects.filter(user=token.user, project=token.project).first()
+    if member is None and not token.user.is_staff:
+        raise Unauthenticated("The user of this API token has left the project.")
+    today = member.role if member else Role.ADMIN
+    return min(token.role, today, key=lambda role: _ORDER.index(Role(role)))
