@@ -60,6 +60,7 @@ INSTALLED_APPS = [
     "compute",
     "storage",
     "dashboard",
+    "cloudbox.box",
 ]
 
 MIDDLEWARE = [

@@ -36,6 +36,12 @@ else
 fi
 """ + "".join(f'mkdir -p {there} && mount --bind "$1/{here}" {there}\n' for here, there in PLACES.items())
 
+# The daemon asks for its own host name at every start of a machine; without this line it would wait for a DNS that cannot know it.
+HOSTS = """
+printf '127.0.0.1 localhost %s\n' "$2" >"$1/libvirt/etc/hosts"
+mount --bind "$1/libvirt/etc/hosts" /etc/hosts
+"""
+
 # Not 022 by chance: what libvirtd makes must be passable for QEMU's user, whatever umask the supervisor was started with.
 START = """
 umask 022
@@ -103,7 +109,7 @@ def command(home: Path, box: str) -> list[str]:
         "private",
         "sh",
         "-c",
-        SCRIPT + START,
+        SCRIPT + HOSTS + START,
         "libvirtd",
         str(home),
         box,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
+MAGIC = b"\x89PNG\r\n\x1a\n"
 PIXELS_MAX = 7680 * 4320
 
 
@@ -19,7 +20,7 @@ def from_rgb(width: int, height: int, rgb: bytes) -> bytes:
     # Each row begins with its filter; 0 is none. Level 1: a mostly flat screen shrinks well at any level, and this runs often.
     lines = b"".join(b"\0" + rgb[at : at + row] for at in range(0, len(rgb), row))
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(lines, 1)) + _chunk(b"IEND", b"")
+    return MAGIC + _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(lines, 1)) + _chunk(b"IEND", b"")
 
 
 def from_ppm(ppm: bytes) -> bytes:

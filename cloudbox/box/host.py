@@ -1,0 +1,181 @@
+"""Steps of `up` on the host itself: accounts, the home's folders, the port, the accelerator, the demo image."""
+
+from __future__ import annotations
+
+import grp
+import hashlib
+import os
+import pwd
+import shutil
+import socket
+from pathlib import Path
+
+from cloudbox.box import postgres, redis
+from cloudbox.box.environments import is_complete
+from cloudbox.box.paths import CACHE, CHECKOUT, LONGEST_SOCKET, SOCKET_PATH_BYTES_MAX, USER, Box, write_atomically
+from cloudbox.box.shell import Failed, Log, output, run
+
+QEMU_USER = "libvirt-qemu"
+FOLDERS = ("run", "logs", "stamps", "images", "instances", "console", "screens", "releases")
+
+
+# --- accounts
+
+
+def accounts_exist() -> bool:
+    return _user_exists(USER) and _user_exists(QEMU_USER)
+
+
+def _user_exists(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+        grp.getgrnam(USER)
+    except KeyError:
+        return False
+    return True
+
+
+def make_accounts(*, log: Log) -> None:
+    """`cloudbox` for the web, `libvirt-qemu` for the guests (Debian's name for it; its own package may bring it, too)."""
+    add = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin"]
+    if not _user_exists(USER):
+        run([*add, "--home-dir", "/nonexistent", "--user-group", USER], log=log)
+    if not _user_exists(QEMU_USER):
+        try:
+            grp.getgrnam("kvm")
+        except KeyError:
+            run(["groupadd", "--system", "kvm"], log=log)
+        run([*add, "--home-dir", "/var/lib/libvirt", "--gid", "kvm", QEMU_USER], log=log)
+
+
+# --- the home
+
+
+def check_home(box: Box) -> None:
+    """What would only show much later, and unclearly: a path too long for sockets, or one the web's user cannot walk."""
+    longest = len(os.fsencode(box.home / LONGEST_SOCKET))
+    if longest > SOCKET_PATH_BYTES_MAX:
+        raise Failed(
+            f"the path {box.home} is too long: a Unix socket below it would have {longest} bytes, {SOCKET_PATH_BYTES_MAX} are possible",
+            remedy="choose a shorter one with --home",
+        )
+    if "," in str(box.home) or any(letter.isspace() for letter in str(box.home)):
+        raise Failed(
+            f"the path {box.home} has a space or a comma in it, which QEMU takes for something else", remedy="choose another with --home"
+        )
+    for folder in box.home.parents:
+        if folder.exists() and not folder.stat().st_mode & 0o001:
+            raise Failed(
+                f"{folder} is closed to other users, and the box's web and database run as such",
+                remedy=f"choose another home with --home, or open the folder: chmod o+x {folder}",
+            )
+
+
+def make_home(box: Box) -> None:
+    for folder in (box.home, *(box.home / name for name in FOLDERS)):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(folder.stat().st_mode & 0o777 | 0o711)
+    static = box.home / "static"
+    static.mkdir(exist_ok=True)
+    static.chmod(0o755)
+    (box.home / "logs").chmod(0o751)
+
+
+# --- the port
+
+
+def choose_port(box: Box, wanted: int | None) -> int:
+    """The port asked for, or the one it has, or 8000; taken by somebody else is an error with a free one named."""
+    before = box.config().get("port")
+    port = wanted or before or 8000
+    if port != before and not port_is_free(port):
+        free = next((n for n in range(port + 1, port + 100) if port_is_free(n)), None)
+        raise Failed(
+            f"port {port} is taken" + (f" by {who}" if (who := holder(port)) else ""),
+            remedy=f"choose another: --port {free}" if free else "choose another with --port",
+        )
+    return int(port)
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
+
+
+def holder(port: int) -> str:
+    """Who listens there, as `ss` tells, e.g. "granian (pid 12)"."""
+    shown = output(["ss", "-Hltnp", f"sport = :{port}"]) or ""
+    _, _, rest = shown.partition('users:(("')
+    name, _, rest = rest.partition('"')
+    pid = rest.partition("pid=")[2].partition(",")[0]
+    return f"{name} (pid {pid})" if name else ""
+
+
+# --- accelerator
+
+
+def probe_accelerator(box: Box) -> str:
+    """Run a tiny guest by KVM and write down whether it ended; asked once per box."""
+    from compute.drivers import accelerator
+
+    found = accelerator.probe(5.0)
+    box.write_config({"accelerator": found.name})
+    return f"{found.name}: {found.reason}"
+
+
+# --- demo image
+
+
+def demo_folder(checkout: Path = CHECKOUT) -> Path:
+    """The cache folder of the demo image that these builder sources make."""
+    total = hashlib.sha256()
+    for path in sorted((checkout / "compute" / "demo_image").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            total.update(path.name.encode() + b"\0" + path.read_bytes())
+    return CACHE / f"demo-{total.hexdigest()[:12]}"
+
+
+def demo_image(box: Box) -> Path:
+    return box.home / "images" / "demo.qcow2"
+
+
+def demo_is_laid(box: Box) -> bool:
+    stamp = box.home / "images" / ".demo"
+    return demo_image(box).exists() and stamp.exists() and stamp.read_text() == demo_folder().name
+
+
+def lay_demo_image(box: Box, *, log: Log) -> str:
+    """Build it in the cache, once per host, and copy it into the home with what lies beside it (kernel, initial RAM disk)."""
+    folder = demo_folder()
+    note = "from the cache"
+    if not is_complete(folder):
+        from compute.demo_image import build
+
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        build.build(CACHE / "debs", folder / "demo.qcow2", log)
+        (folder / ".complete").touch()
+        note = "built"
+    laid = []
+    for path in sorted(folder.glob("demo*")):
+        beside = box.home / "images" / f".{path.name}.new"
+        # A copy that shares its blocks where the file system can; QEMU may hold the old one open, so never written over.
+        run(["cp", "--reflink=auto", "--sparse=always", path, beside], log=log)
+        beside.chmod(0o644)
+        os.replace(beside, box.home / "images" / path.name)
+        laid.append(path.name)
+    box.write_config({"demo_kernel": any("vmlinuz" in name or "kernel" in name for name in laid)})
+    write_atomically(box.home / "images" / ".demo", folder.name)
+    return f"{note}, {demo_image(box).stat().st_size / 1e6:.0f} MB"
+
+
+# --- services' folders
+
+
+def services_are_prepared(box: Box) -> bool:
+    return (postgres.data_folder(box) / "PG_VERSION").exists() and redis.config_file(box).exists()

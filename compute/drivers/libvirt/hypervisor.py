@@ -1,0 +1,167 @@
+"""The verbs of `base.Hypervisor` on libvirt. Each opens or reuses the connection, and says at its own call what an error means."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import libvirt
+
+from cloudbox.common.errors import Conflict, NotFound, Unavailable
+from compute.drivers import paths
+from compute.drivers.libvirt import screen, stats, xml
+from compute.drivers.libvirt.connection import Connection
+from compute.drivers.libvirt.events import Watcher
+from compute.drivers.libvirt.states import machine_id, power_of
+from compute.drivers.specs import HostFacts, MachineEvent, MachineSpec, MachineStats, Power
+
+ON = (Power.RUNNING, Power.PAUSED)
+FORGET = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+)
+
+
+class LibvirtHypervisor:
+    """Opens lazily: making one needs no daemon."""
+
+    def __init__(self, home: Path, box: str, *, accelerator: str) -> None:
+        assert accelerator in ("kvm", "tcg"), accelerator
+        self.home = home
+        self.box = box
+        self.accelerator = accelerator
+        self._connection = Connection(home)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _domain(self, id: UUID) -> Iterator[libvirt.virDomain]:
+        with self._connection.use(resource=id) as connection:
+            yield connection.lookupByUUID(id.bytes)
+
+    def define(self, spec: MachineSpec) -> None:
+        text = xml.domain(spec, home=self.home, box=self.box, accelerator=self.accelerator)
+        with self._connection.use(resource=spec.id) as connection:
+            connection.defineXML(text)
+
+    def start(self, id: UUID) -> None:
+        with self._domain(id) as domain:
+            if domain.isActive():
+                return
+            try:
+                domain.create()
+            except libvirt.libvirtError:
+                # Somebody else was faster: then it is as asked.
+                if not domain.isActive():
+                    raise
+
+    def shutdown(self, id: UUID) -> None:
+        # The power button, not the guest agent: an agent that hangs would hold the caller for a minute.
+        with self._domain(id) as domain:
+            domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+
+    def stop(self, id: UUID) -> None:
+        try:
+            with self._domain(id) as domain:
+                if domain.isActive():
+                    domain.destroy()
+        except NotFound:
+            return
+        except Conflict:
+            if self.power(id) in ON:
+                raise
+
+    def reboot(self, id: UUID) -> None:
+        with self._domain(id) as domain:
+            domain.reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+
+    def reset(self, id: UUID) -> None:
+        with self._domain(id) as domain:
+            domain.reset()
+
+    def pause(self, id: UUID) -> None:
+        with self._domain(id) as domain:
+            if power_of(domain) is not Power.PAUSED:
+                domain.suspend()
+
+    def resume(self, id: UUID) -> None:
+        with self._domain(id) as domain:
+            if power_of(domain) is not Power.RUNNING:
+                domain.resume()
+
+    def save(self, id: UUID) -> None:
+        with self._domain(id) as domain:
+            if power_of(domain) is not Power.SAVED:
+                domain.managedSave()
+
+    def undefine(self, id: UUID) -> None:
+        try:
+            with self._domain(id) as domain:
+                # Undefining a running domain would make it transient: it would run on, known to nobody.
+                if domain.isActive():
+                    raise Conflict("The machine is running; stop it first.", resource=str(id))
+                domain.undefineFlags(FORGET)
+        except NotFound:
+            pass
+        for path in (paths.serial_socket(self.home, id), paths.vnc_socket(self.home, id), paths.console_log(self.home, id)):
+            path.unlink(missing_ok=True)
+
+    def power(self, id: UUID) -> Power:
+        try:
+            with self._domain(id) as domain:
+                return power_of(domain)
+        except NotFound:
+            return Power.ABSENT
+
+    def all(self) -> dict[UUID, Power]:
+        with self._connection.use() as connection:
+            domains = [(machine_id(self.box, each), each) for each in connection.listAllDomains()]
+            powers = {id: power_of(domain) for id, domain in domains if id is not None}
+        return {id: power for id, power in powers.items() if power is not Power.ABSENT}
+
+    def stats(self) -> list[MachineStats]:
+        with self._connection.use() as connection:
+            return stats.collect(connection, self.box)
+
+    def screenshot(self, id: UUID) -> bytes:
+        with self._connection.use(resource=id) as connection:
+            try:
+                return screen.screenshot(connection, connection.lookupByUUID(id.bytes))
+            except ValueError as error:
+                raise Unavailable("The hypervisor gave a broken picture of the screen.", resource=str(id)) from error
+
+    def serial_socket(self, id: UUID) -> Path:
+        return paths.serial_socket(self.home, id)
+
+    def vnc_socket(self, id: UUID) -> Path:
+        return paths.vnc_socket(self.home, id)
+
+    def console_log(self, id: UUID) -> Path:
+        return paths.console_log(self.home, id)
+
+    def watch(self, callback: Callable[[MachineEvent], None]) -> Callable[[], None]:
+        return Watcher(self.home, self.box, callback).end
+
+    def host(self) -> HostFacts:
+        with self._connection.use() as connection:
+            qemu, libvirtd = connection.getVersion(), connection.getLibVersion()
+        disk = shutil.disk_usage(self.home)
+        return HostFacts(
+            hostname=Path("/proc/sys/kernel/hostname").read_text().strip(),
+            vcpus=os.cpu_count() or 1,
+            memory_mib=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024**2,
+            disk_bytes=disk.total,
+            disk_free_bytes=disk.free,
+            accelerator=self.accelerator,
+            hypervisor_version=f"QEMU {_dotted(qemu)}, libvirt {_dotted(libvirtd)}",
+        )
+
+
+def _dotted(version: int) -> str:
+    return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"

@@ -1,0 +1,172 @@
+"""Root disks and images as qcow2 files under the box's home.
+
+A file appears under its name whole or not at all: written beside it, flushed, renamed. An image is read-only from then on, and a
+root disk is an overlay on it. The format is always given to QEMU, never guessed from tenants' bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+from cloudbox.common.errors import InsufficientCapacity, Invalid, NotFound, TooLarge
+from compute.drivers import paths
+from compute.drivers.commands import CommandFailed, run
+from compute.drivers.qemu_user import give, qemu_user
+
+GIB = 1024**3
+IMAGE_BYTES_MAX = 64 * GIB
+VIRTUAL_BYTES_MAX = 4096 * GIB
+COPY_BYTES = 1024 * 1024
+PART = ".part"
+
+_HEADER = struct.Struct(">4sIQIIQ")  # magic, version, backing file offset and size, cluster bits, virtual size
+_EXTERNAL_DATA = 1 << 2
+
+
+def virtual_bytes(path: Path) -> int:
+    """The size of the disk inside, after checking that the file stands alone: a qcow2 that names a backing or data file would
+    make QEMU open any file of the host (https://www.qemu.org/docs/master/interop/qcow2.html)."""
+    with path.open("rb") as file:
+        head = file.read(104)
+    if len(head) < _HEADER.size or not head.startswith(b"QFI\xfb"):
+        raise Invalid("The image is not a qcow2 file.")
+    _, version, backing, _, _, size = _HEADER.unpack_from(head)
+    if version not in (2, 3) or (version == 3 and len(head) < 104):
+        raise Invalid("The image is a qcow2 file of an unknown version.")
+    if backing or (version == 3 and struct.unpack_from(">Q", head, 72)[0] & _EXTERNAL_DATA):
+        raise Invalid("The image refers to other files; flatten it first (qemu-img convert).")
+    if size > VIRTUAL_BYTES_MAX:
+        raise TooLarge(f"The image holds a disk of more than {VIRTUAL_BYTES_MAX // GIB} GiB.")
+    return int(size)
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[Path]:
+    """A file to fill that takes the name `path`, durably, when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{PART}")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise InsufficientCapacity("The host's disk is full or failed while a disk was written.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _id(name: str) -> UUID | None:
+    try:
+        return UUID(name)
+    except ValueError:
+        return None
+
+
+class Qcow2Volumes:
+    """HOME/instances/<id>/root.qcow2"""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def create_root(self, id: UUID, *, base: Path, size_gib: int) -> Path:
+        path = self.root_path(id)
+        if path.exists():
+            return path
+        if not base.exists():
+            raise NotFound("The image's file is not there.", resource=base.stem)
+        if size_gib * GIB < virtual_bytes(base):
+            raise Invalid("The disk is smaller than the image.", field="size_gib")
+        with _appearing(path) as part:
+            # Passable for QEMU's user; what else lies there is not its business.
+            path.parent.chmod(0o711)
+            argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base.resolve()), str(part), f"{size_gib}G"]
+            try:
+                run(argv)
+            except CommandFailed as error:
+                if "No space left" in error.message:
+                    raise InsufficientCapacity("The host's disk is full.") from error
+                raise
+            part.chmod(0o600)
+            give(part)
+        _sync_folder(path.parent.parent)
+        return path
+
+    def root_path(self, id: UUID) -> Path:
+        return paths.root_disk(self.home, id)
+
+    def delete(self, id: UUID) -> None:
+        folder = self.root_path(id).parent
+        self.root_path(id).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            raise InsufficientCapacity("The disk's directory could not be removed.", resource=str(id))
+
+    def all(self) -> set[UUID]:
+        """A directory counts even without its disk: what a crash left half made must be found to be deleted."""
+        try:
+            return {id for name in os.listdir(self.home / "instances") if (id := _id(name))}
+        except FileNotFoundError:
+            return set()
+
+    def used_bytes(self, id: UUID) -> int:
+        try:
+            return self.root_path(id).stat().st_blocks * 512
+        except FileNotFoundError:
+            raise NotFound("There is no such root disk.", resource=str(id)) from None
+
+
+class FileImages:
+    """HOME/images/<id>.qcow2"""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def put(self, id: UUID, source: BinaryIO) -> int:
+        path = paths.image(self.home, id)
+        count = 0
+        with _appearing(path) as part:
+            with part.open("wb") as file:
+                while chunk := source.read(COPY_BYTES):
+                    count += len(chunk)
+                    if count > IMAGE_BYTES_MAX:
+                        raise TooLarge(f"An image may have {IMAGE_BYTES_MAX // GIB} GiB at most.")
+                    file.write(chunk)
+            virtual_bytes(part)
+            part.chmod(0o440)
+            if os.geteuid() == 0:
+                os.chown(part, 0, qemu_user().gid)
+        return count
+
+    def path(self, id: UUID) -> Path:
+        path = paths.image(self.home, id)
+        if not path.exists():
+            raise NotFound("There is no such image file.", resource=str(id))
+        return path
+
+    def delete(self, id: UUID) -> None:
+        paths.image(self.home, id).unlink(missing_ok=True)
+
+    def all(self) -> Iterator[UUID]:
+        try:
+            names = os.listdir(self.home / "images")
+        except FileNotFoundError:
+            names = []
+        return iter([id for name in names if name.endswith(".qcow2") and (id := _id(name.removesuffix(".qcow2")))])
