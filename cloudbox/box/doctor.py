@@ -100,7 +100,7 @@ def _kvm(box: Box, port: int | None) -> Finding:
             "kvm",
             "slow",
             "no /dev/kvm: guests run by emulation (TCG), perhaps ten times slower",
-            "switch virtualization on in the firmware (VT-x, AMD-V) and load kvm_intel or kvm_amd; in a virtual machine, give it nested virtualization",
+            "switch on VT-x or AMD-V in the firmware and load kvm_intel or kvm_amd; in a virtual machine, mend nested virtualization",
         )
     if not shutil.which("qemu-system-x86_64"):
         return Finding(
@@ -188,7 +188,7 @@ def _kernel(box: Box, port: int | None) -> Finding:
         lacking.remove("nftables")
     if not lacking:
         return good("kernel", f"has {', '.join(KERNEL)}")
-    remedy = "load the modules (modprobe bridge veth tun br_netfilter nf_tables), or use the distribution's own kernel; in a container, ask its host"
+    remedy = "modprobe bridge veth tun br_netfilter nf_tables, or use the distribution's own kernel; in a container, ask its host"
     return Finding("kernel", "stops", f"lacks {', '.join(lacking)}", remedy)
 
 
@@ -198,7 +198,7 @@ KERNEL = {
     "veth pairs": "ip link add name v0 type veth peer name v1",
     "taps": "ip tuntap add name t0 mode tap",
     "nftables": "printf 'table ip t {\\n chain c {\\n type nat hook postrouting priority srcnat\\n masquerade\\n }\\n}\\n' | nft -f -",
-    "br_netfilter": "modprobe br_netfilter 2>/dev/null; ip link add name br0 type bridge && test -e /proc/sys/net/bridge/bridge-nf-call-iptables",
+    "br_netfilter": "modprobe br_netfilter 2>&1; ip link add name b0 type bridge && test -e /proc/sys/net/bridge/bridge-nf-call-iptables",
 }
 
 

@@ -40,7 +40,7 @@ class Plan:
                 "System packages",
                 lambda log: packages.install(packages.wanted(packages.distribution()), log=log),
                 done=lambda: not packages.missing(packages.wanted(packages.distribution())),
-                remedy="look at apt's own words above. No network? `apt-get update` must work. Half-configured packages? `dpkg --configure -a`.",
+                remedy="See above. No network? `apt-get update` must work. Packages half configured? `dpkg --configure -a`.",
             ),
             Step("accounts", "System users", lambda log: host.make_accounts(log=log), done=host.accounts_exist, needs=("packages",)),
             Step("home", "Home, secrets, port", self.make_home, done=self.home_is_made, needs=("accounts",)),
@@ -50,7 +50,7 @@ class Plan:
                 lambda log: environments.build_venv(log=log),
                 done=lambda: environments.is_complete(environments.venv_folder()),
                 needs=("packages",),
-                remedy="pip must reach a package index (its settings are in /etc/pip.conf). The lines above say which package it was about.",
+                remedy="pip must reach a package index (settings: /etc/pip.conf). The lines above say which package it was about.",
             ),
             Step(
                 "postgres",

@@ -8,7 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
-from cloudbox.box.paths import Box, USER, write_atomically
+from cloudbox.box.paths import USER, Box, write_atomically
 from cloudbox.box.shell import Failed, Log, output, run
 
 OS_USER = "postgres"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
-import grp
 import socket
 from pathlib import Path
 
-from cloudbox.box.paths import Box, USER, write_atomically
+from cloudbox.box.paths import USER, Box, write_atomically
 
 OS_USER = "redis"
 SETTINGS = """\

@@ -120,7 +120,8 @@ class Supervisor:
 
     def _advance(self) -> None:
         """Start who is wanted, stop who is not (the last of the order first), insist where a deadline has passed."""
-        if any([self._move(child) for child in self.children.values()]):
+        moved = [self._move(child) for child in self.children.values()]
+        if any(moved):
             self._advance()  # who has stopped at once lets the next of the order go
             self._save()
         if time.monotonic() >= self.log_look_at:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import sys
 import time
-from contextlib import contextmanager, suppress
 from collections.abc import Iterator
-import fcntl
+from contextlib import contextmanager, suppress
 
 from cloudbox.box import control, guests, logs, plan, processes, secret_files, steps, systemd
 from cloudbox.box.host import make_home
