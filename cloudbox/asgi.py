@@ -12,8 +12,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudbox.settings")
 _http = get_asgi_application()
 
 # Consumers import models, so they come after Django is set up.
-from compute.routing import websocket_urlpatterns as consoles  # noqa: E402
 from cloudbox.origin import SameOrigin  # noqa: E402
+from compute.routing import websocket_urlpatterns as consoles  # noqa: E402
 from dashboard.routing import websocket_urlpatterns as live  # noqa: E402
 
 application = ProtocolTypeRouter(

@@ -24,9 +24,14 @@ def _read(path: Path, default: str) -> str:
         return default
 
 
-BOX: dict[str, Any] = {"name": "cbx-none", "port": 8000, "bind": "127.0.0.1", "hosts": ["*"], "accelerator": "tcg", "drivers": "fake"} | json.loads(
-    _read(HOME / "box.json", "{}")
-)
+BOX: dict[str, Any] = {
+    "name": "cbx-none",
+    "port": 8000,
+    "bind": "127.0.0.1",
+    "hosts": ["*"],
+    "accelerator": "tcg",
+    "drivers": "fake",
+} | json.loads(_read(HOME / "box.json", "{}"))
 BOX_NAME: str = BOX["name"]
 PUBLIC_URL: str = BOX.get("url") or f"http://127.0.0.1:{BOX['port']}"
 
@@ -210,7 +215,10 @@ STORAGES = {
 WHITENOISE_MAX_AGE = 31536000
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["dashboard.api.authentication.ApiTokenAuthentication", "dashboard.api.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "dashboard.api.authentication.ApiTokenAuthentication",
+        "dashboard.api.authentication.SessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],

@@ -16,9 +16,7 @@ def of_instance(*, vcpus: int, memory_mib: int, disk_gib: int, count: int = 1) -
 
 
 def release_instance(instance: Instance) -> None:
-    quotas.release(
-        instance.project_id, of_instance(vcpus=instance.vcpus, memory_mib=instance.memory_mib, disk_gib=instance.disk_gib)
-    )
+    quotas.release(instance.project_id, of_instance(vcpus=instance.vcpus, memory_mib=instance.memory_mib, disk_gib=instance.disk_gib))
 
 
 def release_ports(project_id: UUID, count: int) -> None:

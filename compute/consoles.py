@@ -43,7 +43,7 @@ class Grant:
     ctx: Context
 
 
-def open(ctx: Context, instance_id: UUID, kind: str, *, write: bool = True) -> Opened:  # noqa: A001
+def open(ctx: Context, instance_id: UUID, kind: str, *, write: bool = True) -> Opened:
     """A key to the console of a running instance."""
     ctx.require("instances.console")
     if kind not in KINDS:

@@ -18,13 +18,13 @@ MEMORY_MIB_RANGE = (64, 4 * 1024 * 1024)
 DISK_GIB_MAX = 4096
 
 
-def list(ctx: Context, *, retired: bool = False) -> QuerySet[Flavor]:  # noqa: A001
+def list(ctx: Context, *, retired: bool = False) -> QuerySet[Flavor]:
     """The sizes on offer; with `retired`, those no longer offered too."""
     ctx.require("flavors.list")
     return Flavor.objects.all() if retired else Flavor.objects.filter(is_active=True)
 
 
-def get(ctx: Context, id: UUID) -> Flavor:  # noqa: A002
+def get(ctx: Context, id: UUID) -> Flavor:
     ctx.require("flavors.list")
     flavor = Flavor.objects.filter(id=id).first()
     if flavor is None:
@@ -50,16 +50,16 @@ def create(ctx: Context, *, name: str, vcpus: int, memory_mib: int, disk_gib: in
     return flavor
 
 
-def retire(ctx: Context, id: UUID) -> Flavor:  # noqa: A002
+def retire(ctx: Context, id: UUID) -> Flavor:
     """No new instances of this size; those that run keep it."""
     return _set_active(ctx, id, active=False, verb="retire")
 
 
-def restore(ctx: Context, id: UUID) -> Flavor:  # noqa: A002
+def restore(ctx: Context, id: UUID) -> Flavor:
     return _set_active(ctx, id, active=True, verb="restore")
 
 
-def _set_active(ctx: Context, id: UUID, *, active: bool, verb: str) -> Flavor:  # noqa: A002
+def _set_active(ctx: Context, id: UUID, *, active: bool, verb: str) -> Flavor:
     ctx.require("flavors.manage")
     with transaction.atomic():
         flavor = get(ctx, id)

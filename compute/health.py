@@ -113,7 +113,9 @@ def _worker() -> list[Component]:
         return [Component("Worker", "bad", "No sign of life. Nothing is built or deleted until it is back: bin/cloudbox status.")]
     parts = [Component("Worker", "ok", f"Alive {time.time() - beat['at']:.0f} s ago, up {_span(beat['up'])}.")]
     state = "ok" if beat["libvirt"] else "bad"
-    sentence = f"{beat['hypervisor']}, guests run by {settings.ACCELERATOR.upper()}." if beat["libvirt"] else "Does not answer; guests run on."
+    sentence = (
+        f"{beat['hypervisor']}, guests run by {settings.ACCELERATOR.upper()}." if beat["libvirt"] else "Does not answer; guests run on."
+    )
     parts.append(Component("Hypervisor", state, sentence))
     for name, last in sorted(beat["rounds"].items()):
         ok = not last["error"]

@@ -17,14 +17,14 @@ from identity.context import Context
 from identity.names import clean_name
 
 
-def list(ctx: Context, *, all_projects: bool = False) -> QuerySet[Image]:  # noqa: A001
+def list(ctx: Context, *, all_projects: bool = False) -> QuerySet[Image]:
     """The project's own and the public ones."""
     ctx.require("box.look" if all_projects else "images.list")
     rows = Image.objects.exclude(status=Image.Status.DELETED).select_related("project").order_by("name", "created_at")
     return rows if all_projects else rows.filter(Q(project=ctx.project) | Q(visibility=Image.Visibility.PUBLIC))
 
 
-def get(ctx: Context, id: UUID) -> Image:  # noqa: A002
+def get(ctx: Context, id: UUID) -> Image:
     ctx.require("images.list")
     rows = list(ctx, all_projects=ctx.project is None and bool(ctx.box_role))
     image = rows.filter(id=id).first()
@@ -65,7 +65,7 @@ def _virtual_bytes(path: Path) -> int:
     return int.from_bytes(head[24:32], "big") if head[:4] == b"QFI\xfb" else path.stat().st_size
 
 
-def rename(ctx: Context, id: UUID, name: str) -> Image:  # noqa: A002
+def rename(ctx: Context, id: UUID, name: str) -> Image:
     with transaction.atomic():
         image = _own(ctx, id)
         image.name = clean_name(name)
@@ -74,16 +74,16 @@ def rename(ctx: Context, id: UUID, name: str) -> Image:  # noqa: A002
     return image
 
 
-def deactivate(ctx: Context, id: UUID) -> Image:  # noqa: A002
+def deactivate(ctx: Context, id: UUID) -> Image:
     """No new instances from it; those that run are not touched."""
     return _set_status(ctx, id, Image.Status.DEACTIVATED, "deactivate")
 
 
-def reactivate(ctx: Context, id: UUID) -> Image:  # noqa: A002
+def reactivate(ctx: Context, id: UUID) -> Image:
     return _set_status(ctx, id, Image.Status.READY, "reactivate")
 
 
-def _set_status(ctx: Context, id: UUID, status: str, verb: str) -> Image:  # noqa: A002
+def _set_status(ctx: Context, id: UUID, status: str, verb: str) -> Image:
     with transaction.atomic():
         image = _own(ctx, id)
         if image.status not in (Image.Status.READY, Image.Status.DEACTIVATED):
@@ -94,19 +94,21 @@ def _set_status(ctx: Context, id: UUID, status: str, verb: str) -> Image:  # noq
     return image
 
 
-def delete(ctx: Context, id: UUID) -> None:  # noqa: A002
+def delete(ctx: Context, id: UUID) -> None:
     """Gone for good, unless instances stand on it: their disks are layers over its file. The worker removes the file."""
     image = _own(ctx, id)
     users = Instance.objects.filter(image=image).exclude(status=Instance.Status.DELETED).count()
     if users:
-        raise Conflict(f"{users} instance{'s' if users > 1 else ''} stand{'' if users > 1 else 's'} on {image.name}. Deactivate it instead.")
+        raise Conflict(
+            f"{users} instance{'s' if users > 1 else ''} stand{'' if users > 1 else 's'} on {image.name}. Deactivate it instead."
+        )
     with transaction.atomic():
         Image.objects.filter(id=image.id).update(status=Image.Status.DELETED)
         events.publish(ctx.actor, "delete", "image", image)
         jobs.wake("images")
 
 
-def _own(ctx: Context, id: UUID) -> Image:  # noqa: A002
+def _own(ctx: Context, id: UUID) -> Image:
     """An image that the caller may change: the project's with the role, the catalogue's as administrator."""
     image = get(ctx, id)
     ctx.require("images.catalogue" if image.project_id is None else "images.manage")

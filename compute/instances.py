@@ -81,9 +81,7 @@ def launch(ctx: Context, spec: LaunchSpec) -> list[Instance]:  # type: ignore[va
         with transaction.atomic():
             quotas.charge(
                 ctx.project_id,
-                charges.of_instance(
-                    vcpus=plan.flavor.vcpus, memory_mib=plan.flavor.memory_mib, disk_gib=plan.disk_gib, count=spec.count
-                )
+                charges.of_instance(vcpus=plan.flavor.vcpus, memory_mib=plan.flavor.memory_mib, disk_gib=plan.disk_gib, count=spec.count)
                 | {"ports": len(plan.networks) * spec.count},
             )
             return [_create(ctx, plan, number) for number in range(spec.count)]
@@ -154,8 +152,8 @@ def _create(ctx: Context, plan: _Plan, number: int) -> Instance:
     name = plan.name if spec.count == 1 else f"{plan.name}-{number + 1}"
     token = None if spec.token is None else (spec.token if number == 0 else f"{spec.token}#{number}")
     instance = Instance.objects.create(
-        project=ctx.project,
-        user=ctx.user,
+        project=ctx.needed_project,
+        user=ctx.needed_user,
         name=name,
         description=clean_text(spec.description, field="description"),
         hostname=spec.hostname or slug_of(name, length_max=63) or "instance",
@@ -174,7 +172,7 @@ def _create(ctx: Context, plan: _Plan, number: int) -> Instance:
     for index, network in enumerate(plan.networks):
         ports.create(network, instance, index=index, groups=plan.groups)
     UsageInterval.objects.create(
-        instance=instance, project=ctx.project, status=instance.status, flavor=plan.flavor.name, start=instance.created_at
+        instance=instance, project=ctx.needed_project, status=instance.status, flavor=plan.flavor.name, start=instance.created_at
     )
     jobs.enqueue("launch-instance", instance.id, actor=ctx.actor, project_id=ctx.project_id)
     events.publish(ctx.actor, "launch", "instance", instance, detail=f"{plan.flavor.name} from {plan.image.name}")
@@ -190,10 +188,13 @@ def _rows() -> QuerySet[Instance]:
     )
 
 
-def list(  # noqa: A001
+def list(
     ctx: Context, *, q: str = "", status: str = "", tag: str = "", sort: str = "name", all_projects: bool = False
 ) -> QuerySet[Instance]:
-    """The instances of the project; with `all_projects`, of the box. `q` matches name, address, id and tags; `tag` is `key` or `key:value`."""
+    """The instances of the project; with `all_projects`, of the box.
+
+    `q` matches name, address, id and tags; `tag` is `key` or `key:value`.
+    """
     ctx.require("box.look" if all_projects else "instances.list")
     rows = _rows() if all_projects else _rows().filter(project=ctx.project)
     if q:
@@ -212,7 +213,7 @@ def list(  # noqa: A001
     return rows.order_by(f"-{column}" if sort.startswith("-") else column, "id")
 
 
-def get(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+def get(ctx: Context, id: UUID) -> Instance:
     """The one way to an instance. A stranger's is NotFound, like one that never was."""
     ctx.require("instances.list")
     rows = _rows() if ctx.project is None and ctx.box_role else _rows().filter(project=ctx.project)
@@ -231,11 +232,11 @@ def counts(ctx: Context) -> dict[str, int]:
     return {"total": sum(by_status.values()), **by_status}
 
 
-def start(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+def start(ctx: Context, id: UUID) -> Instance:
     return _power(ctx, id, "start", S.STARTING, Intent.RUNNING)
 
 
-def stop(ctx: Context, id: UUID, *, force: bool = False) -> Instance:  # noqa: A002
+def stop(ctx: Context, id: UUID, *, force: bool = False) -> Instance:
     """Ask the guest to shut down, and cut the power after a minute; with `force`, at once (also when it is stopping already)."""
     instance = get(ctx, id)
     if force and instance.status == S.STOPPING:
@@ -247,23 +248,23 @@ def stop(ctx: Context, id: UUID, *, force: bool = False) -> Instance:  # noqa: A
     return _power(ctx, id, "stop", S.STOPPING, Intent.STOPPED, force=force)
 
 
-def reboot(ctx: Context, id: UUID, *, hard: bool = False) -> Instance:  # noqa: A002
+def reboot(ctx: Context, id: UUID, *, hard: bool = False) -> Instance:
     return _power(ctx, id, "reset" if hard else "reboot", S.REBOOTING, Intent.RUNNING, job="reboot", hard=hard)
 
 
-def pause(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+def pause(ctx: Context, id: UUID) -> Instance:
     return _power(ctx, id, "pause", None, Intent.PAUSED)
 
 
-def resume(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+def resume(ctx: Context, id: UUID) -> Instance:
     return _power(ctx, id, "resume", None, Intent.RUNNING)
 
 
-def suspend(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+def suspend(ctx: Context, id: UUID) -> Instance:
     return _power(ctx, id, "suspend", S.SUSPENDING, Intent.SUSPENDED)
 
 
-def _power(ctx: Context, id: UUID, key: str, via: str | None, intent: str, *, job: str = "", **arguments: bool) -> Instance:  # noqa: A002
+def _power(ctx: Context, id: UUID, key: str, via: str | None, intent: str, *, job: str = "", **arguments: bool) -> Instance:
     """Write the intent and hand the doing to a job; asking for what is already so succeeds and does nothing."""
     ctx.require(actions.ACTIONS[key].policy)
     with transaction.atomic():
@@ -281,7 +282,7 @@ def _power(ctx: Context, id: UUID, key: str, via: str | None, intent: str, *, jo
 
 def update(
     ctx: Context,
-    id: UUID,  # noqa: A002
+    id: UUID,
     *,
     name: str | None = None,
     description: str | None = None,
@@ -311,11 +312,11 @@ def update(
     return get(ctx, id)
 
 
-def rename(ctx: Context, id: UUID, name: str) -> Instance:  # noqa: A002
+def rename(ctx: Context, id: UUID, name: str) -> Instance:
     return update(ctx, id, name=name)
 
 
-def set_tags(ctx: Context, id: UUID, tags: Mapping[str, str]) -> Instance:  # noqa: A002
+def set_tags(ctx: Context, id: UUID, tags: Mapping[str, str]) -> Instance:
     return update(ctx, id, tags=tags)
 
 
@@ -332,25 +333,25 @@ def clean_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return clean
 
 
-def lock(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+def lock(ctx: Context, id: UUID) -> Instance:
     """Nobody changes it until it is unlocked."""
     assert ctx.user is not None
     return _flag(ctx, id, "lock", locked_by=str(ctx.user))
 
 
-def unlock(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+def unlock(ctx: Context, id: UUID) -> Instance:
     return _flag(ctx, id, "unlock", locked_by="")
 
 
-def protect(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+def protect(ctx: Context, id: UUID) -> Instance:
     return _flag(ctx, id, "protect", is_protected=True)
 
 
-def unprotect(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+def unprotect(ctx: Context, id: UUID) -> Instance:
     return _flag(ctx, id, "unprotect", is_protected=False)
 
 
-def _flag(ctx: Context, id: UUID, key: str, **fields: object) -> Instance:  # noqa: A002
+def _flag(ctx: Context, id: UUID, key: str, **fields: object) -> Instance:
     ctx.require("instances.update")
     with transaction.atomic():
         get(ctx, id)
@@ -361,7 +362,7 @@ def _flag(ctx: Context, id: UUID, key: str, **fields: object) -> Instance:  # no
     return get(ctx, id)
 
 
-def delete(ctx: Context, id: UUID) -> Instance:  # noqa: A002
+def delete(ctx: Context, id: UUID) -> Instance:
     """Power off, and remove the machine, its disk and its addresses. A launch that is under way ends first."""
     ctx.require("instances.delete")
     with transaction.atomic():

@@ -30,12 +30,12 @@ RSA_BITS_MIN = 2048
 PUBLIC_KEY_LENGTH_MAX = 4096
 
 
-def list(ctx: Context) -> QuerySet[Keypair]:  # noqa: A001
+def list(ctx: Context) -> QuerySet[Keypair]:
     ctx.require("keypairs.list")
     return Keypair.objects.filter(project=ctx.project).select_related("user").order_by("name")
 
 
-def get(ctx: Context, id: UUID) -> Keypair:  # noqa: A002
+def get(ctx: Context, id: UUID) -> Keypair:
     keypair = list(ctx).filter(id=id).first()
     if keypair is None:
         raise NotFound(f"There is no key pair {id}.", field="keypair_id")
@@ -84,7 +84,12 @@ def _store(ctx: Context, name: str, kind: str, public_key: str, verb: str) -> Ke
         with transaction.atomic():
             quotas.charge(ctx.project_id, {"keypairs": 1})
             keypair = Keypair.objects.create(
-                project=ctx.project, user=ctx.user, name=name, kind=kind, public_key=public_key, fingerprint=fingerprint(public_key)
+                project=ctx.needed_project,
+                user=ctx.needed_user,
+                name=name,
+                kind=kind,
+                public_key=public_key,
+                fingerprint=fingerprint(public_key),
             )
             events.publish(ctx.actor, verb, "keypair", keypair)
     except IntegrityError as error:
@@ -98,7 +103,7 @@ def fingerprint(public_key: str) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
-def delete(ctx: Context, id: UUID) -> None:  # noqa: A002
+def delete(ctx: Context, id: UUID) -> None:
     """Instances that have it already keep it."""
     ctx.require("keypairs.manage")
     with transaction.atomic():

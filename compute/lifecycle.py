@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 from uuid import UUID
 
 from cloudbox.common import clock, jobs
@@ -101,15 +102,16 @@ def bring_back(instance: Instance) -> None:
     recent = Job.objects.filter(subject_id=instance.id, kind="restore-instance", created_at__gt=since).count()
     if recent >= CRASHES_MAX:
         if instance.status != S.ERROR:
-            sentence = f"It stopped {recent} times in {CRASH_WINDOW.seconds // 60} minutes without being asked. Look at its log, then start it."
+            sentence = (
+                f"It stopped {recent} times in {CRASH_WINDOW.seconds // 60} minutes without being asked. Look at its log, then start it."
+            )
             _try_move(instance, S.ERROR, SYSTEM, detail=sentence, error=sentence)
         return
     jobs.enqueue("restore-instance", instance.id, actor=SYSTEM, project_id=instance.project_id)
 
 
-def _try_move(instance: Instance, to: str, actor: Actor, **fields: object) -> None:
+def _try_move(instance: Instance, to: str, actor: Actor, *, detail: str = "", **fields: Any) -> None:
     """Move, unless the row has gone elsewhere meanwhile: then somebody newer knows better."""
-    detail = str(fields.pop("detail", ""))
     try:
         machine.move(instance, to, actor=actor, detail=detail, **fields)
     except Conflict:

@@ -40,7 +40,7 @@ WATCH_SECONDS = 15
 _WATCHED = "metrics-watched"
 
 
-def series(ctx: Context, instance_id: UUID, range: str = "1h") -> dict[str, list[Any]]:  # noqa: A002
+def series(ctx: Context, instance_id: UUID, range: str = "1h") -> dict[str, list[Any]]:
     """Times and values of every series. A time without a sample is there with None: a stopped machine draws nothing."""
     instance = instances.get(ctx, instance_id)
     if range not in RANGES:
@@ -50,9 +50,7 @@ def series(ctx: Context, instance_id: UUID, range: str = "1h") -> dict[str, list
     first = (now - int(back.total_seconds())) // period * period
     rows = {
         int(row.at.timestamp()): row
-        for row in MetricSample.objects.filter(
-            instance=instance, period_seconds=period, at__gte=dt.datetime.fromtimestamp(first, dt.UTC)
-        )
+        for row in MetricSample.objects.filter(instance=instance, period_seconds=period, at__gte=dt.datetime.fromtimestamp(first, dt.UTC))
     }
     times = [*iter_times(first, now, period)]
     found = [rows.get(at) for at in times]

@@ -22,13 +22,13 @@ _PRIVATE = [ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/1
 _NUMBER_LOCK = 0x4E37  # any number: serialises the search for a free one
 
 
-def list(ctx: Context, *, all_projects: bool = False) -> QuerySet[Network]:  # noqa: A001
+def list(ctx: Context, *, all_projects: bool = False) -> QuerySet[Network]:
     ctx.require("box.look" if all_projects else "networks.list")
     rows = Network.objects.annotate(port_count=Count("ports")).order_by("name")
     return rows.select_related("project") if all_projects else rows.filter(project=ctx.project)
 
 
-def get(ctx: Context, id: UUID) -> Network:  # noqa: A002
+def get(ctx: Context, id: UUID) -> Network:
     network = list(ctx).filter(id=id).first()
     if network is None:
         raise NotFound(f"There is no network {id}.", field="network_ids")
@@ -54,7 +54,7 @@ def create(ctx: Context, *, name: str, cidr: str = "", nat: bool = True) -> Netw
         with transaction.atomic():
             quotas.charge(ctx.project_id, {"networks": 1})
             network = Network.objects.create(
-                number=_free_number(), project=ctx.project, name=name, cidr=str(subnet), gateway_ip=str(subnet[1]), nat=nat
+                number=_free_number(), project=ctx.needed_project, name=name, cidr=str(subnet), gateway_ip=str(subnet[1]), nat=nat
             )
             events.publish(ctx.actor, "create", "network", network, detail=str(subnet))
             jobs.wake("networks")
@@ -97,7 +97,7 @@ def _free_number() -> int:
     return number
 
 
-def rename(ctx: Context, id: UUID, name: str) -> Network:  # noqa: A002
+def rename(ctx: Context, id: UUID, name: str) -> Network:
     ctx.require("networks.manage")
     network = get(ctx, id)
     network.name = clean_name(name)
@@ -111,7 +111,7 @@ def rename(ctx: Context, id: UUID, name: str) -> Network:  # noqa: A002
     return network
 
 
-def delete(ctx: Context, id: UUID) -> None:  # noqa: A002
+def delete(ctx: Context, id: UUID) -> None:
     """Only when nothing is connected to it."""
     ctx.require("networks.manage")
     with transaction.atomic():

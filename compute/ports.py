@@ -14,7 +14,7 @@ from compute.models import Instance, Network, Port, SecurityGroup
 from identity.context import Context
 
 
-def list(ctx: Context, *, network_id: UUID | None = None) -> QuerySet[Port]:  # noqa: A001
+def list(ctx: Context, *, network_id: UUID | None = None) -> QuerySet[Port]:
     ctx.require("networks.list")
     rows = Port.objects.filter(project=ctx.project).select_related("network", "instance").prefetch_related("security_groups")
     return rows.filter(network_id=network_id).order_by("ip") if network_id else rows.order_by("network__name", "ip")

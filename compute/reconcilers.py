@@ -8,7 +8,6 @@ import logging
 from django.db import transaction
 
 from cloudbox.common import clock, jobs
-from cloudbox.common.errors import Conflict
 from cloudbox.common.events import SYSTEM
 from cloudbox.common.models import Job
 from compute import charges, desired, host
@@ -96,5 +95,3 @@ ALL = {"powers": powers, "orphans": orphans, "images": images, "networks": netwo
 def register() -> None:
     jobs.registry.reconcilers |= ALL
     quotas.counters.append(charges.count)
-
-

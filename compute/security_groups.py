@@ -22,13 +22,13 @@ GROUPS_PER_PORT_MAX = 10
 PROTOCOLS = ("tcp", "udp", "icmp")
 
 
-def list(ctx: Context) -> QuerySet[SecurityGroup]:  # noqa: A001
+def list(ctx: Context) -> QuerySet[SecurityGroup]:
     ctx.require("security_groups.list")
     rows = SecurityGroup.objects.filter(project=ctx.project).prefetch_related("rules__remote_group")
     return rows.annotate(port_count=Count("ports", distinct=True)).order_by("-is_default", "name")
 
 
-def get(ctx: Context, id: UUID) -> SecurityGroup:  # noqa: A002
+def get(ctx: Context, id: UUID) -> SecurityGroup:
     group = list(ctx).filter(id=id).first()
     if group is None:
         raise NotFound(f"There is no security group {id}.", field="security_group_ids")
@@ -58,7 +58,7 @@ def create(ctx: Context, *, name: str, description: str = "") -> SecurityGroup:
         with transaction.atomic():
             quotas.charge(ctx.project_id, {"security_groups": 1})
             group = SecurityGroup.objects.create(
-                project=ctx.project, name=name, description=clean_text(description, field="description")
+                project=ctx.needed_project, name=name, description=clean_text(description, field="description")
             )
             SecurityGroupRule.objects.create(group=group, direction="egress")
             events.publish(ctx.actor, "create", "security-group", group)
@@ -67,7 +67,7 @@ def create(ctx: Context, *, name: str, description: str = "") -> SecurityGroup:
     return group
 
 
-def update(ctx: Context, id: UUID, *, name: str | None = None, description: str | None = None) -> SecurityGroup:  # noqa: A002
+def update(ctx: Context, id: UUID, *, name: str | None = None, description: str | None = None) -> SecurityGroup:
     ctx.require("security_groups.manage")
     group = get(ctx, id)
     if group.is_default and name is not None and name != group.name:
@@ -85,7 +85,7 @@ def update(ctx: Context, id: UUID, *, name: str | None = None, description: str 
     return group
 
 
-def delete(ctx: Context, id: UUID) -> None:  # noqa: A002
+def delete(ctx: Context, id: UUID) -> None:
     ctx.require("security_groups.manage")
     with transaction.atomic():
         group = get(ctx, id)

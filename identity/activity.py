@@ -12,7 +12,7 @@ from cloudbox.common.models import Event
 from identity.context import Context
 
 
-def list(  # noqa: A001
+def list(
     ctx: Context,
     *,
     subject_id: UUID | None = None,
@@ -20,7 +20,7 @@ def list(  # noqa: A001
     verb: str = "",
     actor: str = "",
     outcome: str = "",
-    api: str = "",  # noqa: A002
+    api: str = "",
     all_projects: bool = False,
 ) -> QuerySet[Event]:
     """What happened in the project, newest first; with `all_projects`, in the whole box."""

@@ -32,8 +32,18 @@ class Context:
     @property
     def project_id(self) -> UUID:
         """The id of the project that the request is about. A verb of a project is never called without one."""
+        return self.needed_project.id
+
+    @property
+    def needed_project(self) -> Project:
         assert self.project is not None, "this verb needs a project"
-        return self.project.id
+        return self.project
+
+    @property
+    def needed_user(self) -> User:
+        """The person who asks. The box itself never calls a verb that needs one."""
+        assert self.user is not None, "this verb needs a user"
+        return self.user
 
     def may(self, action: str) -> bool:
         return not self.why_not(action)

@@ -50,7 +50,7 @@ def create_token(ctx: Context, *, name: str, role: str = Role.MEMBER, days: int 
     try:
         with transaction.atomic():
             token = ApiToken.objects.create(
-                user=ctx.user, project=ctx.project, name=name, role=role, digest=digest_of(secret), expires_at=expires
+                user=ctx.needed_user, project=ctx.needed_project, name=name, role=role, digest=digest_of(secret), expires_at=expires
             )
             events.publish(ctx.actor, "create", "token", token, project_id=ctx.project_id, detail=name)
     except IntegrityError as error:
@@ -58,7 +58,7 @@ def create_token(ctx: Context, *, name: str, role: str = Role.MEMBER, days: int 
     return token, f"cbx_{token.id.hex}_{secret}"
 
 
-def revoke_token(ctx: Context, id: UUID) -> None:  # noqa: A002
+def revoke_token(ctx: Context, id: UUID) -> None:
     """It stops to work at once."""
     ctx.require("credentials.revoke")
     token = list_tokens(ctx).filter(id=id).first()
@@ -84,8 +84,8 @@ def create_access_key(ctx: Context, *, name: str) -> tuple[AccessKey, str]:
     with transaction.atomic():
         key = AccessKey.objects.create(
             id="CBX" + "".join(secrets.choice(_KEY_LETTERS) for _ in range(17)),
-            user=ctx.user,
-            project=ctx.project,
+            user=ctx.needed_user,
+            project=ctx.needed_project,
             name=name,
             sealed_secret=_vault().encrypt(secret.encode()),
         )
@@ -93,7 +93,7 @@ def create_access_key(ctx: Context, *, name: str) -> tuple[AccessKey, str]:
     return key, secret
 
 
-def delete_access_key(ctx: Context, id: str) -> None:  # noqa: A002
+def delete_access_key(ctx: Context, id: str) -> None:
     ctx.require("credentials.revoke")
     key = list_access_keys(ctx).filter(id=id).first()
     if key is None:

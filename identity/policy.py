@@ -55,7 +55,13 @@ ACTIONS: dict[str, str] = {
 # A suspended project can be looked at, paid for and left; nothing in it can be changed.
 _CHANGES = {action for action, least in ACTIONS.items() if least in (MEMBER, PROJECT_ADMIN)}
 
-_NAMES: dict[str, str] = {READER: "reader", MEMBER: "member", PROJECT_ADMIN: "project admin", BOX_LOOK: "support", BOX_ADMIN: "administrator"}
+_NAMES: dict[str, str] = {
+    READER: "reader",
+    MEMBER: "member",
+    PROJECT_ADMIN: "project admin",
+    BOX_LOOK: "support",
+    BOX_ADMIN: "administrator",
+}
 
 
 def allows(action: str, *, role: str | None, box_role: str) -> bool:

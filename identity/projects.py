@@ -23,7 +23,7 @@ def default_domain() -> Domain:
     return Domain.objects.get_or_create(name="default")[0]
 
 
-def list(ctx: Context, *, all: bool = False, q: str = "") -> QuerySet[Project]:  # noqa: A001, A002
+def list(ctx: Context, *, all: bool = False, q: str = "") -> QuerySet[Project]:
     """My projects; with `all`, every one of the box."""
     rows = Project.objects.exclude(status=Project.Status.DELETED).order_by("name")
     if all:
@@ -63,7 +63,9 @@ def create(ctx: Context, *, name: str, slug: str = "", owner_email: str = "", de
             raise NotFound(f"Nobody here has the e-mail {owner_email}.", field="owner_email")
     try:
         with transaction.atomic():
-            project = Project.objects.create(domain=default_domain(), name=name, slug=slug, description=clean_text(description, field="description"))
+            project = Project.objects.create(
+                domain=default_domain(), name=name, slug=slug, description=clean_text(description, field="description")
+            )
             quotas.open_for(project)
             for prepare in on_create:
                 prepare(project)
@@ -120,7 +122,7 @@ def add_member(ctx: Context, *, email: str, role: str = Role.MEMBER) -> Membersh
         raise NotFound(f"Nobody here has the e-mail {email.strip()}. Ask your provider to create the account first.", field="email")
     try:
         with transaction.atomic():
-            row = Membership.objects.create(user=user, project=ctx.project, role=_role(role))
+            row = Membership.objects.create(user=user, project=ctx.needed_project, role=_role(role))
             events.publish(ctx.actor, "add", "member", user, project_id=ctx.project_id, detail=f"as {role}")
     except IntegrityError as error:
         raise AlreadyExists(f"{user.email} is a member already.", field="email") from error

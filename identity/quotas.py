@@ -22,6 +22,11 @@ class Resource:
     unit: str
     default: int
 
+    @property
+    def noun(self) -> str:
+        """The label inside a sentence."""
+        return self.label if self.label == "vCPUs" else self.label.lower()
+
 
 RESOURCES: dict[str, Resource] = {
     "instances": Resource("Instances", "", 10),
@@ -64,7 +69,7 @@ def open_for(project: Project) -> None:
 
 
 def charge(project_id: UUID, amounts: Mapping[str, int]) -> None:
-    """Take the amounts, or raise QuotaExceeded and take nothing; in the caller's transaction, in one order, so that none waits in a ring."""
+    """Take the amounts, or raise QuotaExceeded; in the caller's transaction, in one order, so that none waits in a ring."""
     for resource in sorted(amounts):
         amount = amounts[resource]
         fits = Q(limit=None) | Q(limit__gte=F("used") + amount)
@@ -74,8 +79,7 @@ def charge(project_id: UUID, amounts: Mapping[str, int]) -> None:
             left = max(0, (row.limit or 0) - row.used)
             unit = f" {about.unit}" if about.unit else ""
             raise QuotaExceeded(
-                f"Your quota has {left}{unit} of {about.label.lower() if about.label != 'vCPUs' else 'vCPUs'} left; this needs {amount}{unit}."
-                " Ask for more, or choose less.",
+                f"Your quota has {left}{unit} of {about.noun} left; this needs {amount}{unit}. Ask for more, or choose less.",
                 resource=resource,
             )
 

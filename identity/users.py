@@ -19,13 +19,13 @@ from identity.names import clean_text
 from identity.projects import default_domain
 
 
-def list(ctx: Context, *, q: str = "") -> QuerySet[User]:  # noqa: A001
+def list(ctx: Context, *, q: str = "") -> QuerySet[User]:
     ctx.require("users.list")
     rows = User.objects.order_by("email").prefetch_related("memberships__project")
     return rows.filter(Q(email__icontains=q) | Q(name__icontains=q)) if q else rows
 
 
-def get(ctx: Context, id: UUID) -> User:  # noqa: A002
+def get(ctx: Context, id: UUID) -> User:
     ctx.require("users.list")
     user = User.objects.filter(id=id).first()
     if user is None:

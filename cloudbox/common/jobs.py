@@ -151,7 +151,11 @@ def run(job_id: UUID) -> None:
             return
         except Exception:
             log.exception("job %s of %s failed at step %r", job.kind, job.subject_id, step.doing)
-            _undo(kind, here, f"An internal error happened while {step.doing[0].lower()}{step.doing[1:]}. The log of the worker has it under {job.id}.")
+            _undo(
+                kind,
+                here,
+                f"An internal error happened while {step.doing[0].lower()}{step.doing[1:]}. The log of the worker has it under {job.id}.",
+            )
             return
         _save(kind, job, step=job.step + 1, attempts=0, error="")
     _save(kind, job, state=Job.State.DONE, doing="")

@@ -36,7 +36,7 @@ from compute.agent.sampler import Sampler
 from compute.drivers.specs import MachineEvent, Power
 from compute.health import HEARTBEAT
 from compute.lifecycle import observe
-from compute.models import Instance, Network
+from compute.models import Network
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +80,12 @@ class Worker:
         self._hub = ConsoleHub(settings.RUN_DIR / "console.sock", owner=_web_owner())
         await self._hub.start()
         self._metadata = MetadataServer(sync_to_async(_lookup_closing, thread_sensitive=False))
-        end_watch = await asyncio.to_thread(
-            host.hypervisor().watch, lambda event: loop.call_soon_threadsafe(self._events.put_nowait, event)
-        )
-        tasks = [asyncio.create_task(task) for task in (self._jobs(), self._observe(), self._sample(), self._heartbeat(), self._screens())]
+        end_watch = await asyncio.to_thread(host.hypervisor().watch, self._tell(loop))
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(task) for task in (self._jobs(), self._observe(), self._sample(), self._heartbeat(), self._screens())
+        ]
         tasks += [asyncio.create_task(self._periodic(*row)) for row in self._periodics]
-        stop = asyncio.create_task(self._stop.wait())
+        stop: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
@@ -96,8 +96,16 @@ class Worker:
         for task in done - {stop}:
             task.result()  # a part that ended by itself has failed: let its error end the process, to be started anew
 
+    def _tell(self, loop: asyncio.AbstractEventLoop) -> Callable[[MachineEvent], None]:
+        """From the driver's thread to the loop."""
+
+        def tell(event: MachineEvent) -> None:
+            loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+        return tell
+
     async def _jobs(self) -> None:
-        worker_app = jobs_app.with_connector(jobs_app.connector.get_worker_connector())
+        worker_app = jobs_app.with_connector(jobs_app.connector.get_worker_connector())  # type: ignore[attr-defined]
         async with worker_app.open_async():
             await worker_app.run_worker_async(
                 concurrency=CONCURRENT_JOBS,
@@ -124,9 +132,7 @@ class Worker:
         if power in (Power.RUNNING, Power.PAUSED):
             fresh = id not in self._running
             self._running.add(id)
-            await self._hub.watch(
-                id, serial=hypervisor.serial_socket(id), vnc=hypervisor.vnc_socket(id), log=hypervisor.console_log(id)
-            )
+            await self._hub.watch(id, serial=hypervisor.serial_socket(id), vnc=hypervisor.vnc_socket(id), log=hypervisor.console_log(id))
             if fresh and power == Power.RUNNING:
                 await self._hub.mark(id, time.strftime("Started %d %B %Y %H:%M:%S UTC", time.gmtime()))
         else:
@@ -219,7 +225,7 @@ def _lookup_closing(network_id: UUID, ip: str) -> Any:
 
 def _namespaces() -> dict[UUID, str]:
     """Where to listen for metadata requests: the router namespaces that exist already."""
-    there = {name for name in host.fabric().networks()}
+    there = set(host.fabric().networks())
     wanted = {id: host.fabric().namespace_of(id) for id in Network.objects.values_list("id", flat=True)}
     return {id: name for id, name in wanted.items() if name in there}
 
@@ -258,4 +264,3 @@ def take_the_lock() -> Any:
 def ensure_folders() -> None:
     for name in ("run", "console", "screens", "images", "instances"):
         (Path(settings.HOME) / name).mkdir(parents=True, exist_ok=True)
-

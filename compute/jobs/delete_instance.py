@@ -40,14 +40,14 @@ def _gone(run: Run) -> None:
         instance = Instance.objects.select_for_update().get(id=run.subject_id)
         if instance.status != S.DELETED:
             charges.release_instance(instance)
-            machine.move(instance, S.DELETED, actor=run.actor, verb="delete", deleted_at=clock.now(), token=None)
+            machine.move(instance, S.DELETED, actor=run.actor, deleted_at=clock.now(), token=None)
 
 
 def _failed(run: Run, sentence: str) -> None:
     instance = Instance.objects.get(id=run.subject_id)
     if instance.status == S.DELETING:
         sentence = f"Could not be deleted: {sentence} Delete it again."
-        machine.move(instance, S.ERROR, actor=run.actor, verb="delete", detail=sentence, error=sentence)
+        machine.move(instance, S.ERROR, actor=run.actor, detail=sentence, error=sentence)
 
 
 KIND = Kind(

@@ -46,11 +46,11 @@ def _undefine(run: Run) -> None:
 def _start(run: Run) -> None:
     instance = _subject(run)
     if instance.intended == Instance.Intent.STOPPED:
-        machine.move(instance, S.STOPPED, actor=run.actor, verb="launch", error="")
+        machine.move(instance, S.STOPPED, actor=run.actor, error="")
         return
     host.hypervisor().start(instance.id)
     if instance.status == S.BUILDING:
-        machine.move(instance, S.RUNNING, actor=run.actor, verb="launch", error="", started_at=clock.now())
+        machine.move(instance, S.RUNNING, actor=run.actor, error="", started_at=clock.now())
 
 
 def _stop(run: Run) -> None:
@@ -60,7 +60,7 @@ def _stop(run: Run) -> None:
 def _failed(run: Run, sentence: str) -> None:
     instance = Instance.objects.get(id=run.subject_id)
     if instance.status == S.BUILDING and instance.intended != Instance.Intent.DELETED:
-        machine.move(instance, S.ERROR, actor=run.actor, verb="launch", detail=sentence, error=sentence)
+        machine.move(instance, S.ERROR, actor=run.actor, detail=sentence, error=sentence)
 
 
 KIND = Kind(

@@ -36,7 +36,7 @@ def _bring_up(instance: Instance) -> None:
 def _start(run: Run) -> None:
     instance = _subject(run)
     _bring_up(instance)
-    machine.move(instance, S.RUNNING, actor=run.actor, verb="start", error="", started_at=clock.now())
+    machine.move(instance, S.RUNNING, actor=run.actor, error="", started_at=clock.now())
 
 
 def _ask_off(run: Run) -> None:
@@ -60,7 +60,7 @@ def _wait_off(run: Run) -> None:
     else:
         detail = ""
     if instance.status != S.STOPPED:
-        machine.move(instance, S.STOPPED, actor=run.actor, verb="stop", detail=detail, error="")
+        machine.move(instance, S.STOPPED, actor=run.actor, detail=detail, error="")
 
 
 def _reboot(run: Run) -> None:
@@ -71,25 +71,25 @@ def _reboot(run: Run) -> None:
         host.hypervisor().reset(instance.id)
     else:
         host.hypervisor().reboot(instance.id)
-    machine.move(instance, S.RUNNING, actor=run.actor, verb="reboot", error="", started_at=clock.now())
+    machine.move(instance, S.RUNNING, actor=run.actor, error="", started_at=clock.now())
 
 
 def _pause(run: Run) -> None:
     instance = _subject(run)
     host.hypervisor().pause(instance.id)
-    machine.move(instance, S.PAUSED, actor=run.actor, verb="pause", error="")
+    machine.move(instance, S.PAUSED, actor=run.actor, error="")
 
 
 def _resume(run: Run) -> None:
     instance = _subject(run)
     host.hypervisor().resume(instance.id)
-    machine.move(instance, S.RUNNING, actor=run.actor, verb="resume", error="")
+    machine.move(instance, S.RUNNING, actor=run.actor, error="")
 
 
 def _suspend(run: Run) -> None:
     instance = _subject(run)
     host.hypervisor().save(instance.id)
-    machine.move(instance, S.SUSPENDED, actor=run.actor, verb="suspend", error="")
+    machine.move(instance, S.SUSPENDED, actor=run.actor, error="")
 
 
 def _restore(run: Run) -> None:
@@ -98,18 +98,18 @@ def _restore(run: Run) -> None:
     wanted, power = WANTED[Instance.Intent(instance.intended)], host.hypervisor().power(instance.id)
     if wanted == Power.SHUTOFF:
         host.hypervisor().stop(instance.id)
-        machine.move(instance, S.STOPPED, actor=run.actor, verb="stop")
+        machine.move(instance, S.STOPPED, actor=run.actor)
         return
     if wanted == Power.SAVED and power in (Power.RUNNING, Power.PAUSED):
         host.hypervisor().save(instance.id)
         power = Power.SAVED
     if wanted == Power.SAVED and power == Power.SAVED:
-        machine.move(instance, S.SUSPENDED, actor=run.actor, verb="suspend")
+        machine.move(instance, S.SUSPENDED, actor=run.actor)
         return
     if wanted == Power.SAVED:  # its memory is lost; saying "suspended" would be a lie
         instance.intended = Instance.Intent.STOPPED
         instance.save(update_fields=["intended"])
-        machine.move(instance, S.STOPPED, actor=run.actor, verb="stop", detail="its saved memory was lost")
+        machine.move(instance, S.STOPPED, actor=run.actor, detail="its saved memory was lost")
         return
     if wanted == Power.RUNNING and power == Power.PAUSED:
         host.hypervisor().resume(instance.id)
@@ -118,7 +118,7 @@ def _restore(run: Run) -> None:
     if wanted == Power.PAUSED:
         host.hypervisor().pause(instance.id)
     status = S.RUNNING if wanted == Power.RUNNING else S.PAUSED
-    machine.move(instance, status, actor=run.actor, verb="restore", error="", started_at=clock.now())
+    machine.move(instance, status, actor=run.actor, error="", started_at=clock.now())
 
 
 def _failed(run: Run, sentence: str) -> None:
@@ -136,7 +136,7 @@ def _failed(run: Run, sentence: str) -> None:
     if instance.status == status:
         Instance.objects.filter(id=instance.id).update(error=sentence, **fields)
     else:
-        machine.move(instance, status, actor=run.actor, verb=run.job.kind.removesuffix("-instance"), detail=sentence, error=sentence, **fields)
+        machine.move(instance, status, actor=run.actor, detail=sentence, error=sentence, **fields)
 
 
 def _kind(name: str, *steps: Step) -> Kind:

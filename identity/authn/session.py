@@ -16,7 +16,12 @@ def context_for(request: HttpRequest, project_slug: str | None = None, *, api: s
     if not isinstance(user, User) or not user.is_active:
         raise Unauthenticated("Sign in first.")
     return context_of(
-        user, project_slug, api=api, address=client_address(request), request_id=request_id(request), session_key=request.session.session_key or ""
+        user,
+        project_slug,
+        api=api,
+        address=client_address(request),
+        request_id=request_id(request),
+        session_key=request.session.session_key or "",
     )
 
 

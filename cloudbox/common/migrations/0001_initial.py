@@ -5,60 +5,78 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_index=True)),
-                ('actor_id', models.UUIDField(null=True)),
-                ('actor', models.CharField(max_length=254)),
-                ('project_id', models.UUIDField(null=True)),
-                ('verb', models.CharField(max_length=64)),
-                ('noun', models.CharField(max_length=32)),
-                ('subject_id', models.UUIDField(null=True)),
-                ('subject', models.CharField(blank=True, max_length=255)),
-                ('api', models.CharField(max_length=16)),
-                ('address', models.GenericIPAddressField(null=True)),
-                ('request_id', models.CharField(blank=True, max_length=40)),
-                ('outcome', models.CharField(choices=[('ok', 'Ok'), ('refused', 'Refused'), ('failed', 'Failed')], default='ok', max_length=8)),
-                ('detail', models.CharField(blank=True, max_length=500)),
-                ('chain', models.BigIntegerField(null=True, unique=True)),
-                ('digest', models.CharField(blank=True, max_length=64)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField(db_index=True)),
+                ("actor_id", models.UUIDField(null=True)),
+                ("actor", models.CharField(max_length=254)),
+                ("project_id", models.UUIDField(null=True)),
+                ("verb", models.CharField(max_length=64)),
+                ("noun", models.CharField(max_length=32)),
+                ("subject_id", models.UUIDField(null=True)),
+                ("subject", models.CharField(blank=True, max_length=255)),
+                ("api", models.CharField(max_length=16)),
+                ("address", models.GenericIPAddressField(null=True)),
+                ("request_id", models.CharField(blank=True, max_length=40)),
+                (
+                    "outcome",
+                    models.CharField(choices=[("ok", "Ok"), ("refused", "Refused"), ("failed", "Failed")], default="ok", max_length=8),
+                ),
+                ("detail", models.CharField(blank=True, max_length=500)),
+                ("chain", models.BigIntegerField(null=True, unique=True)),
+                ("digest", models.CharField(blank=True, max_length=64)),
             ],
             options={
-                'indexes': [models.Index(fields=['project_id', '-id'], name='event_project'), models.Index(fields=['subject_id', '-id'], name='event_subject'), models.Index(condition=models.Q(('chain', None)), fields=['id'], name='event_unsealed')],
+                "indexes": [
+                    models.Index(fields=["project_id", "-id"], name="event_project"),
+                    models.Index(fields=["subject_id", "-id"], name="event_subject"),
+                    models.Index(condition=models.Q(("chain", None)), fields=["id"], name="event_unsealed"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
-                ('kind', models.CharField(max_length=64)),
-                ('subject_id', models.UUIDField(db_index=True)),
-                ('project_id', models.UUIDField(null=True)),
-                ('arguments', models.JSONField(default=dict)),
-                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('undoing', 'Undoing'), ('done', 'Done'), ('failed', 'Failed')], default='queued', max_length=8)),
-                ('step', models.PositiveSmallIntegerField(default=0)),
-                ('steps', models.PositiveSmallIntegerField(default=0)),
-                ('doing', models.CharField(blank=True, max_length=120)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('actor_id', models.UUIDField(null=True)),
-                ('actor', models.CharField(blank=True, max_length=254)),
-                ('api', models.CharField(blank=True, max_length=16)),
-                ('request_id', models.CharField(blank=True, max_length=40)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                ("id", models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
+                ("kind", models.CharField(max_length=64)),
+                ("subject_id", models.UUIDField(db_index=True)),
+                ("project_id", models.UUIDField(null=True)),
+                ("arguments", models.JSONField(default=dict)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("undoing", "Undoing"),
+                            ("done", "Done"),
+                            ("failed", "Failed"),
+                        ],
+                        default="queued",
+                        max_length=8,
+                    ),
+                ),
+                ("step", models.PositiveSmallIntegerField(default=0)),
+                ("steps", models.PositiveSmallIntegerField(default=0)),
+                ("doing", models.CharField(blank=True, max_length=120)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("error", models.CharField(blank=True, max_length=500)),
+                ("actor_id", models.UUIDField(null=True)),
+                ("actor", models.CharField(blank=True, max_length=254)),
+                ("api", models.CharField(blank=True, max_length=16)),
+                ("request_id", models.CharField(blank=True, max_length=40)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'indexes': [models.Index(fields=['state', 'created_at'], name='job_state')],
+                "indexes": [models.Index(fields=["state", "created_at"], name="job_state")],
             },
         ),
     ]
