@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from cloudbox.box import doctor, logs, pin, plan, programs, status, supervisor, testing, up
+from cloudbox.box import doctor, logs, pin, plan, programs, secret_files, status, supervisor, testing, up
 from cloudbox.box.control import specs
 from cloudbox.box.paths import DEFAULT_HOME, Box
 from cloudbox.box.shell import Failed
@@ -91,9 +91,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 MANAGED = {
-    "credentials": "credentials for clients: credentials [--format env | openrc | clouds.yaml | aws] [--user EMAIL] [--project NAME]",
-    "user": "people: user create EMAIL [--project NAME] [--role ROLE] [--admin], user reset-password EMAIL",
-    "project": "projects: project create NAME [--owner EMAIL]",
+    "credentials": "credentials for clients: credentials [--format env | openrc | clouds.yaml | aws] [--email EMAIL] [--project NAME]",
+    "user": "people: user create EMAIL [--name NAME] [--project NAME --role ROLE] [--box-role admin], user reset-password EMAIL",
+    "project": "projects: project create NAME [--slug NAME] [--owner EMAIL]",
     "bench": "measure the box",
 }
 
@@ -145,6 +145,8 @@ def _managed(name: str) -> Callable[[Box, argparse.Namespace], int]:
         if not os.access(box.python, os.X_OK):
             raise Failed("the box is not set up to the end", remedy=up.command(box, "up"))
         words = [word for word in args.words if word != "--"]
+        if name == "credentials" and "--email" not in words:
+            words += ["--email", secret_files.admin(box)["admin_email"]]
         os.chdir(box.app)
         os.execve(box.python, [str(box.python), str(box.app / "manage.py"), f"box_{name}", *words], programs.environment(box))
 

@@ -10,9 +10,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from cloudbox.box import postgres, redis
-from cloudbox.box.environments import is_complete
-from cloudbox.box.paths import CACHE, CHECKOUT, LONGEST_SOCKET, SOCKET_PATH_BYTES_MAX, USER, Box, write_atomically
+from cloudbox.box.paths import CACHE, CHECKOUT, LONGEST_SOCKET, SOCKET_PATH_BYTES_MAX, USER, Box
 from cloudbox.box.shell import Failed, Log, output, run
 
 QEMU_USER = "libvirt-qemu"
@@ -75,10 +73,12 @@ def make_home(box: Box) -> None:
     for folder in (box.home, *(box.home / name for name in FOLDERS)):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(folder.stat().st_mode & 0o777 | 0o711)
+    # Disks, consoles' texts and pictures of guests: everybody's programs may pass, nobody else's may look around.
+    for name in ("images", "instances", "console", "screens", "logs"):
+        (box.home / name).chmod(0o711)
     static = box.home / "static"
     static.mkdir(exist_ok=True)
     static.chmod(0o755)
-    (box.home / "logs").chmod(0o751)
 
 
 # --- the port
@@ -140,42 +140,17 @@ def demo_folder(checkout: Path = CHECKOUT) -> Path:
     return CACHE / f"demo-{total.hexdigest()[:12]}"
 
 
-def demo_image(box: Box) -> Path:
-    return box.home / "images" / "demo.qcow2"
+def demo_image() -> Path:
+    return demo_folder() / "demo.qcow2"
 
 
-def demo_is_laid(box: Box) -> bool:
-    stamp = box.home / "images" / ".demo"
-    return demo_image(box).exists() and stamp.exists() and stamp.read_text() == demo_folder().name
+def build_demo_image(*, log: Log) -> str:
+    """Build it in the cache, once per host; the image store of each box takes its own copy."""
+    from compute.demo_image import build
 
-
-def lay_demo_image(box: Box, *, log: Log) -> str:
-    """Build it in the cache, once per host, and copy it into the home with what lies beside it (kernel, initial RAM disk)."""
     folder = demo_folder()
-    note = "from the cache"
-    if not is_complete(folder):
-        from compute.demo_image import build
-
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        build.build(CACHE / "debs", folder / "demo.qcow2", log)
-        (folder / ".complete").touch()
-        note = "built"
-    laid = []
-    for path in sorted(folder.glob("demo*")):
-        beside = box.home / "images" / f".{path.name}.new"
-        # A copy that shares its blocks where the file system can; QEMU may hold the old one open, so never written over.
-        run(["cp", "--reflink=auto", "--sparse=always", path, beside], log=log)
-        beside.chmod(0o644)
-        os.replace(beside, box.home / "images" / path.name)
-        laid.append(path.name)
-    box.write_config({"demo_kernel": any("vmlinuz" in name or "kernel" in name for name in laid)})
-    write_atomically(box.home / "images" / ".demo", folder.name)
-    return f"{note}, {demo_image(box).stat().st_size / 1e6:.0f} MB"
-
-
-# --- services' folders
-
-
-def services_are_prepared(box: Box) -> bool:
-    return (postgres.data_folder(box) / "PG_VERSION").exists() and redis.config_file(box).exists()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    build.build(CACHE / "debs", demo_image(), log)
+    (folder / ".complete").touch()
+    return f"{demo_image().stat().st_size / 1e6:.0f} MB"

@@ -88,9 +88,9 @@ class Plan:
             Step(
                 "image",
                 "Demo image",
-                lambda log: host.lay_demo_image(box, log=log),
-                done=lambda: host.demo_is_laid(box),
-                needs=("home", "code"),
+                lambda log: host.build_demo_image(log=log),
+                done=lambda: environments.is_complete(host.demo_folder()),
+                needs=("packages",),
                 remedy="it is built from Debian packages by `apt-get download`; see that `apt-get update` works",
             ),
             Step("static", "Static files", self.collect_static, done=lambda: self.stamped("static"), needs=("code",)),
@@ -194,7 +194,7 @@ class Plan:
         self.stamp("migrate")
 
     def seed(self, log: Log) -> None:
-        words = secret_files.admin(self.box) | {"image": str(host.demo_image(self.box))}
+        words = secret_files.admin(self.box) | {"demo_image": str(host.demo_image())}
         self.manage("seed_box", log=log, stdin=json.dumps(words))
         self.stamp("seed")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +10,17 @@ from cloudbox.box import control, systemd
 from cloudbox.box.paths import Box
 from cloudbox.box.shell import Failed, Log
 
+# Steps of `up` run side by side, and several start processes.
+_one_prepares = threading.Lock()
+
 
 def prepare(box: Box, *, log: Log) -> None:
     """There is somebody to give orders to."""
-    if systemd.is_here():
-        systemd.install(box, log=log)
-    else:
-        control.ensure_supervisor(box)
+    with _one_prepares:
+        if systemd.is_here():
+            systemd.install(box, log=log)
+        else:
+            control.ensure_supervisor(box)
 
 
 def start(box: Box, names: Sequence[str], *, log: Log) -> None:

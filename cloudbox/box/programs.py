@@ -98,7 +98,7 @@ def _redis(box: Box) -> Prepared:
 def _libvirtd(box: Box) -> Prepared:
     from compute.drivers import box_namespace
 
-    box_namespace.prepare(box.home, box.name)
+    box_namespace.prepare(box.home, box.name, open_ports=[int(box.config().get("port", 8000))])
     argv = box_namespace.libvirtd_command(box.home, box.name)
     if not argv[0].startswith("/"):
         argv = ["/usr/bin/env", *argv]

@@ -10,6 +10,7 @@ import secrets
 from typing import Any
 
 from cloudbox.box.paths import USER, Box, write_atomically
+from cloudbox.box.shell import Failed
 
 # No letters that look alike: people type this password from one screen into another.
 ALPHABET = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -42,4 +43,7 @@ def make(box: Box, *, admin_email: str) -> None:
 
 def admin(box: Box) -> dict[str, Any]:
     """{"admin_email", "admin_password"} as `up` made them; the password may have been changed in the portal since."""
-    return dict(json.loads((box.secrets / ADMIN_FILE).read_text()))
+    try:
+        return dict(json.loads((box.secrets / ADMIN_FILE).read_text()))
+    except PermissionError as error:
+        raise Failed("the box's secrets are root's", remedy="run it as root: sudo bin/cloudbox …") from error
