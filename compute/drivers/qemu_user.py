@@ -35,3 +35,18 @@ def give(path: Path) -> None:
     """Hand a file or directory to QEMU. As an ordinary user (tests of the stores) it stays ours."""
     if os.geteuid() == 0:
         os.chown(path, qemu_user().uid, qemu_user().gid)
+
+
+def may_use(device: str) -> bool:
+    """Whether QEMU's user may open a device for reading and writing, by its mode."""
+    try:
+        facts = os.stat(device)
+    except OSError:
+        return False
+    user = qemu_user()
+    if facts.st_uid == user.uid:
+        return facts.st_mode & 0o600 == 0o600
+    groups = {user.gid, *(each.gr_gid for each in grp.getgrall() if user.name in each.gr_mem)}
+    if facts.st_gid in groups:
+        return facts.st_mode & 0o060 == 0o060
+    return facts.st_mode & 0o006 == 0o006
