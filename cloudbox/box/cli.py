@@ -25,9 +25,10 @@ ABOUT = """Cloudbox: a small cloud on one machine.
 def main(arguments: Sequence[str]) -> int:
     """Run a verb; what goes wrong comes out as a sentence and what to do, not as a traceback."""
     top = parser()
-    parsed, parsed.words = top.parse_known_args(arguments)
-    if parsed.words and not parsed.takes_words:
-        top.error(f"not understood: {' '.join(parsed.words)}")
+    parsed, words = top.parse_known_args(arguments)
+    parsed.words = words
+    if words and not parsed.takes_words:
+        top.error(f"not understood: {' '.join(words)}")
     try:
         return int(parsed.verb(Box.at(getattr(parsed, "home", None)), parsed) or 0)
     except Failed as error:
@@ -50,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(metavar="VERB", required=True)
 
     def verb(name: str, do: Callable[[Box, argparse.Namespace], int | None], text: str, *, hidden: bool = False) -> argparse.ArgumentParser:
-        more = {} if hidden else {"help": text}
-        added = verbs.add_parser(name, description=text[0].upper() + text[1:] + ".", **more)
+        description = text[0].upper() + text[1:] + "."
+        added = verbs.add_parser(name, description=description) if hidden else verbs.add_parser(name, description=description, help=text)
         added.set_defaults(verb=do, takes_words=False)
         added.add_argument("--home", metavar="DIR", help=f"the box's home (default: $CLOUDBOX_HOME, else {DEFAULT_HOME})")
         return added

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cloudbox.box.paths import CACHE, CHECKOUT
-from cloudbox.box.shell import Failed, Log, run
+from cloudbox.box.shell import Failed, Log, Word, run
 
 COMPLETE = ".complete"
 KEPT = 3
@@ -49,7 +49,16 @@ def build_venv(*, log: Log, dev: bool = False, checkout: Path = CHECKOUT) -> str
     def build(folder: Path) -> None:
         run(["/usr/bin/python3", "-m", "venv", folder], log=log)
         for name in _pin_files(dev):
-            pip = [folder / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+            pip: list[Word] = [
+                folder / "bin" / "python",
+                "-m",
+                "pip",
+                "install",
+                "--disable-pip-version-check",
+                "--no-input",
+                "--progress-bar",
+                "off",
+            ]
             run(
                 [*pip, "--root-user-action=ignore", "--require-hashes", "-r", checkout / "requirements" / name],
                 log=log,

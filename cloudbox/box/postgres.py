@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from cloudbox.box.paths import USER, Box, write_atomically
-from cloudbox.box.shell import Failed, Log, output, run
+from cloudbox.box.shell import Failed, Log, Word, output, run
 
 OS_USER = "postgres"
 DATABASE = ROLE = "cloudbox"
@@ -84,7 +84,7 @@ def create_cluster(box: Box, *, log: Log, fast: bool = False) -> None:
     owner = pwd.getpwnam(OS_USER)
     os.chown(beside, owner.pw_uid, owner.pw_gid)
     more = ["--no-sync"] if fast else []
-    initdb = [binaries(box) / "initdb", "-D", beside, "-U", OS_USER, "-A", "peer", "-E", "UTF8", "--locale=C.UTF-8", *more]
+    initdb: list[Word] = [binaries(box) / "initdb", "-D", beside, "-U", OS_USER, "-A", "peer", "-E", "UTF8", "--locale=C.UTF-8", *more]
     run(initdb, log=log, user=OS_USER)
     write_settings(box, beside, fast=fast)
     if folder.exists():
@@ -132,7 +132,7 @@ def answers(box: Box) -> bool:
 
 def create_database(box: Box, *, log: Log) -> None:
     """The role and the database, where missing."""
-    connect = ["psql", "-h", box.postgres_socket, "-U", OS_USER, "-d", "postgres", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c"]
+    connect: list[Word] = ["psql", "-h", box.postgres_socket, "-U", OS_USER, "-d", "postgres", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c"]
     if not run([*connect, f"select 1 from pg_roles where rolname = '{ROLE}'"], log=log).strip():
         run([*connect, f"create role {ROLE} login createdb"], log=log)
     if not run([*connect, f"select 1 from pg_database where datname = '{DATABASE}'"], log=log).strip():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 Log = Callable[[str], None]
+Word = str | os.PathLike[str]
 LINES_KEPT = 12
 
 
@@ -24,7 +25,7 @@ class Failed(Exception):
 
 
 def run(
-    argv: Sequence[str | os.PathLike[str]],
+    argv: Sequence[Word],
     *,
     log: Log,
     env: Mapping[str, str] | None = None,
@@ -75,7 +76,7 @@ def run(
     return "".join(lines)
 
 
-def output(argv: Sequence[str | os.PathLike[str]], *, timeout_seconds: float = 10) -> str | None:
+def output(argv: Sequence[Word], *, timeout_seconds: float = 10) -> str | None:
     """The output of a quick look, or None when it cannot be had."""
     try:
         done = subprocess.run([os.fspath(word) for word in argv], capture_output=True, text=True, timeout=timeout_seconds, check=False)

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -59,7 +59,7 @@ class Supervisor:
             say("all have ended")
 
     @contextlib.contextmanager
-    def _alone(self) -> Any:
+    def _alone(self) -> Iterator[None]:
         with (self.run_folder / "supervisor.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,7 +69,7 @@ class Supervisor:
             yield
 
     @contextlib.contextmanager
-    def _listening(self) -> Any:
+    def _listening(self) -> Iterator[socket.socket]:
         path = self.run_folder / "supervisor.sock"
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX) as door:
@@ -84,7 +84,7 @@ class Supervisor:
                 path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _waking(self) -> Any:
+    def _waking(self) -> Iterator[socket.socket]:
         """Signals come in as bytes, so that the loop need not be interrupted."""
         inside, outside = socket.socketpair()
         inside.setblocking(False)
