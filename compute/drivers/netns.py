@@ -79,7 +79,7 @@ def call(name: str, function: Callable[[], T]) -> T:
             finally:
                 os.close(handle)
             results.append(function())
-        except BaseException as error:  # noqa: BLE001 - carried over to the calling thread, whatever it is
+        except BaseException as error:
             errors.append(error)
 
     thread = threading.Thread(target=inside, name=f"netns-{name}")

@@ -1,0 +1,161 @@
+"""DHCP and DNS of a network: one dnsmasq in its router namespace.
+
+It outlives the worker: a daemon of its own, found again by its pid file. Hosts are read anew on SIGHUP; only a change of the
+network itself restarts it. Addresses are given to known cards only, so it needs no lease file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from cloudbox.common.errors import Unavailable
+from compute.drivers import netns
+from compute.drivers.commands import run
+from compute.drivers.fabric.names import LAN, METADATA_IP
+from compute.drivers.specs import NetworkSpec, PortSpec
+
+LEASE = "12h"
+LEASES_MAX = 65536
+END_SECONDS = 5.0
+HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.IGNORECASE)
+
+
+def upstream_servers() -> tuple[str, ...]:
+    """The host's DNS servers as a network can reach them: one on the host's own loopback is out of reach, and systemd's tells what
+    lies behind it."""
+    for path in (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf")):
+        try:
+            words = [line.split() for line in path.read_text().splitlines()]
+        except OSError:
+            continue
+        servers = [word[1] for word in words if len(word) > 1 and word[0] == "nameserver"]
+        found = [each for each in servers if _is_reachable(each)]
+        if found:
+            return tuple(found[:3])
+    return ()
+
+
+def _is_reachable(server: str) -> bool:
+    try:
+        return not IPv4Address(server).is_loopback
+    except ValueError:
+        return False  # IPv6 does not leave the box.
+
+
+def config(network: NetworkSpec, folder: Path, upstream: Iterable[str]) -> str:
+    domain = network.dns_domain if DOMAIN.fullmatch(network.dns_domain) else ""
+    lines = [
+        f"pid-file={folder}/pid",
+        f"dhcp-hostsfile={folder}/dhcp",
+        f"addn-hosts={folder}/hosts",
+        "leasefile-ro",
+        f"interface={LAN}",
+        "except-interface=lo",
+        "bind-interfaces",
+        "no-resolv",
+        "no-hosts",
+        "no-poll",
+        "domain-needed",
+        "bogus-priv",
+        "stop-dns-rebind",
+        "cache-size=500",
+        "dns-forward-max=150",
+        "dhcp-authoritative",
+        "no-ping",
+        f"dhcp-lease-max={LEASES_MAX}",
+        f"dhcp-range={network.cidr.network_address},static,{network.cidr.netmask},{LEASE}",
+        "dhcp-ignore=tag:!known",
+        f"dhcp-option=option:mtu,{network.mtu}",
+        f"dhcp-option=option:dns-server,{network.gateway}",
+        *(f"server={each}" for each in upstream),
+    ]
+    if domain:
+        lines += [f"domain={domain}", f"local=/{domain}/", "expand-hosts"]
+    if not network.nat:
+        # No way out, hence no default route; the metadata address is reached through the gateway all the same (RFC 3442).
+        lines += ["dhcp-option=option:router", f"dhcp-option=option:classless-static-route,{METADATA_IP}/32,{network.gateway}"]
+    return "\n".join(lines) + "\n"
+
+
+def hosts(network: NetworkSpec, ports: Iterable[PortSpec]) -> tuple[str, str]:
+    """The reservations, and the names; a tenant's name that is no host name is left out."""
+    reservations, names = [], []
+    taken: set[str] = set()
+    for port in sorted(ports, key=lambda each: IPv4Address(each.ip)):
+        name = port.hostname.lower() if HOSTNAME.fullmatch(port.hostname) else ""
+        if name in taken:
+            name = ""  # Two of one name: the first keeps it, for dnsmasq would refuse the second its address.
+        taken.add(name)
+        reservations.append(f"{port.mac},{IPv4Address(port.ip)},{name + ',' if name else ''}{LEASE}")
+        if name:
+            names.append(f"{IPv4Address(port.ip)} {name}")
+    return "\n".join(reservations) + "\n", "\n".join(names) + "\n"
+
+
+class Dnsmasq:
+    """The one of a network, by the directory of its files."""
+
+    def __init__(self, folder: Path, namespace: str) -> None:
+        self.folder = folder
+        self.namespace = namespace
+
+    def apply(self, network: NetworkSpec, ports: Iterable[PortSpec], upstream: Iterable[str]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # dnsmasq reads the hosts files again as the unprivileged user that it becomes.
+        self.folder.chmod(0o755)
+        reservations, names = hosts(network, ports)
+        renewed = _write(self.folder / "dhcp", reservations) | _write(self.folder / "hosts", names)
+        changed = _write(self.folder / "conf", config(network, self.folder, upstream))
+        pid = self.pid()
+        if pid is not None and changed:
+            self.stop()
+            pid = None
+        if pid is None:
+            run([*netns.enter(self.namespace), "dnsmasq", f"--conf-file={self.folder}/conf"])
+        elif renewed:
+            os.kill(pid, signal.SIGHUP)
+
+    def pid(self) -> int | None:
+        """Its process, if that runs."""
+        try:
+            pid = int((self.folder / "pid").read_text())
+            return pid if f"{self.folder}/conf" in Path(f"/proc/{pid}/cmdline").read_text() else None
+        except (OSError, ValueError):
+            return None
+
+    def stop(self) -> None:
+        pid = self.pid()
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGTERM)
+        until = time.monotonic() + END_SECONDS
+        while self.pid() is not None:
+            if time.monotonic() > until:
+                raise Unavailable("The DHCP server of a network does not end.")
+            time.sleep(0.01)
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _write(path: Path, text: str) -> bool:
+    """Replace the file if it differs; true when it did."""
+    try:
+        if path.read_text() == text:
+            return False
+    except FileNotFoundError:
+        pass
+    new = path.with_name(path.name + ".new")
+    new.write_text(text)
+    new.chmod(0o644)
+    os.replace(new, path)
+    return True
