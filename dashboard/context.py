@@ -1,0 +1,80 @@
+"""What the frame of every page shows: who, where, which project, and what may be reached from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+
+from dashboard.shell import context_of_request
+from identity.models import User
+
+
+@dataclass(frozen=True)
+class Entry:
+    title: str
+    path: str
+    icon: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    entries: tuple[Entry, ...]
+
+
+PORTAL: tuple[Section, ...] = (
+    Section("", (Entry("Overview", "", "home", "overview"),)),
+    Section("Compute", (Entry("Instances", "instances", "server", "instances"), Entry("Images", "images", "image", "images"))),
+    Section(
+        "Network",
+        (Entry("Networks", "networks", "net", "networks"), Entry("Security groups", "security-groups", "shield", "security-groups")),
+    ),
+    Section(
+        "Project",
+        (
+            Entry("Key pairs", "keypairs", "key", "keypairs"),
+            Entry("Credentials", "credentials", "lock", "credentials"),
+            Entry("Members", "members", "users", "members"),
+            Entry("Activity", "activity", "log", "activity"),
+            Entry("Settings", "settings", "gear", "settings"),
+        ),
+    ),
+)
+ADMIN: tuple[Section, ...] = (
+    Section("", (Entry("Home", "", "home", "home"),)),
+    Section(
+        "Box",
+        (
+            Entry("Hosts", "hosts", "building", "hosts"),
+            Entry("Instances", "instances", "server", "instances"),
+            Entry("Flavors", "flavors", "size", "flavors"),
+            Entry("Images", "images", "image", "images"),
+        ),
+    ),
+    Section("People", (Entry("Projects", "projects", "folder", "projects"), Entry("Users", "users", "users", "users"))),
+    Section("Operations", (Entry("Audit log", "audit", "log", "audit"), Entry("Health", "health", "pulse", "health"))),
+)
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """For templates: `ctx`, `project`, `base` (where the project's or the console's URLs begin), `nav`, `theme`, `here`."""
+    ctx = context_of_request(request)
+    user = getattr(request, "user", None)
+    theme = user.theme if isinstance(user, User) else ""
+    if ctx is None:
+        return {"theme": theme, "nav": (), "project": None, "ctx": None, "here": ""}
+    in_admin = request.path.startswith("/admin")
+    base = "/admin" if in_admin else f"/p/{ctx.project.slug}" if ctx.project else ""
+    rest = request.path.removeprefix(base).strip("/").split("/")[0]
+    return {
+        "ctx": ctx,
+        "project": ctx.project,
+        "base": base,
+        "nav": ADMIN if in_admin else PORTAL if ctx.project else (),
+        "here": rest or ("home" if in_admin else "overview"),
+        "in_admin": in_admin,
+        "theme": theme,
+    }
