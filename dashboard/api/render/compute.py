@@ -1,0 +1,200 @@
+"""Instances, and what they are made of and connected by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from compute import actions, lifecycle, security_groups
+
+STATUSES = sorted(map(str, lifecycle.MOVES))
+# What people may ask for here; the others of the table (rename, console) have addresses of their own.
+ACTION_KEYS = ["start", "stop", "reboot", "reset", "pause", "resume", "suspend", "lock", "unlock", "protect", "unprotect"]
+_TOLD = [*ACTION_KEYS, "console", "rename", "tag", "delete"]
+
+
+class Named(serializers.Serializer):
+    """A thing as others point to it."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+class PortShape(serializers.Serializer):
+    id = serializers.UUIDField()
+    network = Named()
+    instance = Named(allow_null=True)
+    mac = serializers.CharField()
+    ip = serializers.CharField()
+    security_groups = serializers.SerializerMethodField()
+
+    @extend_schema_field(Named(many=True))
+    def get_security_groups(self, row: Any) -> Any:
+        return Named(row.security_groups.all(), many=True).data
+
+
+class Nic(serializers.Serializer):
+    """A network card of an instance."""
+
+    id = serializers.UUIDField(help_text="The port.")
+    network = Named()
+    mac = serializers.CharField()
+    ip = serializers.CharField()
+    security_groups = serializers.SerializerMethodField()
+
+    @extend_schema_field(Named(many=True))
+    def get_security_groups(self, row: Any) -> Any:
+        return Named(row.security_groups.all(), many=True).data
+
+
+class ProgressShape(serializers.Serializer):
+    sentence = serializers.CharField()
+    percent = serializers.IntegerField()
+    retrying = serializers.CharField(allow_blank=True)
+
+
+class InstanceShape(serializers.Serializer):
+    id = serializers.UUIDField()
+    project = serializers.CharField(source="project.slug")
+    name = serializers.CharField()
+    description = serializers.CharField()
+    hostname = serializers.CharField()
+    status = serializers.ChoiceField(STATUSES)
+    intended = serializers.CharField(help_text="What was asked for; `status` is what is.")
+    error = serializers.CharField()
+    flavor = Named()
+    image = Named()
+    keypair = Named(allow_null=True)
+    vcpus = serializers.IntegerField()
+    memory_mib = serializers.IntegerField()
+    disk_gib = serializers.IntegerField()
+    tags = serializers.DictField(child=serializers.CharField())
+    is_protected = serializers.BooleanField()
+    locked_by = serializers.CharField()
+    nics = serializers.SerializerMethodField()
+    progress = serializers.SerializerMethodField(help_text="The work that is under way; null: none.")
+    actions = serializers.SerializerMethodField(help_text="What can be done now: null, or the sentence that says why not.")
+    created_at = serializers.DateTimeField()
+    changed_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+
+    @extend_schema_field(Nic(many=True))
+    def get_nics(self, row: Any) -> Any:
+        return Nic(row.ports.all(), many=True).data
+
+    @extend_schema_field(ProgressShape(allow_null=True))
+    def get_progress(self, row: Any) -> Any:
+        found = self.context["progress"].get(row.id)
+        return ProgressShape(found).data if found else None
+
+    @extend_schema_field(
+        {
+            "type": "object",
+            "properties": {key: {"type": ["string", "null"]} for key in _TOLD},
+            "required": _TOLD,
+            "additionalProperties": False,
+        }
+    )
+    def get_actions(self, row: Any) -> dict[str, str | None]:
+        return {key: actions.why_not(self.context["ctx"], row, key) or None for key in _TOLD}
+
+
+class ConsoleShape(serializers.Serializer):
+    path = serializers.CharField(help_text="The path of the WebSocket on this host; good once, within a minute.")
+    token = serializers.CharField()
+    expires_at = serializers.DateTimeField()
+
+
+class ConsoleLog(serializers.Serializer):
+    text = serializers.CharField()
+
+
+class Metrics(serializers.Serializer):
+    """Times and values, of equal length; null: no sample."""
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields: dict[str, serializers.Field] = {
+            "at": serializers.ListField(child=serializers.IntegerField(), help_text="Seconds since 1970.")
+        }
+        for name in ("cpu", "memory", "disk_iops", "disk_read", "disk_write", "net_rx", "net_tx"):
+            fields[name] = serializers.ListField(child=serializers.FloatField(allow_null=True))
+        return fields
+
+
+class FlavorShape(serializers.Serializer):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    vcpus = serializers.IntegerField()
+    memory_mib = serializers.IntegerField()
+    disk_gib = serializers.IntegerField()
+    is_active = serializers.BooleanField(help_text="Is it on offer? A retired size stays with the instances that have it.")
+
+
+class ImageShape(serializers.Serializer):
+    id = serializers.UUIDField()
+    project_id = serializers.UUIDField(allow_null=True, help_text="null: of the box's catalogue.")
+    name = serializers.CharField()
+    description = serializers.CharField()
+    os = serializers.CharField()
+    status = serializers.CharField()
+    visibility = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    virtual_bytes = serializers.IntegerField()
+    min_disk_gib = serializers.IntegerField()
+    min_memory_mib = serializers.IntegerField()
+    checksum = serializers.CharField(help_text="SHA-256 of the file.")
+    created_at = serializers.DateTimeField()
+
+
+class KeypairShape(serializers.Serializer):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    kind = serializers.CharField()
+    public_key = serializers.CharField()
+    fingerprint = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class KeypairCreated(KeypairShape):
+    private_key = serializers.CharField(read_only=True, help_text="The private key, told once and kept nowhere.")
+
+
+class NetworkShape(serializers.Serializer):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    cidr = serializers.CharField()
+    gateway_ip = serializers.CharField()
+    nat = serializers.BooleanField(help_text="Is there a way out?")
+    mtu = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+
+
+class RuleShape(serializers.Serializer):
+    id = serializers.UUIDField()
+    direction = serializers.ChoiceField(["ingress", "egress"])
+    protocol = serializers.CharField(help_text="tcp, udp or icmp; empty: any.")
+    port_min = serializers.IntegerField(allow_null=True, help_text="To icmp, the type.")
+    port_max = serializers.IntegerField(allow_null=True, help_text="To icmp, the code.")
+    remote_cidr = serializers.CharField()
+    remote_group = Named(allow_null=True)
+    description = serializers.CharField()
+    sentence = serializers.SerializerMethodField(help_text="The rule as people say it.")
+    created_at = serializers.DateTimeField()
+
+    def get_sentence(self, row: Any) -> str:
+        return security_groups.sentence(row)
+
+
+class SecurityGroupShape(serializers.Serializer):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    description = serializers.CharField()
+    is_default = serializers.BooleanField()
+    rules = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+
+    @extend_schema_field(RuleShape(many=True))
+    def get_rules(self, row: Any) -> Any:
+        return RuleShape(row.rules.all(), many=True).data

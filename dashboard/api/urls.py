@@ -1,0 +1,84 @@
+"""Every address of the dialect. Resources lie under their project, for tokens and sessions alike."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, include, path, re_path
+
+from dashboard.api import reference
+from dashboard.api.errors import no_route
+from dashboard.api.render.compute import ACTION_KEYS
+from dashboard.api.views import account, admin, catalogue, credentials, instances, networks
+
+Routes = list[URLPattern | URLResolver]
+
+_instance: Routes = [
+    path("consoles", instances.ConsolesView.as_view()),
+    path("console-log", instances.ConsoleLogView.as_view()),
+    path("screenshot", instances.ScreenshotView.as_view()),
+    path("metrics", instances.MetricsView.as_view()),
+    *(path(f"{key}", instances.action_view(key)) for key in ACTION_KEYS),
+]
+
+_project: Routes = [
+    path("quotas", account.QuotasView.as_view()),
+    path("activity", account.ActivityView.as_view()),
+    path("members", account.MembersView.as_view()),
+    path("members/<uuid:user_id>", account.MemberView.as_view()),
+    path("tokens", credentials.TokensView.as_view()),
+    path("tokens/<uuid:id>", credentials.TokenView.as_view()),
+    path("access-keys", credentials.AccessKeysView.as_view()),
+    path("access-keys/<str:id>", credentials.AccessKeyView.as_view()),
+    path("instances", instances.InstancesView.as_view()),
+    path("instances/<uuid:id>", instances.InstanceView.as_view()),
+    path("instances/<uuid:id>/", include(_instance)),
+    path("images", catalogue.ImagesView.as_view()),
+    path("images/<uuid:id>", catalogue.ImageView.as_view()),
+    path("images/<uuid:id>/deactivate", catalogue.ImageDeactivateView.as_view()),
+    path("images/<uuid:id>/reactivate", catalogue.ImageReactivateView.as_view()),
+    path("keypairs", catalogue.KeypairsView.as_view()),
+    path("keypairs/import", catalogue.KeypairImportView.as_view()),
+    path("keypairs/<uuid:id>", catalogue.KeypairView.as_view()),
+    path("networks", networks.NetworksView.as_view()),
+    path("networks/<uuid:id>", networks.NetworkView.as_view()),
+    path("ports", networks.PortsView.as_view()),
+    path("ports/<uuid:id>/security-groups", networks.PortGroupsView.as_view()),
+    path("security-groups", networks.SecurityGroupsView.as_view()),
+    path("security-groups/<uuid:id>", networks.SecurityGroupView.as_view()),
+    path("security-groups/<uuid:id>/rules", networks.RulesView.as_view()),
+    path("security-groups/<uuid:id>/rules/<uuid:rule_id>", networks.RuleView.as_view()),
+]
+
+_admin: Routes = [
+    path("hosts", admin.HostsView.as_view()),
+    path("health", admin.HealthView.as_view()),
+    path("audit", admin.AuditView.as_view()),
+    path("audit/chain", admin.AuditChainView.as_view()),
+    path("instances", admin.AllInstancesView.as_view()),
+    path("images", admin.AllImagesView.as_view()),
+    path("projects", admin.AllProjectsView.as_view()),
+    path("projects/<slug:slug>/suspend", admin.SuspendProjectView.as_view()),
+    path("projects/<slug:slug>/resume", admin.ResumeProjectView.as_view()),
+    path("projects/<slug:slug>/quotas", admin.ProjectQuotasView.as_view()),
+    path("users", admin.UsersView.as_view()),
+    path("users/<uuid:id>", admin.UserView.as_view()),
+    path("users/<uuid:id>/suspend", admin.SuspendUserView.as_view()),
+    path("users/<uuid:id>/resume", admin.ResumeUserView.as_view()),
+    path("users/<uuid:id>/password", admin.UserPasswordView.as_view()),
+    path("flavors", admin.AllFlavorsView.as_view()),
+    path("flavors/<uuid:id>/retire", admin.RetireFlavorView.as_view()),
+    path("flavors/<uuid:id>/restore", admin.RestoreFlavorView.as_view()),
+]
+
+urlpatterns: Routes = [
+    path("me", account.MeView.as_view()),
+    path("projects", account.ProjectsView.as_view()),
+    path("projects/<slug:project>", account.ProjectView.as_view()),
+    path("projects/<slug:project>/", include(_project)),
+    path("flavors", catalogue.FlavorsView.as_view()),
+    path("flavors/<uuid:id>", catalogue.FlavorView.as_view()),
+    path("admin/", include(_admin)),
+    path("openapi.json", reference.schema_json, name="openapi-json"),
+    path("openapi.yaml", reference.schema_yaml, name="openapi-yaml"),
+    path("docs", reference.page, name="api-docs"),
+    re_path("^.*$", no_route),
+]

@@ -1,0 +1,127 @@
+"""Sizes, images and key pairs: what instances are made from."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from compute import flavors, images, keypairs
+from dashboard.api.base import ApiView, PageQuery
+from dashboard.api.fields import Input, Text
+from dashboard.api.idempotency import idempotent
+from dashboard.api.openapi import listing, operation
+from dashboard.api.render import compute as render
+
+
+class FlavorsView(ApiView):
+    @listing("flavors_list", "Sizes on offer", of=render.FlavorShape)
+    def get(self, request: Request) -> Response:
+        return self.list_page(flavors.list(self.ctx), render.FlavorShape, self.query(PageQuery))
+
+
+class FlavorView(ApiView):
+    @operation("flavors_get", "One size", answer=render.FlavorShape)
+    def get(self, request: Request, id: UUID) -> Response:
+        return self.show(flavors.get(self.ctx, id), render.FlavorShape)
+
+
+class ImagesView(ApiView):
+    @listing("images_list", "The project's images and the public ones", of=render.ImageShape)
+    def get(self, request: Request, project: str) -> Response:
+        return self.list_page(images.list(self.ctx), render.ImageShape, self.query(PageQuery))
+
+
+class ImageChange(Input):
+    name = Text(max_length=64)
+
+
+class ImageView(ApiView):
+    @operation("images_get", "One image", answer=render.ImageShape)
+    def get(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(images.get(self.ctx, id), render.ImageShape)
+
+    @operation("images_rename", "Rename an image", answer=render.ImageShape, body=ImageChange, example={"name": "Debian 12"})
+    def patch(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(images.rename(self.ctx, id, self.body(ImageChange)["name"]), render.ImageShape)
+
+    @operation("images_delete", "Delete an image that no instance stands on", status=204)
+    def delete(self, request: Request, project: str, id: UUID) -> Response:
+        images.delete(self.ctx, id)
+        return self.nothing()
+
+
+class ImageDeactivateView(ApiView):
+    @operation("images_deactivate", "No new instances from this image", answer=render.ImageShape, status=202)
+    def post(self, request: Request, project: str, id: UUID) -> Response:
+        self.body(Input)
+        return self.show(images.deactivate(self.ctx, id), render.ImageShape, status=202)
+
+
+class ImageReactivateView(ApiView):
+    @operation("images_reactivate", "Offer this image again", answer=render.ImageShape, status=202)
+    def post(self, request: Request, project: str, id: UUID) -> Response:
+        self.body(Input)
+        return self.show(images.reactivate(self.ctx, id), render.ImageShape, status=202)
+
+
+class KeypairCreate(Input):
+    name = Text(max_length=64)
+    kind = serializers.ChoiceField(["ed25519", "rsa"], default="ed25519")
+
+
+class KeypairImport(Input):
+    name = Text(max_length=64)
+    public_key = Text(max_length=keypairs.PUBLIC_KEY_LENGTH_MAX, help_text="The one line of a .pub file.")
+
+
+class KeypairsView(ApiView):
+    @listing("keypairs_list", "Key pairs of the project", of=render.KeypairShape)
+    def get(self, request: Request, project: str) -> Response:
+        return self.list_page(keypairs.list(self.ctx), render.KeypairShape, self.query(PageQuery))
+
+    @operation(
+        "keypairs_create",
+        "Make a key pair; the private key is told once",
+        answer=render.KeypairCreated,
+        status=201,
+        body=KeypairCreate,
+        example={"name": "laptop", "kind": "ed25519"},
+        creates=True,
+    )
+    @idempotent
+    def post(self, request: Request, project: str) -> Response:
+        row, private = keypairs.create(self.ctx, **self.body(KeypairCreate))
+        return self.show(row, render.KeypairShape, status=201, location=f"{request.path}/{row.id}", private_key=private)
+
+
+class KeypairImportView(ApiView):
+    @operation(
+        "keypairs_import",
+        "Bring a public key",
+        answer=render.KeypairShape,
+        status=201,
+        body=KeypairImport,
+        example={
+            "name": "laptop",
+            "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ9b1yAE7Ae1Wi1pY9H9dIRK0Y5BtVg2YdB8SF2gKXpW me@laptop",
+        },
+        creates=True,
+    )
+    @idempotent
+    def post(self, request: Request, project: str) -> Response:
+        row = keypairs.import_key(self.ctx, **self.body(KeypairImport))
+        return self.show(row, render.KeypairShape, status=201, location=request.path.removesuffix("import") + str(row.id))
+
+
+class KeypairView(ApiView):
+    @operation("keypairs_get", "One key pair", answer=render.KeypairShape)
+    def get(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(keypairs.get(self.ctx, id), render.KeypairShape)
+
+    @operation("keypairs_delete", "Delete a key pair; instances that have it keep it", status=204)
+    def delete(self, request: Request, project: str, id: UUID) -> Response:
+        keypairs.delete(self.ctx, id)
+        return self.nothing()

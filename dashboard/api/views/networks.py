@@ -1,0 +1,166 @@
+"""Networks, ports, security groups and their rules."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from compute import networks, ports, security_groups
+from dashboard.api.base import ApiView, PageQuery
+from dashboard.api.fields import Flag, Id, Input, Text, Whole
+from dashboard.api.idempotency import idempotent
+from dashboard.api.openapi import listing, operation
+from dashboard.api.render import compute as render
+
+
+class NetworkCreate(Input):
+    name = Text(max_length=64)
+    cidr = Text(default="", allow_blank=True, max_length=18, help_text="Empty: the next free 10.x.0.0/24 of the project.")
+    nat = Flag(default=True)
+
+
+class NetworkChange(Input):
+    name = Text(max_length=64)
+
+
+class NetworksView(ApiView):
+    @listing("networks_list", "Networks of the project", of=render.NetworkShape)
+    def get(self, request: Request, project: str) -> Response:
+        return self.list_page(networks.list(self.ctx), render.NetworkShape, self.query(PageQuery))
+
+    @operation(
+        "networks_create",
+        "Make a network with DHCP and metadata",
+        answer=render.NetworkShape,
+        status=201,
+        body=NetworkCreate,
+        example={"name": "backend", "cidr": "10.30.0.0/24"},
+        creates=True,
+    )
+    @idempotent
+    def post(self, request: Request, project: str) -> Response:
+        row = networks.create(self.ctx, **self.body(NetworkCreate))
+        return self.show(row, render.NetworkShape, status=201, location=f"{request.path}/{row.id}")
+
+
+class NetworkView(ApiView):
+    @operation("networks_get", "One network", answer=render.NetworkShape)
+    def get(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(networks.get(self.ctx, id), render.NetworkShape)
+
+    @operation("networks_rename", "Rename a network", answer=render.NetworkShape, body=NetworkChange, example={"name": "backend"})
+    def patch(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(networks.rename(self.ctx, id, self.body(NetworkChange)["name"]), render.NetworkShape)
+
+    @operation("networks_delete", "Delete a network that nothing is connected to", status=204)
+    def delete(self, request: Request, project: str, id: UUID) -> Response:
+        networks.delete(self.ctx, id)
+        return self.nothing()
+
+
+class PortQuery(PageQuery):
+    network_id = serializers.UUIDField(required=False)
+
+
+class PortGroups(Input):
+    security_group_ids = serializers.ListField(child=Id(), max_length=security_groups.GROUPS_PER_PORT_MAX)
+
+
+class PortsView(ApiView):
+    @listing("ports_list", "Network cards of the project", of=render.PortShape, query=PortQuery)
+    def get(self, request: Request, project: str) -> Response:
+        query = self.query(PortQuery)
+        return self.list_page(ports.list(self.ctx, network_id=query.get("network_id")), render.PortShape, query)
+
+
+class PortGroupsView(ApiView):
+    @operation(
+        "ports_set_security_groups", "Put a network card into exactly these groups", answer=render.PortShape, body=PortGroups, tag="ports"
+    )
+    def put(self, request: Request, project: str, id: UUID) -> Response:
+        row = security_groups.set_for_port(self.ctx, id, self.body(PortGroups)["security_group_ids"])
+        return self.show(row, render.PortShape)
+
+
+class GroupCreate(Input):
+    name = Text(max_length=64)
+    description = Text(default="", allow_blank=True)
+
+
+class GroupChange(Input):
+    name = Text(required=False, max_length=64)
+    description = Text(required=False, allow_blank=True)
+
+
+class SecurityGroupsView(ApiView):
+    @listing("security_groups_list", "Security groups and their rules", of=render.SecurityGroupShape)
+    def get(self, request: Request, project: str) -> Response:
+        return self.list_page(security_groups.list(self.ctx), render.SecurityGroupShape, self.query(PageQuery))
+
+    @operation(
+        "security_groups_create",
+        "Make a group that lets everything out and nothing in",
+        answer=render.SecurityGroupShape,
+        status=201,
+        body=GroupCreate,
+        example={"name": "web", "description": "HTTP from anywhere"},
+        creates=True,
+    )
+    @idempotent
+    def post(self, request: Request, project: str) -> Response:
+        row = security_groups.create(self.ctx, **self.body(GroupCreate))
+        return self.show(row, render.SecurityGroupShape, status=201, location=f"{request.path}/{row.id}")
+
+
+class SecurityGroupView(ApiView):
+    @operation("security_groups_get", "One group", answer=render.SecurityGroupShape)
+    def get(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(security_groups.get(self.ctx, id), render.SecurityGroupShape)
+
+    @operation(
+        "security_groups_update", "Rename or describe a group", answer=render.SecurityGroupShape, body=GroupChange, example={"name": "www"}
+    )
+    def patch(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(security_groups.update(self.ctx, id, **self.body(GroupChange)), render.SecurityGroupShape)
+
+    @operation("security_groups_delete", "Delete a group that nothing is in", status=204)
+    def delete(self, request: Request, project: str, id: UUID) -> Response:
+        security_groups.delete(self.ctx, id)
+        return self.nothing()
+
+
+class RuleAdd(Input):
+    direction = serializers.ChoiceField(["ingress", "egress"])
+    protocol = serializers.ChoiceField(["", *security_groups.PROTOCOLS], default="", help_text="Empty: any.")
+    port_min = Whole(allow_null=True, default=None, max_value=65535, help_text="To icmp, the type.")
+    port_max = Whole(allow_null=True, default=None, max_value=65535, help_text="To icmp, the code.")
+    remote_cidr = Text(default="", allow_blank=True, max_length=18, help_text="Empty, and no group: anywhere.")
+    remote_group_id = Id(allow_null=True, default=None)
+    description = Text(default="", allow_blank=True)
+
+
+class RulesView(ApiView):
+    @operation(
+        "security_groups_add_rule",
+        "Allow one more kind of traffic",
+        answer=render.RuleShape,
+        status=201,
+        body=RuleAdd,
+        example={"direction": "ingress", "protocol": "tcp", "port_min": 443, "remote_cidr": "0.0.0.0/0"},
+        creates=True,
+        tag="security groups",
+    )
+    @idempotent
+    def post(self, request: Request, project: str, id: UUID) -> Response:
+        row = security_groups.add_rule(self.ctx, id, **self.body(RuleAdd))
+        return self.show(row, render.RuleShape, status=201, location=f"{request.path}/{row.id}")
+
+
+class RuleView(ApiView):
+    @operation("security_groups_remove_rule", "Remove a rule", status=204, tag="security groups")
+    def delete(self, request: Request, project: str, id: UUID, rule_id: UUID) -> Response:
+        security_groups.remove_rule(self.ctx, id, rule_id)
+        return self.nothing()
