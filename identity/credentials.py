@@ -13,10 +13,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from cloudbox.common import clock, events
-from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound
+from cloudbox.common.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from cloudbox.common.models import Event
 from identity.authn.tokens import digest_of
 from identity.context import Context
-from identity.models import AccessKey, ApiToken, Role
+from identity.models import AccessKey, ApiToken, BoxRole, Membership, Role
 from identity.names import clean_name
 
 DAYS_MAX = 3650
@@ -41,6 +42,7 @@ def create_token(ctx: Context, *, name: str, role: str = Role.MEMBER, days: int 
     name = clean_name(name)
     if role not in Role.values:
         raise Invalid(f"A role is one of {', '.join(Role.values)}.", field="role")
+    _at_most_own(ctx, role)
     if days is not None and not 1 <= days <= DAYS_MAX:
         raise Invalid(f"A token lives 1 to {DAYS_MAX} days, or for ever.", field="days")
     if list_tokens(ctx).count() >= PER_USER_MAX:
@@ -56,6 +58,21 @@ def create_token(ctx: Context, *, name: str, role: str = Role.MEMBER, days: int 
     except IntegrityError as error:
         raise AlreadyExists(f"You have a token called {name} in this project.", field="name") from error
     return token, f"cbx_{token.id.hex}_{secret}"
+
+
+def _at_most_own(ctx: Context, role: str | None) -> None:
+    """Who signed in with a small token must not make a larger one, or a key that acts with the user's whole role."""
+    order = [None, *Role.values]
+    if ctx.box_role != BoxRole.ADMIN and order.index(role) > order.index(ctx.role):
+        reason = f"You act as {ctx.role or 'nobody'} here, and a credential may do no more than its maker."
+        events.publish(ctx.actor, "create", "credentials", project_id=ctx.project_id, outcome=Event.Outcome.REFUSED, detail=reason)
+        raise Forbidden(reason, field="role")
+
+
+def _role_of(ctx: Context) -> str | None:
+    """What the user may do in the project when signed in with the password."""
+    member = Membership.objects.filter(user=ctx.user, project=ctx.project).first()
+    return member.role if member else None
 
 
 def revoke_token(ctx: Context, id: UUID) -> None:
@@ -77,6 +94,7 @@ def list_access_keys(ctx: Context) -> QuerySet[AccessKey]:
 def create_access_key(ctx: Context, *, name: str) -> tuple[AccessKey, str]:
     """An access key and its secret, for S3 and EC2."""
     ctx.require("credentials.create")
+    _at_most_own(ctx, _role_of(ctx))
     name = clean_name(name)
     if list_access_keys(ctx).count() >= PER_USER_MAX:
         raise Conflict(f"You have {PER_USER_MAX} access keys here. Delete one first.")
