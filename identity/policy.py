@@ -21,7 +21,7 @@ ACTIONS: dict[str, str] = {
     "instances.delete": MEMBER,
     "instances.console": MEMBER,
     "instances.log": READER,
-    "flavors.list": READER,
+    "flavors.list": SELF,  # of the box, not of a project: whoever is signed in may see what is offered
     "flavors.manage": BOX_ADMIN,
     "images.list": READER,
     "images.manage": MEMBER,
