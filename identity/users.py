@@ -18,6 +18,8 @@ from identity.models import BoxRole, User
 from identity.names import clean_text
 from identity.projects import default_domain
 
+EMAIL_LENGTH_MAX = 254  # as RFC 5321 has it, and our column
+
 
 def list(ctx: Context, *, q: str = "") -> QuerySet[User]:
     ctx.require("users.list")
@@ -47,6 +49,8 @@ def create(ctx: Context, *, email: str, name: str = "", password: str = "", box_
         validate_email(email)
     except ValidationError as error:
         raise Invalid("That is not an e-mail address.", field="email") from error
+    if len(email) > EMAIL_LENGTH_MAX:
+        raise Invalid(f"An e-mail address has at most {EMAIL_LENGTH_MAX} characters.", field="email")
     if box_role not in BoxRole.values:
         raise Invalid("A role of the box is empty, support or admin.", field="box_role")
     name = clean_text(name, field="name", length_max=120)
