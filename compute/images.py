@@ -66,8 +66,8 @@ def _virtual_bytes(path: Path) -> int:
 
 
 def rename(ctx: Context, id: UUID, name: str) -> Image:
+    image = _own(ctx, id)
     with transaction.atomic():
-        image = _own(ctx, id)
         image.name = clean_name(name)
         image.save(update_fields=["name"])
         events.publish(ctx.actor, "rename", "image", image)
@@ -84,8 +84,8 @@ def reactivate(ctx: Context, id: UUID) -> Image:
 
 
 def _set_status(ctx: Context, id: UUID, status: str, verb: str) -> Image:
+    image = _own(ctx, id)
     with transaction.atomic():
-        image = _own(ctx, id)
         if image.status not in (Image.Status.READY, Image.Status.DEACTIVATED):
             raise Conflict(f"{image.name} is {image.get_status_display().lower()}.")
         image.status = status
