@@ -207,6 +207,15 @@ def _works_apart(script: str) -> bool:
     return subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode == 0
 
 
+def _settings(box: Box, port: int | None) -> Finding:
+    """Forwarding between networks is a kernel setting; some containers may only read those."""
+    if os.statvfs("/proc/sys/net").f_flag & os.ST_RDONLY:
+        return Finding(
+            "settings", "stops", "kernel settings are read-only here (/proc/sys)", "in a container, have its host mount /proc/sys writable"
+        )
+    return good("settings", "kernel settings can be changed")
+
+
 def _namespaces(box: Box, port: int | None) -> Finding:
     """Bind mounts in a mount namespace: how a box gets a libvirt of its own."""
     if os.geteuid() != 0 or not shutil.which("unshare"):
@@ -234,5 +243,6 @@ CHECKS: tuple[Callable[[Box, int | None], Finding], ...] = (
     _home,
     _port,
     _kernel,
+    _settings,
     _namespaces,
 )

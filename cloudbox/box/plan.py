@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from cloudbox.box.shell import Failed, Log, run
 from cloudbox.box.steps import Step
 
 HEALTH_SECONDS_MAX = 90.0
+# Who has ended so often while we wait will not get well by itself.
+RESTARTS_MAX = 5
 
 
 @dataclass(frozen=True)
@@ -212,17 +215,22 @@ class Plan:
             self.wait_for(name, lambda name=name: programs.healthy(self.box, name), seconds=HEALTH_SECONDS_MAX)
         return "restarted with the new code" if outdated else ""
 
-    def wait_for(self, name: str, condition, *, seconds: float) -> None:  # type: ignore[no-untyped-def]
+    def wait_for(self, name: str, condition: Callable[[], bool], *, seconds: float) -> None:
         """Until it serves; what its log says last goes into the error."""
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
+        before = self.restarts(name)
         while not condition():
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > seconds or self.restarts(name) - before >= RESTARTS_MAX:
                 try:
                     why = programs.HEALTH[name](self.box)
                 except Failed as error:
                     why = error.message
-                raise Failed(f"{name} does not serve after {seconds:.0f} s: {why}", tail=last_lines(self.box.logs / f"{name}.log"))
+                raise Failed(f"{name} does not serve after {waited:.0f} s: {why}", tail=last_lines(self.box.logs / f"{name}.log"))
             time.sleep(0.2)
+
+    def restarts(self, name: str) -> int:
+        return int(processes.state(self.box).get(name, {}).get("restarts", 0))
 
 
 def last_lines(path: Path, count: int = 12) -> list[str]:

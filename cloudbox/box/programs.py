@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from cloudbox.box import postgres, redis
 from cloudbox.box.paths import USER, Box
 from cloudbox.box.shell import Failed
+from cloudbox.common.errors import CloudError
 
 # Procrastinate's workers say every 10 s that they live.
 HEARTBEAT_SECONDS_MAX = 35
@@ -98,7 +99,10 @@ def _redis(box: Box) -> Prepared:
 def _libvirtd(box: Box) -> Prepared:
     from compute.drivers import box_namespace
 
-    box_namespace.prepare(box.home, box.name, open_ports=[int(box.config().get("port", 8000))])
+    try:
+        box_namespace.prepare(box.home, box.name, open_ports=[int(box.config().get("port", 8000))])
+    except CloudError as error:
+        raise Failed(error.message, remedy="bin/cloudbox doctor says what this host lacks") from error
     argv = box_namespace.libvirtd_command(box.home, box.name)
     if not argv[0].startswith("/"):
         argv = ["/usr/bin/env", *argv]
