@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import tempfile
 import threading
 import time
@@ -313,13 +314,16 @@ class FakeImages(Faults):
 
     def put(self, id: UUID, source: BinaryIO) -> int:
         self._may_fail("put")
-        body = source.read()
         path = paths.image(self.home, id)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
-        part.write_bytes(body)
-        os.replace(part, path)
-        return len(body)
+        try:
+            with part.open("wb") as file:
+                shutil.copyfileobj(source, file)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+        return path.stat().st_size
 
     def path(self, id: UUID) -> Path:
         self._may_fail("path")

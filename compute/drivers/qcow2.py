@@ -6,6 +6,7 @@ root disk is an overlay on it. The format is always given to QEMU, never guessed
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import struct
@@ -60,7 +61,9 @@ def _appearing(path: Path) -> Iterator[Path]:
         os.replace(part, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise InsufficientCapacity("The host's disk is full or failed while a disk was written.") from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InsufficientCapacity("The host's disk is full.") from error
+        raise
     finally:
         part.unlink(missing_ok=True)
 
