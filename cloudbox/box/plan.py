@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cloudbox.box import code, environments, host, packages, postgres, processes, programs, secret_files
@@ -14,6 +15,8 @@ from cloudbox.box.shell import Failed, Log, run
 from cloudbox.box.steps import Step
 
 HEALTH_SECONDS_MAX = 90.0
+# Parts of browser packages that no page loads: the web would hold each in its list of files, and some name files not shipped.
+NOT_PUBLISHED = ("tabler-*", "*.rtl.*", "*.map", "*.ts", "src", "typings")
 # Who has ended so often while we wait will not get well by itself.
 RESTARTS_MAX = 5
 
@@ -189,7 +192,8 @@ class Plan:
         return run([self.box.python, self.box.app / "manage.py", *words], log=log, env=programs.environment(self.box), stdin=stdin)
 
     def collect_static(self, log: Log) -> None:
-        self.manage("collectstatic", "--no-input", "-v", "0", log=log)
+        left_out = [word for pattern in NOT_PUBLISHED for word in ("--ignore", pattern)]
+        self.manage("collectstatic", "--no-input", "-v", "0", *left_out, log=log)
         self.stamp("static")
 
     def migrate(self, log: Log) -> None:
@@ -212,7 +216,7 @@ class Plan:
         processes.start(self.box, list(programs.NAMES), log=log)
         self.stamp("serving")
         for name in ("web", "worker"):
-            self.wait_for(name, lambda name=name: programs.healthy(self.box, name), seconds=HEALTH_SECONDS_MAX)
+            self.wait_for(name, partial(programs.healthy, self.box, name), seconds=HEALTH_SECONDS_MAX)
         return "restarted with the new code" if outdated else ""
 
     def wait_for(self, name: str, condition: Callable[[], bool], *, seconds: float) -> None:
