@@ -85,6 +85,8 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "cloudbox.urls"
+# No address of ours ends with a slash; a redirect would only hide a mistake.
+APPEND_SLASH = False
 ASGI_APPLICATION = "cloudbox.asgi.application"
 
 TEMPLATES = [

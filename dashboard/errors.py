@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from collections.abc import Callable
+from functools import wraps
+
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from cloudbox.common import errors
 from cloudbox.common.requests import request_id
+from dashboard.api.errors import problem
 
 # class -> (status, title); looked up along the error's class order.
 TABLE: dict[type[Exception], tuple[int, str]] = {
@@ -45,19 +50,38 @@ def of(request: HttpRequest, error: errors.CloudError) -> HttpResponse:
     return page(request, status, title, error.message)
 
 
+def for_programs_too(meaning: type[Exception]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """A handler of Django's: below /api/ nobody reads pages, so the answer is a problem (RFC 9457)."""
+
+    def decorate(handler: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @wraps(handler)
+        def either(request: HttpRequest, exception: Exception | None = None, **more: str) -> HttpResponse:
+            if request.path.startswith("/api/"):
+                return problem(request, exception if exception is not None else meaning())
+            return handler(request, exception, **more)
+
+        return either
+
+    return decorate
+
+
+@for_programs_too(BadRequest)
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return page(request, 400, "That request made no sense", "Go back and try again. If a link brought you here, it is broken.")
 
 
+@for_programs_too(PermissionDenied)
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return page(request, 403, "Your role does not reach this", "Ask an admin of the project.")
 
 
+@for_programs_too(Http404)
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return page(request, 404, "Nothing here", "There is no such page, or it belongs to a project that you are not in.")
 
 
-def server_error(request: HttpRequest) -> HttpResponse:
+@for_programs_too(Exception)
+def server_error(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     message = "Something in the box failed. Nothing was lost that was saved before. The log has it under the request id below."
     return page(request, 500, "That went wrong", message)
 

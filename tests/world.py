@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from cloudbox.common import jobs
 from cloudbox.common.models import Job
@@ -38,7 +38,7 @@ class World:
     def token(self, who: str, role: str = "admin") -> str:
         """An API token's text; of the stranger, in the stranger's own project."""
         project = self.other if who == "stranger" else self.project
-        return credentials.create_token(self.ctx(who, project), name=f"test {who} {role}", role=role)[1]
+        return credentials.create_token(self.ctx(who, project), name=f"test {who} {uuid4().hex[:8]}", role=role)[1]
 
     def launch(self, who: str = "member", **changes: object) -> list[Instance]:
         spec = {"name": "web", "image_id": self.image.id, "flavor_id": self.flavor.id} | changes

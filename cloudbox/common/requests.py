@@ -7,7 +7,8 @@ import uuid
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -47,7 +48,7 @@ class HostileInputMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         query = unquote_to_bytes(request.META.get("QUERY_STRING", "").replace("+", " "))
         if _CONTROL.search(query) or _CONTROL.search(request.path.encode("utf-8", "surrogateescape")) or not _is_text(query):
-            return HttpResponseBadRequest("The address holds characters that are not text.\n", content_type="text/plain")
+            raise BadRequest("The address holds characters that are not text.")
         return self.get_response(request)
 
 

@@ -24,18 +24,24 @@ def test_life_of_an_instance(world: World, speak: Speak) -> None:
     answer = api.post("/instances", _launch(world, tags={"role": "web"}, user_data="#!/bin/sh\n"))
     assert answer.status_code == 202, answer.json()
     shown = answer.json()["items"][0]
-    assert shown["status"] == "building" and shown["tags"] == {"role": "web"} and shown["nics"][0]["network"]["name"] == "private"
+    assert shown["status"] == "building"
+    assert shown["tags"] == {"role": "web"}
+    assert shown["nics"][0]["network"]["name"] == "private"
     assert answer["Location"] == f"/api/v1/projects/shop/instances/{shown['id']}"
     assert shown["progress"]["sentence"] == "Making the root disk"
     work()
     here = f"/instances/{shown['id']}"
     shown = api.get(here).json()
-    assert shown["status"] == "running" and shown["progress"] is None
-    assert shown["actions"]["stop"] is None and shown["actions"]["start"] == "web is running already."
+    assert shown["status"] == "running"
+    assert shown["progress"] is None
+    assert shown["actions"]["stop"] is None
+    assert shown["actions"]["start"] == "web is running already."
     assert api.post(f"{here}/stop", {"force": True}).json()["status"] == "stopping"
     work()
     refused = api.post(f"{here}/pause")
-    assert refused.status_code == 409 and refused.json()["code"] == "conflict" and "Start it first" in refused.json()["detail"]
+    assert refused.status_code == 409
+    assert refused.json()["code"] == "conflict"
+    assert "Start it first" in refused.json()["detail"]
     assert api.post(f"{here}/start").status_code == 202
     work()
     assert api.patch(here, {"name": "front", "description": "the shop"}).json()["name"] == "front"
@@ -66,7 +72,8 @@ def test_pages_follow_the_key(world: World, speak: Speak) -> None:
     rest = api.get(f"/instances?limit=3&cursor={first.json()['next_cursor']}").json()
     assert [row["name"] for row in rest["items"]] == ["n-4", "n-5", "n-6"]
     other_order = api.get(f"/instances?sort=created&cursor={first.json()['next_cursor']}")
-    assert other_order.status_code == 422 and other_order.json()["field"] == "cursor"
+    assert other_order.status_code == 422
+    assert other_order.json()["field"] == "cursor"
 
 
 @pytest.mark.parametrize("query", ["q=10.20.0.1", "q=front", "tag=tier:web", "tag=tier", "status=building", "q=web"])
@@ -81,7 +88,8 @@ def test_console_log_metrics_screenshot(world: World, speak: Speak) -> None:
     instance = world.running()
     api, here = speak("member"), f"/instances/{instance.id}"
     opened = api.post(f"{here}/consoles", {"kind": "vnc"})
-    assert opened.status_code == 201 and opened.json()["path"].startswith("/console/")
+    assert opened.status_code == 201
+    assert opened.json()["path"].startswith("/console/")
     assert api.get(f"{here}/console-log?tail_bytes=100").json().keys() == {"text"}
     metrics = api.get(f"{here}/metrics?range=5m").json()
     assert len(metrics["at"]) == len(metrics["cpu"]) > 25
@@ -100,6 +108,7 @@ def instance_screen(instance: Instance) -> Any:
 
 def test_quota_says_what_is_left(world: World, speak: Speak) -> None:
     answer = speak("member").post("/instances", _launch(world, count=11))
-    assert answer.status_code == 409 and answer.json()["code"] == "quota-exceeded"
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "quota-exceeded"
     assert "10 of instances left" in answer.json()["detail"]
     assert not Instance.objects.exists()
