@@ -1,0 +1,150 @@
+"""`manage.py box_bench`: what Cloudbox adds to a launch, beside the same machine started by libvirt alone.
+
+Each round launches an instance through the REST API and notes the time from the POST to `running` and to the shell on its serial
+line; then it has a second instance made but not started, and starts a copy of its definition through libvirt itself: same XML, same
+disk, address and metadata, another name. Rounds alternate, so that a busy host is busy for both. Figures are ratios of medians.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+import urllib.request
+import uuid
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import libvirt
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import connection
+
+from compute.drivers import libvirt_daemon
+from compute.models import Flavor, Image, Instance, UsageInterval
+from identity import credentials
+from identity.authn.session import context_of
+from identity.models import Membership
+
+PROMPT = b"~ # "
+LIMIT_SECONDS = 300
+
+
+def wait(condition: Callable[[], Any], *, every_seconds: float = 0.02) -> Any:
+    started = time.monotonic()
+    while not (found := condition()):
+        if time.monotonic() - started > LIMIT_SECONDS:
+            raise TimeoutError(f"not within {LIMIT_SECONDS} s")
+        time.sleep(every_seconds)
+    return found
+
+
+class Command(BaseCommand):
+    help = "Time launches, interleaved with the same machine under bare libvirt."
+    requires_system_checks: ClassVar[list[str]] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--rounds", type=int, default=3)
+        parser.add_argument("--prompt", default=PROMPT.decode(), help="what the serial line says when somebody can type")
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self._prompt = options["prompt"].encode()
+        member = Membership.objects.select_related("user", "project").filter(project__slug="demo").first()
+        assert member is not None, "the demo project has no member; run bin/cloudbox up first"
+        ctx = context_of(member.user, "demo", api="cli")
+        token, self._token = credentials.create_token(ctx, name=f"bench {uuid.uuid4().hex[:6]}", days=1)
+        self._image = Image.objects.filter(project=None, status=Image.Status.READY).latest("created_at")
+        self._flavor = Flavor.objects.get(name="m1.nano")
+        figures: dict[str, list[float]] = {"running": [], "prompt": [], "bare running": [], "bare prompt": []}
+        try:
+            for number in range(options["rounds"]):
+                self.stderr.write(f"round {number + 1} of {options['rounds']}")
+                for name, seconds in {**self._ours(), **self._bare()}.items():
+                    figures[name].append(seconds)
+        finally:
+            credentials.revoke_token(ctx, token.id)
+        self._tell(figures, as_json=options["json"])
+
+    def _tell(self, figures: dict[str, list[float]], *, as_json: bool) -> None:
+        medians = {name: statistics.median(values) for name, values in figures.items()}
+        ratios = {what: medians[what] / medians[f"bare {what}"] for what in ("running", "prompt")}
+        if as_json:
+            self.stdout.write(json.dumps({"seconds": figures, "ratio": ratios}))
+            return
+        for name, values in figures.items():
+            self.stdout.write(f"{name:14} {medians[name]:7.2f} s  ({min(values):.2f} to {max(values):.2f})")
+        self.stdout.write(f"POST to running: {ratios['running']:.2f} times bare libvirt; to the prompt: {ratios['prompt']:.2f} times")
+
+    def _ours(self) -> dict[str, float]:
+        started = time.time()
+        id = self._post(start=True)
+        wait(lambda: self._status(id) == "running")
+        running = UsageInterval.objects.filter(instance_id=id, status="running").earliest("start").start.timestamp()
+        self._wait_for_prompt(Path(settings.HOME) / "console" / f"{id}.log")
+        prompt = time.time()
+        self._delete(id)
+        return {"running": running - started, "prompt": prompt - started}
+
+    def _bare(self) -> dict[str, float]:
+        id = self._post(start=False)
+        wait(lambda: self._status(id) == "stopped")
+        conn = libvirt.open(libvirt_daemon.uri(Path(settings.HOME)))
+        log = Path(settings.HOME) / "console" / "bench.log"
+        log.unlink(missing_ok=True)
+        xml = self._copy_of(conn.lookupByName(f"{settings.BOX_NAME}-{id}").XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), id, log)
+        started = time.time()
+        domain = conn.defineXML(xml)
+        try:
+            domain.create()
+            running = time.time()
+            self._wait_for_prompt(log)
+            prompt = time.time()
+        finally:
+            if domain.isActive():
+                domain.destroy()
+            domain.undefine()
+            conn.close()
+            log.unlink(missing_ok=True)
+        self._delete(id)
+        return {"bare running": running - started, "bare prompt": prompt - started}
+
+    @staticmethod
+    def _copy_of(xml: str, id: str, log: Path) -> str:
+        """The same machine under a name that the box does not take for its own, with sockets and a log beside."""
+        root = ET.fromstring(xml.replace(f"{id}.serial", "bench.serial").replace(f"{id}.vnc", "bench.vnc").replace(f"{id}.log", log.name))
+        for tag in ("uuid", "name"):
+            if (found := root.find(tag)) is not None:
+                root.remove(found)
+        ET.SubElement(root, "name").text = "bench-bare"
+        return ET.tostring(root, encoding="unicode")
+
+    def _wait_for_prompt(self, log: Path) -> None:
+        wait(lambda: log.exists() and self._prompt in log.read_bytes())
+
+    def _post(self, *, start: bool) -> str:
+        body = {"name": f"bench-{uuid.uuid4().hex[:6]}", "image_id": str(self._image.id), "flavor_id": str(self._flavor.id), "start": start}
+        return str(self._call("POST", "/projects/demo/instances", body)["items"][0]["id"])
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{settings.BOX['port']}/api/v1{path}",
+            method=method,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            raw = answer.read()
+        return json.loads(raw) if raw else None
+
+    @staticmethod
+    def _status(id: str) -> str:
+        status = Instance.objects.get(id=id).status
+        connection.close()
+        return status
+
+    def _delete(self, id: str) -> None:
+        self._call("DELETE", f"/projects/demo/instances/{id}")
+        wait(lambda: self._status(id) == "deleted")
