@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from cloudbox.box.paths import CACHE, CHECKOUT, LONGEST_SOCKET, SOCKET_PATH_BYTES_MAX, USER, Box
@@ -21,29 +22,27 @@ FOLDERS = ("run", "logs", "stamps", "images", "instances", "console", "screens",
 
 
 def accounts_exist() -> bool:
-    return _user_exists(USER) and _user_exists(QEMU_USER)
+    return all(_exists(pwd.getpwnam, name) for name in (USER, QEMU_USER)) and all(_exists(grp.getgrnam, name) for name in (USER, QEMU_USER))
 
 
-def _user_exists(name: str) -> bool:
+def _exists(look: Callable[[str], object], name: str) -> bool:
     try:
-        pwd.getpwnam(name)
-        grp.getgrnam(USER)
+        look(name)
     except KeyError:
         return False
     return True
 
 
 def make_accounts(*, log: Log) -> None:
-    """`cloudbox` for the web, `libvirt-qemu` for the guests (Debian's name for it; its own package may bring it, too)."""
+    """`cloudbox` for the web, `libvirt-qemu` for the guests: Debian's name for it, whose group libvirt insists on."""
     add = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin"]
-    if not _user_exists(USER):
+    if not _exists(pwd.getpwnam, USER):
         run([*add, "--home-dir", "/nonexistent", "--user-group", USER], log=log)
-    if not _user_exists(QEMU_USER):
-        try:
-            grp.getgrnam("kvm")
-        except KeyError:
-            run(["groupadd", "--system", "kvm"], log=log)
-        run([*add, "--home-dir", "/var/lib/libvirt", "--gid", "kvm", QEMU_USER], log=log)
+    for group in ("kvm", QEMU_USER):
+        if not _exists(grp.getgrnam, group):
+            run(["groupadd", "--system", group], log=log)
+    if not _exists(pwd.getpwnam, QEMU_USER):
+        run([*add, "--home-dir", "/var/lib/libvirt", "--gid", "kvm", "--groups", QEMU_USER, QEMU_USER], log=log)
 
 
 # --- the home
