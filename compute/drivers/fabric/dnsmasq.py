@@ -65,7 +65,6 @@ def config(network: NetworkSpec, folder: Path, upstream: Iterable[str]) -> str:
         "no-poll",
         "domain-needed",
         "bogus-priv",
-        "stop-dns-rebind",
         "cache-size=500",
         "dns-forward-max=150",
         "dhcp-authoritative",

@@ -1,0 +1,282 @@
+"""What passes on real bridges and what does not, with guests in network namespaces: every claim of the fabric, by packets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from uuid import uuid4
+
+import pytest
+
+from compute.drivers import box_namespace, commands, netns
+from compute.drivers.commands import run
+from compute.drivers.fabric import LinuxFabric
+from compute.drivers.fabric import names as fabric_names
+from compute.drivers.specs import FabricSpec, NetworkSpec, PortSpec, RuleSpec, tap_name
+from tests.guests import CARD, Guest, dns_query
+from tests.machines import RealBox, eventually
+
+pytestmark = pytest.mark.machines
+
+OUT = RuleSpec(id=uuid4(), direction="egress")
+WEB = RuleSpec(id=uuid4(), direction="ingress", protocol="tcp", port_min=80, port_max=80, remote="0.0.0.0/0")
+
+
+def network(number: int, **more: object) -> NetworkSpec:
+    spec = NetworkSpec(
+        id=uuid4(), cidr=IPv4Network("192.168.0.0/24"), gateway=IPv4Address("192.168.0.1"), dns_domain="lab.internal", number=number
+    )
+    return replace(spec, **more)  # type: ignore[arg-type]
+
+
+def port(net: NetworkSpec, last: int, *rules: RuleSpec, name: str = "") -> PortSpec:
+    mac = f"52:54:00:00:{net.number:02x}:{last:02x}"
+    return PortSpec(id=uuid4(), network_id=net.id, mac=mac, ip=f"192.168.0.{last}", hostname=name or f"host{last}", rules=rules)
+
+
+@pytest.fixture
+def fabric(real_box: RealBox) -> Iterator[LinuxFabric]:
+    driver = LinuxFabric(real_box.home, real_box.name)
+    yield driver
+    driver.apply(FabricSpec())
+    assert driver.networks() == set()
+
+
+@pytest.fixture
+def plug(real_box: RealBox) -> Iterator[Callable[..., Guest]]:
+    """Plugs a guest into its port's tap."""
+    guests = []
+
+    def make(port: PortSpec, net: NetworkSpec, *, configured: bool = True) -> Guest:
+        guest = Guest(real_box.name, port, net)
+        guests.append(guest)
+        if configured:
+            guest.configure()
+        return guest
+
+    yield make
+    for guest in guests:
+        guest.remove()
+    leftovers = {f"tap{guest.port.id.hex[:12]}" for guest in guests}
+    eventually(lambda: not leftovers & LinuxFabric(real_box.home, real_box.name).taps())
+
+
+def test_networks_of_the_same_addresses(fabric: LinuxFabric, plug: Callable[..., Guest]) -> None:
+    """Two networks, both 192.168.0.0/24, two guests on each with the same addresses: each reaches its own neighbour, whose answer
+    tells which network it is on, and both at once."""
+    nets = [network(1), network(2)]
+    ports = [(port(net, 10, OUT), port(net, 11, OUT, WEB)) for net in nets]
+    fabric.apply(FabricSpec(networks=tuple(nets), ports=tuple(each for pair in ports for each in pair)))
+    pairs = [(plug(client, net), plug(server, net)) for net, (client, server) in zip(nets, ports, strict=True)]
+    with pairs[0][1].listening(80) as first, pairs[1][1].listening(80) as second:
+        calls = [client.connect("192.168.0.11", 80) for client, _ in pairs]
+        for listener, name, call in ((first, b"one", calls[0]), (second, b"two", calls[1])):
+            accepted, peer = listener.accept()
+            assert peer[0] == "192.168.0.10"
+            accepted.sendall(name)
+            assert call.recv(16) == name
+            accepted.close()
+            call.close()
+
+
+def test_security_groups(fabric: LinuxFabric, plug: Callable[..., Guest]) -> None:
+    """What no rule allows is dropped, what one allows passes with its answers; a change takes hold at once, for both directions."""
+    net = network(3)
+    client, server = port(net, 10, OUT), port(net, 11, OUT, WEB)
+    fabric.apply(FabricSpec(networks=(net,), ports=(client, server)))
+    one, two = plug(client, net), plug(server, net)
+    with two.listening(80), two.listening(81), one.listening(80):
+        assert one.reaches("192.168.0.11", 80)
+        assert not one.reaches("192.168.0.11", 81)
+        assert not two.reaches("192.168.0.10", 80)  # in through no rule, although out is allowed
+        narrow = replace(WEB, remote="192.168.0.99/32")
+        fabric.apply(FabricSpec(networks=(net,), ports=(client, replace(server, rules=(OUT, narrow)))))
+        assert not one.reaches("192.168.0.11", 80)
+        member = replace(WEB, port_min=81, port_max=81, remote=None, remote_ips=("192.168.0.10", "192.168.0.50"))
+        fabric.apply(FabricSpec(networks=(net,), ports=(client, replace(server, rules=(OUT, member)))))
+        assert one.reaches("192.168.0.11", 81)
+        fabric.apply(FabricSpec(networks=(net,), ports=(replace(client, rules=()), replace(server, rules=(OUT, WEB)))))
+        assert not one.reaches("192.168.0.11", 80)  # allowed in, but not out
+        fabric.apply(FabricSpec(networks=(net,), ports=(replace(client, rules=None), replace(server, rules=None))))
+        assert one.reaches("192.168.0.11", 81)
+        assert two.reaches("192.168.0.10", 80)
+
+
+def test_spoofing(fabric: LinuxFabric, plug: Callable[..., Guest]) -> None:
+    """A guest with another's address, another MAC, another's ARP, or as a DHCP server, is not heard; one with port security off is."""
+    net = network(4)
+    everything = RuleSpec(id=uuid4(), direction="ingress")
+    liar, victim = port(net, 10, OUT, everything), port(net, 11, OUT, everything)
+    fabric.apply(FabricSpec(networks=(net,), ports=(liar, victim)))
+    one, two = plug(liar, net), plug(victim, net)
+    with two.listening(80):
+        assert one.reaches("192.168.0.11", 80)
+        assert one.sends("192.168.0.11", 5000, to=two)
+        assert not one.sends("192.168.0.11", 68, to=two, source_port=67)
+        one.ip(f"addr add 192.168.0.77/24 dev {CARD}")
+        assert not one.reaches("192.168.0.11", 80, source="192.168.0.77")
+        # ARP: the liar claims an address that is not its own; nobody learns it.
+        assert not two.reaches("192.168.0.77", 22)
+        assert "192.168.0.77" not in [line.split()[0] for line in run(["ip", "-n", two.name, "neigh"]).splitlines() if "REACHABLE" in line]
+        one.ip(f"addr del 192.168.0.77/24 dev {CARD}", f"link set dev {CARD} down", f"link set dev {CARD} address 52:54:00:ff:ff:ff up")
+        one.configure()
+        assert not one.reaches("192.168.0.11", 80)
+        fabric.apply(FabricSpec(networks=(net,), ports=(replace(liar, rules=None), victim)))
+        two.ip(f"neigh flush dev {CARD}")  # It still knows the guest's true MAC.
+        assert one.reaches("192.168.0.11", 80)
+
+
+def test_an_unknown_tap_is_mute(fabric: LinuxFabric, plug: Callable[..., Guest]) -> None:
+    """A tap that no port names (a leftover) can neither send nor receive."""
+    net = network(5)
+    known, unknown = port(net, 10, OUT, RuleSpec(id=uuid4(), direction="ingress")), port(net, 11, OUT)
+    fabric.apply(FabricSpec(networks=(net,), ports=(known,)))
+    one, two = plug(known, net), plug(unknown, net)
+    with one.listening(80), two.listening(80):
+        assert not two.reaches("192.168.0.10", 80)
+        assert not one.reaches("192.168.0.11", 80)
+
+
+def test_dhcp_and_dns(fabric: LinuxFabric, plug: Callable[..., Guest]) -> None:
+    """A port without any rule gets its reserved address with gateway, DNS, domain, host name and MTU; names of the network resolve;
+    an unknown card gets nothing; a host added later is known after one apply, by the same dnsmasq."""
+    net = network(6, mtu=1400)
+    first, later = port(net, 10, name="alpha"), port(net, 20, name="beta")
+    fabric.apply(FabricSpec(networks=(net,), ports=(first,)))
+    one = plug(first, net, configured=False)
+    lease = one.lease()
+    assert lease is not None
+    assert (lease.ip, lease.address(3), lease.address(6)) == ("192.168.0.10", "192.168.0.1", "192.168.0.1")
+    assert (lease.options[12], lease.options[15]) == (b"alpha", b"lab.internal")
+    assert int.from_bytes(lease.options[26]) == 1400
+    server = fabric._dnsmasq(fabric.namespace_of(net.id))
+    before = server.pid()
+    two = plug(later, net, configured=False)
+    assert two.lease() is None
+    fabric.apply(FabricSpec(networks=(net,), ports=(first, later)))
+    assert server.pid() == before
+    again: list[object] = []
+    eventually(lambda: again.append(two.lease()) or again[-1])
+    one.configure()
+
+    def ask() -> bytes:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(2)
+            sock.sendto(dns_query("beta.lab.internal"), ("192.168.0.1", 53))
+            return sock.recv(512)
+
+    assert netns.call(one.name, ask).endswith(IPv4Address("192.168.0.20").packed)
+
+
+def test_nobody_elses_dhcp_port_is_open(fabric: LinuxFabric, plug: Callable[..., Guest]) -> None:
+    """Asking for an address is always allowed, but a request sent to another guest does not reach it."""
+    net = network(7)
+    one_port, two_port = port(net, 10), port(net, 11)
+    fabric.apply(FabricSpec(networks=(net,), ports=(one_port, two_port)))
+    one, two = plug(one_port, net), plug(two_port, net)
+    assert not one.sends("192.168.0.11", 67, to=two, source_port=68)
+
+
+def test_the_way_out(fabric: LinuxFabric, plug: Callable[..., Guest], real_box: RealBox) -> None:
+    """Through NAT a guest reaches the host's opened port and no other; a network without NAT reaches nothing outside, and is told
+    the way to the metadata address alone; another network's router is out of reach."""
+    nat, isolated, other = network(8), network(9, nat=False), network(10)
+    ports = [port(nat, 10, OUT), port(isolated, 10, OUT)]
+    with socket.socket() as opened, socket.socket() as shut:
+        for sock in (opened, shut):
+            sock.bind(("0.0.0.0", 0))
+            sock.listen()
+        number = opened.getsockname()[1]
+        box_namespace.prepare(real_box.home, real_box.name, open_ports=[number])
+        fabric.apply(FabricSpec(networks=(nat, isolated, other), ports=tuple(ports)))
+        one, two = plug(ports[0], nat), plug(ports[1], isolated)
+        facts = run(["ip", "-o", "-4", "addr", "show", "dev", box_namespace.host_interface(real_box.name)])
+        host = facts.split("inet ")[1].split("/")[0]
+        assert one.reaches(host, number)
+        assert not one.reaches(host, shut.getsockname()[1])
+        assert not two.reaches(host, number)
+        names = fabric_names.names(real_box.name, other)
+        with netns.call(names.namespace, lambda: socket.create_server((str(names.transit_router), 80))):
+            assert not one.reaches(str(names.transit_router), 80)
+        with netns.call(real_box.name, lambda: socket.create_server((str(names.transit_box), 80))):
+            assert not one.reaches(str(names.transit_box), 80)
+    lease = two.lease()
+    assert lease is not None
+    assert 3 not in lease.options
+    assert lease.options[121] == bytes([32, 169, 254, 169, 254, 192, 168, 0, 1])
+
+
+def test_apply_costs_nothing_when_nothing_changed(fabric: LinuxFabric) -> None:
+    """Ten networks with twenty ports: the second apply runs one command, and so does the one of a fresh driver (a new worker)."""
+    nets = [network(number) for number in range(20, 30)]
+    spec = FabricSpec(networks=tuple(nets), ports=tuple(port(net, last, OUT, WEB) for net in nets for last in (10, 11)))
+    fabric.apply(spec)
+    for driver in (fabric, LinuxFabric(fabric.home, fabric.box)):
+        before = commands.runs
+        driver.apply(spec)
+        assert commands.runs - before == 1
+
+
+@pytest.mark.parametrize("harm", ["dnsmasq", "namespace", "bridge", "router port", "firewall"])
+def test_repair(fabric: LinuxFabric, plug: Callable[..., Guest], harm: str) -> None:
+    """Something of a network is lost; one apply later a guest gets its address again."""
+    net = network(31)
+    mine = port(net, 10)
+    spec = FabricSpec(networks=(net,), ports=(mine,))
+    fabric.apply(spec)
+    namespace, hex = fabric.namespace_of(net.id), net.id.hex[:12]
+    match harm:
+        case "dnsmasq":
+            pid = fabric._dnsmasq(namespace).pid()
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            eventually(lambda: fabric._dnsmasq(namespace).pid() is None)
+        case "namespace":
+            netns.end_processes([namespace])
+            netns.delete(namespace)
+        case "bridge":
+            run(["ip", "-n", fabric.box, "link", "delete", "dev", f"br-{hex}"])
+        case "router port":
+            run(["ip", "-n", fabric.box, "link", "delete", "dev", f"rtr{hex}"])
+        case "firewall":
+            run(["ip", "-n", fabric.box, "link", "set", "dev", "uplink", "alias", "something else"])
+    fabric.apply(spec)
+    guest = plug(mine, net, configured=False)
+    assert tap_name(mine.id) in fabric.taps()
+    leases: list[object] = []
+    eventually(lambda: leases.append(guest.lease()) or leases[-1], seconds=10)
+
+
+def test_many_ports(fabric: LinuxFabric) -> None:
+    """Two hundred ports of one group whose rules name each other: rules grow with the ports, not with their square, and the whole
+    is loaded in seconds."""
+    net = network(40)
+    ips = tuple(f"192.168.0.{last}" for last in range(10, 210))
+    members = RuleSpec(id=uuid4(), direction="ingress", remote_ips=ips)
+    ports = tuple(port(net, last, OUT, members) for last in range(10, 210))
+    fabric.apply(FabricSpec(networks=(net,), ports=ports))
+    rules = run([*netns.enter(fabric.box), "iptables-save"]).count("\n-A ")
+    assert rules < 3.2 * len(ports)
+
+
+def test_two_boxes_side_by_side(real_box: RealBox) -> None:
+    """A second box on the host has other addresses; taking it down leaves nothing of it and does not touch the first."""
+    from tests.machines import make_box, remove_box
+
+    other = make_box()
+    fabric = LinuxFabric(other.home, other.name)
+    fabric.apply(FabricSpec(networks=(network(1),)))
+    addresses = {
+        run(["ip", "-o", "-4", "addr", "show", "dev", box_namespace.host_interface(name)]).split("inet ")[1].split()[0]
+        for name in (real_box.name, other.name)
+    }
+    assert len(addresses) == 2
+    remove_box(other)
+    assert not netns.all(other.name)
+    assert other.name not in run(["ip", "-o", "link"]) + run(["nft", "list", "tables"])
+    assert real_box.name in run(["nft", "list", "tables"])
+    assert netns.exists(real_box.name)

@@ -1,0 +1,235 @@
+"""The metadata service: what it says (on the fake network of one socket), and who it believes is asking (on real networks)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from uuid import UUID, uuid4
+
+import pytest
+
+from compute.agent import metadata_server
+from compute.agent.metadata_server import InstanceMetadata, MetadataServer
+from compute.agent.metadata_tree import find
+from compute.drivers import netns
+from compute.drivers.fabric import LinuxFabric
+from compute.drivers.specs import FabricSpec, NetworkSpec, PortSpec
+from tests.guests import Guest
+from tests.machines import RealBox
+
+INSTANCE = InstanceMetadata(
+    id=UUID("0123456789abcdef0123456789abcdef"),
+    name="web 1",
+    hostname="web-1",
+    project_id="p1",
+    ip="192.168.0.10",
+    mac="52:54:00:00:00:0a",
+    public_keys=(("laptop", "ssh-ed25519 AAAA me"), ("desk", "ssh-rsa BBBB me")),
+    user_data=b"#!/bin/sh\necho \xff\x00\n",
+    instance_type="small",
+    image_id="fedcba98-7654-3210-fedc-ba9876543210",
+    security_groups=("default", "web"),
+    dns_domain="lab.internal",
+    tags={"role": "web", "a/b": "no place"},
+)
+
+
+def test_ec2_tree() -> None:
+    """What cloud-init and the demo image read, and that every listed name can be read in turn."""
+
+    def get(path: str) -> str:
+        answer = find(INSTANCE, path)
+        assert answer is not None, path
+        return answer.body.decode("latin-1")
+
+    assert get("/latest/meta-data/instance-id") == "i-0123456789abcdef0"
+    assert get("/2009-04-04/meta-data/local-hostname") == "web-1.lab.internal"
+    assert get("/latest/meta-data/public-keys/") == "0=laptop\n1=desk"
+    assert get("/latest/meta-data/public-keys/0/openssh-key") == "ssh-ed25519 AAAA me\n"
+    assert get("/latest/meta-data/tags/instance/role") == "web"
+    assert get("/latest/user-data").encode("latin-1") == INSTANCE.user_data
+    assert "latest" in get("/").split()
+    assert json.loads(get("/latest/dynamic/instance-identity/document"))["privateIp"] == INSTANCE.ip
+
+    def walk(path: str) -> None:
+        for name in get(path).splitlines():
+            if name.endswith("/") and name != "public-keys/":
+                walk(path + name)
+            else:
+                get(path + name)
+
+    walk("/latest/")
+    for path in (
+        "/nothing",
+        "/latest/meta-data/none",
+        "/latest/meta-data/instance-id/x",
+        "/latest/meta-data/../user-data",
+        "/openstack/x/y",
+    ):
+        assert find(INSTANCE, path) is None
+    bare = replace(INSTANCE, user_data=b"", public_keys=(), tags={})
+    for path in ("/latest/user-data", "/openstack/latest/user_data", "/latest/meta-data/public-keys/", "/latest/meta-data/tags/"):
+        assert find(bare, path) is None
+
+
+def test_openstack_files() -> None:
+    """The JSON that cloud-init's OpenStack source needs."""
+    answer = find(INSTANCE, "/openstack/latest/meta_data.json")
+    assert answer is not None
+    facts = json.loads(answer.body)
+    assert facts["uuid"] == str(INSTANCE.id)
+    assert facts["public_keys"] == {"laptop": "ssh-ed25519 AAAA me", "desk": "ssh-rsa BBBB me"}
+    assert facts["hostname"] == "web-1.lab.internal"
+    assert find(INSTANCE, "/openstack/latest/user_data").body == INSTANCE.user_data  # type: ignore[union-attr]
+    assert find(INSTANCE, "/openstack/2018-08-27/vendor_data.json").body == b"{}"  # type: ignore[union-attr]
+    assert "latest" in find(INSTANCE, "/openstack").body.decode().split()  # type: ignore[union-attr]
+
+
+class Service:
+    """A metadata server in a loop of its own thread."""
+
+    def __init__(self, lookup: Callable[[UUID, str], InstanceMetadata | None]) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+
+        async def answer(network: UUID, ip: str) -> InstanceMetadata | None:
+            return lookup(network, ip)
+
+        self.server = MetadataServer(answer)
+
+    def sync(self, networks: dict[UUID, str]) -> None:
+        asyncio.run_coroutine_threadsafe(self.server.sync(networks), self.loop).result(10)
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.server.close(), self.loop).result(10)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+def talk(call: socket.socket, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """One request, one response."""
+    call.sendall(request)
+    file = call.makefile("rb")
+    status = int(file.readline().split()[1])
+    headers = {}
+    while (line := file.readline().decode().strip()) != "":
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    return status, headers, file.read(int(headers["content-length"]))
+
+
+@pytest.fixture
+def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], socket.socket]]:
+    """The service on a loopback port of this host instead of a namespace; gives new connections to it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    monkeypatch.setattr(metadata_server, "_identity", lambda namespace: 1)
+    monkeypatch.setattr(netns, "call", lambda namespace, function: listener)
+    service = Service(lambda network, ip: INSTANCE)
+    service.sync({uuid4(): "anything"})
+    calls: list[socket.socket] = []
+
+    def connect() -> socket.socket:
+        calls.append(socket.create_connection(listener.getsockname(), timeout=5))
+        return calls[-1]
+
+    yield connect
+    for call in calls:
+        call.close()
+    service.close()
+
+
+def test_tokens(local: Callable[[], socket.socket]) -> None:
+    """IMDSv2: a token by PUT, good for later requests; a forged one, a missing lifetime and a proxied request are refused."""
+    call = local()
+    put = b"PUT /latest/api/token HTTP/1.1\r\nHost: x\r\n"
+    status, headers, token = talk(call, put + b"X-aws-ec2-metadata-token-ttl-seconds: 60\r\n\r\n")
+    assert (status, headers["x-aws-ec2-metadata-token-ttl-seconds"]) == (200, "60")
+    get = b"GET /latest/meta-data/instance-id HTTP/1.1\r\nX-aws-ec2-metadata-token: %s\r\n\r\n"
+    assert talk(call, get % token)[::2] == (200, b"i-0123456789abcdef0")
+    assert talk(call, get % token.swapcase())[0] == 401
+    assert talk(call, get % b"\xff*")[0] == 401
+    assert talk(call, put + b"\r\n")[0] == 400
+    assert talk(call, put + b"X-aws-ec2-metadata-token-ttl-seconds: 21601\r\n\r\n")[0] == 400
+    assert talk(call, put + b"X-Forwarded-For: 1.2.3.4\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\n\r\n")[0] == 403
+    assert talk(call, b"GET /latest/api/token HTTP/1.1\r\n\r\n")[0] == 405
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /latest/meta-data/ HTTP/1.1\r\n\r\n", 200),
+        (b"HEAD /latest/user-data HTTP/1.0\r\n\r\n", 200),
+        (b"POST / HTTP/1.1\r\n\r\n", 405),
+        (b"DELETE /latest HTTP/1.1\r\n\r\n", 405),
+        (b"GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", 413),
+        (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 413),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
+        (b"GET /%00%ff%2e%2e HTTP/1.1\r\n\r\n", 404),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 20000 + b"\r\n\r\n", 431),
+    ],
+)
+def test_requests(local: Callable[[], socket.socket], request_: bytes, status: int) -> None:
+    """Good, odd and hostile requests get a plain answer each."""
+    call = local()
+    call.sendall(request_)
+    assert int(call.makefile("rb").readline().split()[1]) == status
+
+
+def test_connections_are_limited(local: Callable[[], socket.socket]) -> None:
+    """A guest that opens connections without end is shut out, and let in again when it closes some."""
+    many = [local() for _ in range(metadata_server.CONNECTIONS_PER_CALLER_MAX)]
+    for call in many:
+        assert talk(call, b"GET / HTTP/1.1\r\n\r\n")[0] == 200
+    with pytest.raises((ConnectionError, IndexError)):
+        talk(local(), b"GET / HTTP/1.1\r\n\r\n")
+    many[0].close()
+    assert talk(many[1], b"GET / HTTP/1.1\r\n\r\n")[0] == 200
+
+
+@pytest.mark.machines
+def test_who_asks(real_box: RealBox) -> None:
+    """Two networks of the same addresses: guests of the same address get each their own answer; a listener goes with its network, and
+    comes again when the network's namespace was made anew. The token's answer travels one hop."""
+    fabric = LinuxFabric(real_box.home, real_box.name)
+    cidr, gateway = IPv4Network("192.168.0.0/24"), IPv4Address("192.168.0.1")
+    nets = [NetworkSpec(id=uuid4(), cidr=cidr, gateway=gateway, dns_domain="x", number=number) for number in (50, 51)]
+    ports = [PortSpec(id=uuid4(), network_id=net.id, mac="52:54:00:00:00:0a", ip="192.168.0.10") for net in nets]
+    spec = FabricSpec(networks=tuple(nets), ports=tuple(ports))
+    fabric.apply(spec)
+    service = Service(lambda network, ip: replace(INSTANCE, name=f"{network} {ip}"))
+    guests = [Guest(real_box.name, port, net) for port, net in zip(ports, nets, strict=True)]
+    names = {net.id: fabric.namespace_of(net.id) for net in nets}
+
+    def name(guest: Guest) -> str:
+        with guest.connect("169.254.169.254", 80) as call:
+            return str(json.loads(talk(call, b"GET /openstack/latest/meta_data.json HTTP/1.1\r\n\r\n")[2])["name"])
+
+    try:
+        service.sync(names)
+        for guest, net in zip(guests, nets, strict=True):
+            guest.configure()
+            assert name(guest) == f"{net.id} 192.168.0.10"
+        service.sync({nets[0].id: names[nets[0].id]})
+        assert guests[0].reaches("169.254.169.254", 80)
+        assert not guests[1].reaches("169.254.169.254", 80)
+        fabric.apply(FabricSpec(networks=(nets[0],), ports=(ports[0],)))
+        fabric.apply(spec)
+        service.sync(names)
+        guests[1].remove()
+        guests[1] = Guest(real_box.name, ports[1], nets[1])
+        guests[1].configure()
+        assert name(guests[1]) == f"{nets[1].id} 192.168.0.10"
+    finally:
+        for guest in guests:
+            guest.remove()
+        service.close()
+        fabric.apply(FabricSpec())

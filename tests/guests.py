@@ -1,0 +1,148 @@
+"""Guests without QEMU: a network namespace on a port's tap, with a DHCP client and sockets, for tests of networks."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from compute.drivers import netns
+from compute.drivers.commands import run
+from compute.drivers.specs import NetworkSpec, PortSpec, bridge_name, tap_name
+
+PATIENCE = 0.6  # A packet that is dropped answers never: how long a test waits to believe it.
+CARD = "eth0"
+
+
+@dataclass
+class Lease:
+    """What a DHCP server granted."""
+
+    ip: str
+    options: dict[int, bytes] = field(default_factory=dict)
+
+    def address(self, code: int) -> str:
+        return str(IPv4Address(self.options[code][:4]))
+
+
+class Guest:
+    """As a machine's card on its tap. Cheats (another MAC, another address) are made with `ip` by the tests."""
+
+    def __init__(self, box: str, port: PortSpec, network: NetworkSpec) -> None:
+        self.port, self.network = port, network
+        self.name = f"guest-{secrets.token_hex(4)}"
+        netns.create(self.name)
+        tap = tap_name(port.id)
+        run(["ip", "-n", box, "link", "add", "name", tap, "type", "veth", "peer", "name", CARD, "netns", self.name])
+        run(["ip", "-n", box, "link", "set", "dev", tap, "master", bridge_name(network.id), "up"])
+        self.ip("link set dev lo up", f"link set dev {CARD} address {port.mac} up")
+
+    def ip(self, *lines: str) -> None:
+        run(["ip", "-n", self.name, "-batch", "-"], input="\n".join(lines) + "\n")
+
+    def configure(self) -> None:
+        """Take the address without asking."""
+        self.ip(
+            f"addr replace {self.port.ip}/{self.network.cidr.prefixlen} dev {CARD}", f"route replace default via {self.network.gateway}"
+        )
+
+    def remove(self) -> None:
+        netns.delete(self.name)
+
+    @contextmanager
+    def listening(self, number: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> Iterator[socket.socket]:
+        def listen() -> socket.socket:
+            sock = socket.socket(socket.AF_INET, kind)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("", number))
+            if kind is socket.SOCK_STREAM:
+                sock.listen()
+            sock.settimeout(PATIENCE)
+            return sock
+
+        with netns.call(self.name, listen) as sock:
+            yield sock
+
+    def connect(self, ip: str, number: int, *, source: str = "", seconds: float = PATIENCE) -> socket.socket:
+        return netns.call(self.name, lambda: socket.create_connection((ip, number), timeout=seconds, source_address=(source, 0)))
+
+    def reaches(self, ip: str, number: int, *, source: str = "") -> bool:
+        """Whether a TCP connection comes about."""
+        try:
+            self.connect(ip, number, source=source).close()
+        except Exception:  # Refused, timed out, no route: all the same to whoever asks.
+            return False
+        return True
+
+    def sends(self, ip: str, number: int, *, to: Guest, source_port: int = 0) -> bool:
+        """Whether a UDP packet arrives at the other guest."""
+        with to.listening(number, socket.SOCK_DGRAM) as inbox:
+
+            def send() -> None:
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                    sock.bind(("", source_port))
+                    sock.sendto(b"hello", (ip, number))
+
+            netns.call(self.name, send)
+            try:
+                return inbox.recv(16) == b"hello"
+            except TimeoutError:
+                return False
+
+    def lease(self) -> Lease | None:
+        """Ask for an address as any DHCP client does (RFC 2131): discover, offer, request, acknowledge."""
+
+        def socket_of_client() -> socket.socket:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, CARD.encode())
+            sock.bind(("", 68))
+            sock.settimeout(PATIENCE)
+            return sock
+
+        with netns.call(self.name, socket_of_client) as sock:
+            offer = self._ask(sock, 1, b"")
+            if offer is None:
+                return None
+            return self._ask(sock, 3, _option(50, IPv4Address(offer.ip).packed) + _option(54, offer.options[54]))
+
+    def _ask(self, sock: socket.socket, kind: int, more: bytes) -> Lease | None:
+        number = secrets.randbits(32)
+        mac = bytes.fromhex(self.port.mac.replace(":", ""))
+        head = struct.pack(">BBBBIHH16s16s192x4s", 1, 1, 6, 0, number, 0, 0x8000, b"", mac, b"\x63\x82\x53\x63")
+        wanted = _option(55, bytes([1, 3, 6, 12, 15, 26, 121]))
+        for _ in range(3):
+            sock.sendto(head + _option(53, bytes([kind])) + more + wanted + b"\xff", ("255.255.255.255", 67))
+            try:
+                answer = sock.recv(4096)
+            except TimeoutError:
+                continue
+            if struct.unpack_from(">I", answer, 4)[0] == number:
+                return Lease(str(IPv4Address(answer[16:20])), _options(answer[240:]))
+        return None
+
+
+def _option(code: int, value: bytes) -> bytes:
+    return bytes([code, len(value)]) + value
+
+
+def _options(data: bytes) -> dict[int, bytes]:
+    found, at = {}, 0
+    while at < len(data) and data[at] != 255:
+        if data[at] == 0:
+            at += 1
+            continue
+        length = data[at + 1]
+        found[data[at]] = data[at + 2 : at + 2 + length]
+        at += 2 + length
+    return found
+
+
+def dns_query(name: str) -> bytes:
+    """A question for an A record."""
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", 1, 1)
