@@ -211,8 +211,9 @@ class Plan:
         run_now = [name for name in ("worker", "web") if states.get(name, {}).get("state") in ("running", "waiting")]
         outdated = [] if self.stamped("serving") else run_now
         if outdated:
+            before = {name: states[name].get("pid") for name in outdated}
             processes.restart(self.box, outdated, log=log)
-            time.sleep(1)
+            self.wait_for_others(before)
         processes.start(self.box, list(programs.NAMES), log=log)
         self.stamp("serving")
         for name in ("web", "worker"):
@@ -232,6 +233,14 @@ class Plan:
                     why = error.message
                 raise Failed(f"{name} does not serve after {waited:.0f} s: {why}", tail=last_lines(self.box.logs / f"{name}.log"))
             time.sleep(0.2)
+
+    def wait_for_others(self, pids: dict[str, int | None]) -> None:
+        """Until other processes stand in the place of these: the old ones answer, too, while they end."""
+        deadline = time.monotonic() + HEALTH_SECONDS_MAX
+        while any(processes.state(self.box)[name].get("pid") in (None, pid) for name, pid in pids.items()):
+            if time.monotonic() > deadline:
+                raise Failed(f"{' and '.join(pids)} did not start again")
+            time.sleep(0.1)
 
     def restarts(self, name: str) -> int:
         return int(processes.state(self.box).get(name, {}).get("restarts", 0))

@@ -115,7 +115,7 @@ def _worker(box: Box) -> Prepared:
 
 def _web(box: Box) -> Prepared:
     config = box.config()
-    granian = [str(box.python), "-m", "granian", "cloudbox.asgi:application", "--interface", "asgi"]
+    granian = [str(box.python), "-m", "granian", "cloudbox.asgi:application", "--interface", "asginl"]
     address = ["--host", str(config["bind"]), "--port", str(config["port"])]
     # One worker: two halves of one small machine gain little, and each would cost its own copy of Django.
     shape = ["--workers", "1", "--runtime-mode", "st", "--loop", "asyncio", "--http", "1", "--http1-buffer-size", "65536"]
