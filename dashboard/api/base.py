@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import QuerySet
-from rest_framework import serializers, status
+from rest_framework import serializers
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -42,7 +42,7 @@ class PageQuery(Input):
 class ApiView(APIView):
     content_negotiation_class = AlwaysJSON
     parser_classes = [StrictJSONParser]
-    metadata_class = None
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     @cached_property
     def ctx(self) -> Context:
@@ -71,9 +71,7 @@ class ApiView(APIView):
         parsed.is_valid(raise_exception=True)
         return dict(parsed.validated_data)
 
-    def show(
-        self, row: Any, kind: type[serializers.Serializer], *, status: int = status.HTTP_200_OK, location: str = "", **more: Any
-    ) -> Response:
+    def show(self, row: Any, kind: type[serializers.Serializer], *, status: int = 200, location: str = "", **more: Any) -> Response:
         """Render one thing; `more` is put in beside what the row says (a secret told once)."""
         data = kind(row, context=self.rendering([row])).data
         return Response({**data, **more}, status=status, headers={"Location": location} if location else None)
@@ -95,4 +93,4 @@ class ApiView(APIView):
         return {"ctx": self.ctx}
 
     def nothing(self) -> Response:
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(status=204)
