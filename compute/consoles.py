@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 import secrets
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -13,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 
 from cloudbox.common import clock, events
-from cloudbox.common.errors import Conflict, Invalid, NotFound
+from cloudbox.common.errors import Conflict, Invalid, NotFound, Unavailable
 from compute import actions, instances
 from compute.models import ConsoleToken, Instance
 from identity.authn.session import context_of
@@ -22,6 +24,7 @@ from identity.context import Context
 KINDS = ("serial", "vnc")
 TOKEN_SECONDS = 60
 LOG_BYTES_MAX = 1024 * 1024
+HUB_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,21 @@ def log(ctx: Context, instance_id: UUID, *, tail_bytes: int = 64 * 1024) -> str:
     """The end of all that the serial line ever said, across restarts, with a line at each start."""
     ctx.require("instances.log")
     instance = instances.get(ctx, instance_id)
-    path = Path(settings.HOME) / "console" / f"{instance.id}.log"
+    return _ask_hub({"instance": str(instance.id), "kind": "log", "bytes": min(tail_bytes, LOG_BYTES_MAX)}).decode("utf-8", "replace")
+
+
+def _ask_hub(ask: dict[str, object]) -> bytes:
+    """One question to the worker's console hub, and all that follows its answer; the log belongs to the machine, not to web processes."""
     try:
-        with path.open("rb") as stream:
-            size = stream.seek(0, 2)
-            stream.seek(max(0, size - min(tail_bytes, LOG_BYTES_MAX)))
-            return stream.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
+        with socket.socket(socket.AF_UNIX) as hub:
+            hub.settimeout(HUB_SECONDS)
+            hub.connect(str(settings.RUN_DIR / "console.sock"))
+            hub.sendall(json.dumps(ask).encode() + b"\n")
+            with hub.makefile("rb") as stream:
+                answer = json.loads(stream.readline())
+                return stream.read() if answer["ok"] else b""
+    except (OSError, ValueError, KeyError) as error:
+        raise Unavailable("The console service does not answer. It is started again by itself; try in a few seconds.") from error
 
 
 def screenshot(ctx: Context, instance_id: UUID) -> bytes | None:

@@ -4,8 +4,9 @@ QEMU's serial socket takes one client: the hub is that client for each machine t
 end of the console log first, then what comes. VNC takes many clients by itself, so the hub only passes bytes through. The hub is
 the one door: the sockets behind it belong to root.
 
-Protocol on the hub's unix socket: one JSON line in, `{"instance": "<uuid>", "kind": "serial"|"vnc", "write": true}`; one JSON line
-back, `{"ok": true, "history": <bytes that follow from the log>}` or `{"ok": false, "error": "<sentence>"}`; then raw bytes both ways.
+Protocol on the hub's unix socket: one JSON line in, `{"instance": "<uuid>", "kind": "serial"|"vnc"|"log", "write": true}`; one JSON line
+back, `{"ok": true, "history": <bytes that follow from the log>}` or `{"ok": false, "error": "<sentence>"}`; then raw bytes both ways. For
+`log` the machine may be off; `bytes` says how much of its end is wanted, and the connection ends after it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import logging
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -27,6 +29,7 @@ CHUNK_BYTES = 32 * 1024
 # A viewer that is this far behind is dropped: it must not slow the others, nor fill the memory.
 BEHIND_BYTES_MAX = 1024 * 1024
 VIEWERS_MAX = 32
+LOG_BYTES_MAX = 1024 * 1024
 HELLO_SECONDS = 10
 HELLO_BYTES_MAX = 1024
 RECONNECT_SECONDS = 0.5
@@ -52,8 +55,9 @@ class _Machine:
 
 
 class ConsoleHub:
-    def __init__(self, socket: Path, *, owner: tuple[int, int] | None = None) -> None:
-        """`owner`: user and group that may connect besides root."""
+    def __init__(self, socket: Path, *, log_of: Callable[[UUID], Path], owner: tuple[int, int] | None = None) -> None:
+        """`log_of` names the log of a machine that may be off; `owner`: user and group that may connect besides root."""
+        self._log_of = log_of
         self._socket = socket
         self._owner = owner
         self._machines: dict[UUID, _Machine] = {}
@@ -153,8 +157,14 @@ class ConsoleHub:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ask = json.loads(await asyncio.wait_for(reader.readline(), HELLO_SECONDS))
-        machine = self._machines.get(UUID(str(ask["instance"])))
-        if machine is None:
+        id = UUID(str(ask["instance"]))
+        machine = self._machines.get(id)
+        if ask["kind"] == "log":
+            data = await asyncio.to_thread(_tail, self._log_of(id), min(int(ask.get("bytes", HISTORY_BYTES)), LOG_BYTES_MAX))
+            _answer(writer, {"ok": True, "history": len(data)})
+            writer.write(data)
+            await writer.drain()
+        elif machine is None:
             _answer(writer, {"ok": False, "error": "The machine is off. Start it to open its console."})
         elif ask["kind"] == "vnc":
             await self._pass_through(machine, reader, writer)

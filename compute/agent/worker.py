@@ -77,7 +77,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         await _in_thread(give_back_jobs)
-        self._hub = ConsoleHub(settings.RUN_DIR / "console.sock", owner=_web_owner())
+        self._hub = ConsoleHub(settings.RUN_DIR / "console.sock", log_of=host.hypervisor().console_log, owner=_web_owner())
         await self._hub.start()
         self._metadata = MetadataServer(sync_to_async(_lookup_closing, thread_sensitive=False))
         end_watch = await asyncio.to_thread(host.hypervisor().watch, self._tell(loop))

@@ -18,7 +18,7 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.id = folder, uuid.uuid4()
-        self.hub = ConsoleHub(folder / "hub.sock")
+        self.hub = ConsoleHub(folder / "hub.sock", log_of=lambda id: folder / f"{id}.log")
         self.line: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
 
     async def start(self) -> None:
@@ -135,6 +135,19 @@ def test_a_machine_that_goes_off_ends_its_viewers(tmp_path: Path) -> None:
         answer, _, _ = await stage.view()
         assert answer["ok"] is False
         assert "off" in str(answer["error"])
+
+    play(tmp_path, scene)
+
+
+def test_the_log_of_a_machine_that_is_off_can_be_read(tmp_path: Path) -> None:
+    """Its end comes, from the start of a line, and then the connection ends."""
+    off = uuid.uuid4()
+    (tmp_path / f"{off}.log").write_bytes(b"first\nsecond\nthird\n")
+
+    async def scene(stage: Stage) -> None:
+        answer, reader, _ = await stage.view(instance=str(off), kind="log", bytes=15)
+        assert answer == {"ok": True, "history": 13}
+        assert await reader.read() == b"second\nthird\n"
 
     play(tmp_path, scene)
 
