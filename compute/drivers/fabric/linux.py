@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from uuid import UUID
 
+from cloudbox.common.errors import Unavailable
 from compute.drivers import netns
 from compute.drivers.box_namespace import UPLINK
 from compute.drivers.commands import run, works
@@ -62,6 +63,8 @@ class LinuxFabric:
     def _load_firewall(self, spec: FabricSpec, seen: dict[str, links.Link]) -> None:
         groups, guard = firewall.security_groups(self.box, spec), firewall.anti_spoofing(spec)
         alias = f"firewall {_hash(groups + guard)}"
+        if UPLINK not in seen:
+            raise Unavailable("The box's way out is missing; it is made when the box starts.")
         if seen[UPLINK].alias == alias:
             return
         inside = netns.enter(self.box)

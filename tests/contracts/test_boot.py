@@ -1,0 +1,226 @@
+"""One real boot of the demo image, with everything real around it: network, DHCP, metadata, console hub. Shared by all tests here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from compute.agent.console_hub import ConsoleHub
+from compute.agent.metadata_server import InstanceMetadata, MetadataServer
+from compute.demo_image.build import build
+from compute.drivers.fabric import LinuxFabric
+from compute.drivers.libvirt import LibvirtHypervisor
+from compute.drivers.qcow2 import FileImages, Qcow2Volumes
+from compute.drivers.specs import FabricSpec, MachineEvent, MachineSpec, NetworkSpec, NicSpec, PortSpec, Power, RuleSpec
+from tests.machines import RealBox, eventually
+
+pytestmark = [pytest.mark.machines, pytest.mark.slow]
+
+BOOT_SECONDS = 180
+PROMPT = b"# "
+
+
+@dataclass
+class Booted:
+    """A running machine, the loop in which its hub and metadata live, and what the drivers told."""
+
+    box: RealBox
+    spec: MachineSpec
+    hypervisor: LibvirtHypervisor
+    hub: Path
+    loop: asyncio.AbstractEventLoop
+    port: PortSpec
+    asked: list[tuple[UUID, str]]
+    told: list[MachineEvent]
+
+    def run(self, coroutine: Coroutine[Any, Any, Any], seconds: float = BOOT_SECONDS) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(seconds)
+
+
+class Viewer:
+    """Somebody at the console, by way of the hub."""
+
+    def __init__(self, booted: Booted) -> None:
+        self.booted, self.seen = booted, b""
+
+    async def open(self, kind: str = "serial") -> dict[str, object]:
+        self.reader, self.writer = await asyncio.open_unix_connection(str(self.booted.hub))
+        self.writer.write(json.dumps({"instance": str(self.booted.spec.id), "kind": kind, "write": True}).encode() + b"\n")
+        answer: dict[str, object] = json.loads(await self.reader.readline())
+        return answer
+
+    async def until(self, words: bytes) -> bytes:
+        """What comes until it contains the words; the rest is kept."""
+        while words not in self.seen:
+            data = await asyncio.wait_for(self.reader.read(65536), BOOT_SECONDS)
+            assert data, f"the console ended; it said: {self.seen[-2000:]!r}"
+            self.seen += data
+        before, _, self.seen = self.seen.partition(words)
+        return before
+
+    async def type(self, line: str) -> None:
+        self.writer.write(line.encode() + b"\r")
+        await self.writer.drain()
+
+
+@pytest.fixture(scope="module")
+def booted(real_libvirt: RealBox) -> Iterator[Booted]:
+    box, image, id = real_libvirt, uuid4(), uuid4()
+    built = box.home / "demo.qcow2"
+    build(Path("/var/cache/cloudbox/demo-image"), built, print)
+    images, volumes = FileImages(box.home), Qcow2Volumes(box.home)
+    with built.open("rb") as source:
+        images.put(image, source)
+    cidr, gateway = IPv4Network("10.66.0.0/24"), IPv4Address("10.66.0.1")
+    net = NetworkSpec(id=uuid4(), cidr=cidr, gateway=gateway, dns_domain="demo.internal", number=100)
+    rules = (RuleSpec(id=uuid4(), direction="egress"), RuleSpec(id=uuid4(), direction="ingress", protocol="icmp", remote="0.0.0.0/0"))
+    port = PortSpec(id=uuid4(), network_id=net.id, mac="52:54:00:66:00:05", ip="10.66.0.5", hostname="first", rules=rules)
+    fabric = LinuxFabric(box.home, box.name)
+    fabric.apply(FabricSpec(networks=(net,), ports=(port,)))
+    nic = NicSpec(port_id=port.id, network_id=net.id, mac=port.mac)
+    disk = volumes.create_root(id, base=images.path(image), size_gib=1)
+    spec = MachineSpec(id=id, name="first", vcpus=1, memory_mib=128, root_disk=disk, nics=(nic,))
+    hypervisor = LibvirtHypervisor(box.home, box.name, accelerator="tcg")
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asked: list[tuple[UUID, str]] = []
+
+    async def lookup(network: UUID, ip: str) -> InstanceMetadata:
+        asked.append((network, ip))
+        script = b"#!/bin/sh\necho it-came-by-user-data >/root/proof\n"
+        return InstanceMetadata(id=id, name="first", hostname="first", project_id="p", ip=ip, mac=port.mac, user_data=script)
+
+    told: list[MachineEvent] = []
+    booted = Booted(box, spec, hypervisor, box.home / "run" / "console.sock", loop, port, asked, told)
+    end = hypervisor.watch(told.append)
+    hub, metadata = ConsoleHub(booted.hub), MetadataServer(lookup)
+    booted.run(hub.start())
+    booted.run(metadata.sync({net.id: fabric.namespace_of(net.id)}))
+    hypervisor.define(spec)
+    began = time.monotonic()
+    hypervisor.start(id)
+    print(f"start() took {time.monotonic() - began:.2f} s")
+    places = {"serial": hypervisor.serial_socket(id), "vnc": hypervisor.vnc_socket(id), "log": hypervisor.console_log(id)}
+    booted.run(hub.watch(id, **places))
+    try:
+        yield booted
+    finally:
+        hypervisor.stop(id)
+        hypervisor.undefine(id)
+        booted.run(hub.close())
+        booted.run(metadata.close())
+        end()
+        hypervisor.close()
+        volumes.delete(id)
+        images.delete(image)
+        fabric.apply(FabricSpec())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_a_shell_on_the_console(booted: Booted) -> None:
+    """The guest boots by its own GRUB to a shell on the serial line; typed through the hub, it answers, and a second viewer who comes
+    late sees what was said before and the same words since."""
+
+    async def scene() -> None:
+        first = Viewer(booted)
+        assert (await first.open())["ok"] is True
+        began = time.monotonic()
+        await first.until(PROMPT)
+        print(f"a prompt after {time.monotonic() - began:.1f} s")
+        await first.type("echo $((6 * 7))-is-the-answer")
+        await first.until(b"42-is-the-answer")
+        late = Viewer(booted)
+        answer = await late.open()
+        assert isinstance(answer["history"], int)
+        await late.until(b"42-is-the-answer")
+        await late.type("echo $((6 * 9))-from-the-second")
+        await first.until(b"54-from-the-second")
+        await late.until(b"54-from-the-second")
+
+    booted.run(scene())
+
+
+def test_what_the_guest_found(booted: Booted) -> None:
+    """By DHCP its reserved address, by metadata its name and user-data, by the grown root file system its disk, by DNS the box's."""
+
+    async def scene() -> None:
+        viewer = Viewer(booted)
+        await viewer.open()
+        await viewer.type(
+            "until [ -e /root/proof ]; do usleep 200000; done; cat /root/proof; hostname; ip -4 addr show dev eth0; echo done-$((1+1))"
+        )
+        said = await viewer.until(b"done-2\r\n")
+        assert b"it-came-by-user-data\r\n" in said
+        assert b"\nfirst\r\n" in said
+        assert b"inet 10.66.0.5/24" in said
+        await viewer.type(
+            "df -m / | tail -1 | awk '{print \"size-\" ($2 > 900)}'; nslookup first.demo.internal; ping -c1 10.66.0.1; echo ping-$?"
+        )
+        said = await viewer.until(b"ping-0\r\n")
+        assert b"size-1\r\n" in said
+        assert said.count(b"10.66.0.5") >= 1
+
+    booted.run(scene())
+    assert set(booted.asked) == {(booted.port.network_id, "10.66.0.5")}
+
+
+def test_the_picture(booted: Booted) -> None:
+    """VNC passes through the hub: the server greets with its protocol version; and the screen is a PNG of a text console's size."""
+
+    async def scene() -> bytes:
+        viewer = Viewer(booted)
+        assert (await viewer.open("vnc"))["ok"] is True
+        return await viewer.until(b"\n")
+
+    assert booted.run(scene()).startswith(b"RFB 003.00")
+    assert booted.hypervisor.screenshot(booted.spec.id).startswith(b"\x89PNG")
+
+
+def test_memory_is_measured(booted: Booted) -> None:
+    """The guest's balloon driver says what it uses."""
+
+    def used() -> int | None:
+        return next(row.memory_used_mib for row in booted.hypervisor.stats() if row.id == booted.spec.id)
+
+    eventually(lambda: used() is not None)
+    assert 0 < (used() or 0) < 128
+
+
+def test_reboot_and_power_off(booted: Booted) -> None:
+    """A soft reboot comes up again on the same console, whose log keeps both boots; the power button then ends it, and that is told as
+    the guest's own doing."""
+
+    async def scene() -> None:
+        viewer = Viewer(booted)
+        await viewer.open()
+        await viewer.type("echo before-$((1+1)); uname -s >/dev/null")
+        await viewer.until(b"before-2\r\n")
+        await asyncio.to_thread(booted.hypervisor.reboot, booted.spec.id)
+        await viewer.type("")
+        # The kernel's clock starts anew: wait for a shell that has been up for less than the one before.
+        await viewer.until(b"login")
+        await viewer.until(PROMPT)
+        await viewer.type("echo after-$((1+1))")
+        await viewer.until(b"after-2\r\n")
+
+    booted.run(scene())
+    log = booted.hypervisor.console_log(booted.spec.id).read_bytes()
+    assert log.index(b"before-2\r\n") < log.index(b"after-2\r\n")
+    booted.hypervisor.shutdown(booted.spec.id)
+    eventually(lambda: booted.told[-1].power is Power.SHUTOFF, seconds=90)
+    assert booted.told[-1].why == "guest powered off"
+    booted.hypervisor.start(booted.spec.id)
