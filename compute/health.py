@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.core.cache import cache
@@ -50,6 +52,28 @@ class Component:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class JobLine:
+    """A job as people read it: what it is doing (or why it failed), to what, and where that is."""
+
+    id: UUID
+    what: str
+    state: str
+    sentence: str
+    percent: int
+    attempts: int
+    subject_id: UUID
+    subject: str
+    project: str
+    project_slug: str
+    began: dt.datetime
+    changed: dt.datetime
+
+    @property
+    def is_retrying(self) -> bool:
+        return bool(self.attempts) and self.state != Job.State.FAILED
+
+
 def hosts(ctx: Context) -> list[HostLine]:
     """The host under the box, from what the worker last told and what the tables say is promised."""
     ctx.require("box.look")
@@ -87,6 +111,39 @@ def components(ctx: Context) -> list[Component]:
     """Every part that must work, with the evidence."""
     ctx.require("box.look")
     return [_database(), _redis(), *_worker(), _queue(), _disk()]
+
+
+def jobs(ctx: Context, *, failed: bool = False, limit: int = 50) -> list[JobLine]:
+    """What moves, oldest first; or what failed, newest first."""
+    ctx.require("box.look")
+    if failed:
+        rows = [*Job.objects.filter(state=Job.State.FAILED).order_by("-updated_at")[:limit]]
+    else:
+        rows = [*Job.objects.exclude(state__in=(Job.State.DONE, Job.State.FAILED)).order_by("created_at")[:limit]]
+    about = (
+        Instance.objects.filter(id__in={row.subject_id for row in rows})
+        .select_related("project")
+        .only("name", "project__name", "project__slug")
+    )
+    found = {instance.id: instance for instance in about}
+    return [_line(row, found.get(row.subject_id)) for row in rows]
+
+
+def _line(row: Job, instance: Instance | None) -> JobLine:
+    return JobLine(
+        id=row.id,
+        what=row.kind.replace("-", " ").capitalize(),
+        state=row.state,
+        sentence=row.error if row.error else row.doing,
+        percent=round(100 * row.step / row.steps) if row.steps else 0,
+        attempts=row.attempts,
+        subject_id=row.subject_id,
+        subject=instance.name if instance else str(row.subject_id)[:8],
+        project=instance.project.name if instance else "",
+        project_slug=instance.project.slug if instance else "",
+        began=row.created_at,
+        changed=row.updated_at,
+    )
 
 
 def _database() -> Component:

@@ -1,7 +1,17 @@
-"""The pages of the admin console; every noun brings its own routes."""
+"""Where the pages of the admin console live; "" is its home."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from dashboard.admin import audit, flavors, health, home, hosts, images, instances, projects, users
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    *home.urlpatterns,
+    *hosts.urlpatterns,
+    *projects.urlpatterns,
+    *users.urlpatterns,
+    *instances.urlpatterns,
+    *flavors.urlpatterns,
+    *images.urlpatterns,
+    *audit.urlpatterns,
+    *health.urlpatterns,
+]

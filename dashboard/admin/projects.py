@@ -1,0 +1,171 @@
+"""All projects: who they belong to, what they use, what they may use; create, suspend, resume."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path
+
+from cloudbox.common.errors import CloudError
+from compute import instances
+from dashboard.admin import tools
+from dashboard.shell import admin_page, attempt, page
+from identity import activity, projects, quotas
+from identity.context import Context
+from identity.models import Project, Role
+
+FIELDS = ("name", "slug", "owner_email", "description")
+SHOWN_QUOTAS = ("instances", "vcpus", "memory_mib", "disk_gib")
+
+
+@admin_page
+def list(request: HttpRequest, ctx: Context) -> HttpResponse:
+    filters = tools.asked(request, "q", "status")
+    rows = projects.list(ctx, all=True, q=filters["q"])
+    if filters["status"] in (Project.Status.ACTIVE, Project.Status.SUSPENDED):
+        rows = rows.filter(status=filters["status"])
+    found = tools.listing(request, rows, filters, labels={"status": "State"})
+    lines = quotas.of_all([project.id for project in found.rows])
+    use = {id: {line.resource: line for line in of} for id, of in lines.items()}
+    shown = {"found": found, "filters": filters, "use": use, "total": rows.count(), "why": ctx.why_not("projects.create")}
+    return page(request, "admin/projects/list.html", shown)
+
+
+@admin_page
+def create(request: HttpRequest, ctx: Context) -> HttpResponse:
+    form = tools.Form.of(request, *FIELDS)
+    if request.method == "POST":
+        try:
+            project = projects.create(ctx, **form.values)
+        except CloudError as error:
+            form.fail(error)
+        else:
+            messages.success(request, f"{project.name} is there, with the default quota.")
+            return HttpResponseRedirect(f"/admin/projects/{project.slug}")
+    shown = {"form": form, "why": ctx.why_not("projects.create"), "defaults": quotas.RESOURCES}
+    return page(request, "admin/projects/new.html", shown, status=form.status)
+
+
+def _shown(ctx: Context, project: Project, tab: str) -> dict[str, Any]:
+    """What the heading of every tab needs."""
+    return {"it": project, "tab": tab, "why_suspend": ctx.why_not("projects.suspend")}
+
+
+@admin_page
+def detail(request: HttpRequest, ctx: Context, slug: str) -> HttpResponse:
+    project = projects.get(ctx, slug)
+    inside = replace(ctx, project=project)
+    members = projects.members(inside)
+    shown = _shown(ctx, project, "overview") | {
+        "lines": quotas.of(project),
+        "counts": instances.counts(inside),
+        "members": members[:6],
+        "member_count": members.count(),
+        "events": activity.list(inside)[:8],
+    }
+    return page(request, "admin/projects/detail.html", shown)
+
+
+@admin_page
+def quota(request: HttpRequest, ctx: Context, slug: str) -> HttpResponse:
+    """The limits, one field each; empty means no limit."""
+    project = projects.get(ctx, slug)
+    lines = quotas.of(project)
+    form = tools.Form(values={line.resource: "" if line.limit is None else str(line.limit) for line in lines})
+    if request.method == "POST":
+        form = tools.Form.of(request, *(line.resource for line in lines))
+        try:
+            quotas.set_limits(ctx, project, {line.resource: _limit(form, line.resource) for line in lines if line.resource in request.POST})
+        except CloudError as error:
+            form.fail(error)
+        else:
+            messages.success(request, f"The quota of {project.name} is set.")
+            return HttpResponseRedirect(request.path)
+    shown = _shown(ctx, project, "quota") | {"lines": lines, "form": form, "why": ctx.why_not("quotas.set")}
+    return page(request, "admin/projects/quota.html", shown, status=form.status)
+
+
+def _limit(form: tools.Form, resource: str) -> int | None:
+    return form.whole(resource, "A limit") if form.values[resource] else None
+
+
+@admin_page
+def members(request: HttpRequest, ctx: Context, slug: str) -> HttpResponse:
+    """Who is in it; a POST adds somebody."""
+    project = projects.get(ctx, slug)
+    inside = replace(ctx, project=project)
+    form = tools.Form.of(request, "email", "role")
+    if request.method == "POST":
+        try:
+            row = projects.add_member(inside, email=form.values["email"], role=form.values["role"] or Role.MEMBER)
+        except CloudError as error:
+            form.fail(error)
+        else:
+            messages.success(request, f"{row.user.email} is in {project.name} as {row.get_role_display().lower()}.")
+            return HttpResponseRedirect(request.path)
+    shown = _shown(ctx, project, "members") | {
+        "members": projects.members(inside),
+        "roles": Role.choices,
+        "form": form,
+        "why": inside.why_not("members.manage"),
+    }
+    return page(request, "admin/projects/members.html", shown, status=form.status)
+
+
+@admin_page
+def member(request: HttpRequest, ctx: Context, slug: str, user_id: UUID) -> HttpResponse:
+    """Another role, or out."""
+    if (refused := tools.only_post(request)) is not None:
+        return refused
+    project = projects.get(ctx, slug)
+    inside, role = replace(ctx, project=project), request.POST.get("role", "")
+    if role:
+        attempt(request, lambda: projects.set_role(inside, user_id, role), done="The role is changed.")
+    else:
+        attempt(request, lambda: projects.remove_member(inside, user_id), done="Removed. Their keys of this project stop to work.")
+    return HttpResponseRedirect(f"/admin/projects/{project.slug}/members")
+
+
+@admin_page
+def happened(request: HttpRequest, ctx: Context, slug: str) -> HttpResponse:
+    project = projects.get(ctx, slug)
+    rows = activity.list(replace(ctx, project=project))
+    shown = _shown(ctx, project, "activity") | {"found": tools.listing(request, rows, {}, labels={})}
+    return page(request, "admin/projects/activity.html", shown)
+
+
+@admin_page
+def suspend(request: HttpRequest, ctx: Context, slug: str) -> HttpResponse:
+    if (refused := tools.only_post(request)) is not None:
+        return refused
+    project = projects.get(ctx, slug)
+    attempt(
+        request, lambda: projects.suspend(ctx, project), done=f"{project.name} is suspended. What runs goes on; nothing can be changed."
+    )
+    return HttpResponseRedirect(f"/admin/projects/{project.slug}")
+
+
+@admin_page
+def resume(request: HttpRequest, ctx: Context, slug: str) -> HttpResponse:
+    if (refused := tools.only_post(request)) is not None:
+        return refused
+    project = projects.get(ctx, slug)
+    attempt(request, lambda: projects.resume(ctx, project), done=f"{project.name} is active again.")
+    return HttpResponseRedirect(f"/admin/projects/{project.slug}")
+
+
+urlpatterns = [
+    path("/projects", list, name="admin-projects"),
+    path("/projects/new", create, name="admin-projects-new"),
+    path("/projects/<slug:slug>", detail, name="admin-project"),
+    path("/projects/<slug:slug>/quota", quota, name="admin-project-quota"),
+    path("/projects/<slug:slug>/members", members, name="admin-project-members"),
+    path("/projects/<slug:slug>/members/<uuid:user_id>", member, name="admin-project-member"),
+    path("/projects/<slug:slug>/activity", happened, name="admin-project-activity"),
+    path("/projects/<slug:slug>/suspend", suspend, name="admin-project-suspend"),
+    path("/projects/<slug:slug>/resume", resume, name="admin-project-resume"),
+]

@@ -1,0 +1,106 @@
+"""The people of the box. A password is shown once, in the answer to the request that made it, and kept nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path
+from django.views.decorators.cache import never_cache
+
+from cloudbox.common.errors import CloudError
+from dashboard.admin import tools
+from dashboard.shell import admin_page, attempt, page
+from identity import activity, users
+from identity.context import Context
+from identity.models import BoxRole, User
+
+FIELDS = ("email", "name", "box_role")
+
+
+@admin_page
+def list(request: HttpRequest, ctx: Context) -> HttpResponse:
+    filters = tools.asked(request, "q", "role", "state")
+    rows = users.list(ctx, q=filters["q"])
+    if filters["role"] in ("support", "admin"):
+        rows = rows.filter(box_role=filters["role"])
+    if filters["state"] in ("active", "suspended"):
+        rows = rows.filter(is_active=filters["state"] == "active")
+    found = tools.listing(request, rows, filters, labels={"role": "Role", "state": "State"})
+    shown = {"found": found, "filters": filters, "total": rows.count(), "why": ctx.why_not("users.manage")}
+    return page(request, "admin/users/list.html", shown)
+
+
+@never_cache
+@admin_page
+def create(request: HttpRequest, ctx: Context) -> HttpResponse:
+    form = tools.Form.of(request, *FIELDS)
+    if request.method == "POST":
+        try:
+            user, password = users.create(ctx, **form.values)
+        except CloudError as error:
+            form.fail(error)
+        else:
+            return page(request, "admin/users/password.html", {"it": user, "password": password, "is_new": True}, status=201)
+    shown = {"form": form, "roles": BoxRole.choices, "why": ctx.why_not("users.manage")}
+    return page(request, "admin/users/new.html", shown, status=form.status)
+
+
+@admin_page
+def detail(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    user = users.get(ctx, id)
+    is_me = ctx.user is not None and user.id == ctx.user.id
+    why = ctx.why_not("users.manage")
+    shown: dict[str, Any] = {
+        "it": user,
+        "memberships": user.memberships.select_related("project").order_by("project__name"),
+        "events": activity.list(ctx, all_projects=True, actor=user.email)[:15],
+        "why": why,
+        "why_suspend": why or ("You cannot suspend yourself." if is_me else ""),
+        "why_reset": why or ("Change your own password on your security page." if is_me else ""),
+    }
+    return page(request, "admin/users/detail.html", shown)
+
+
+@admin_page
+def suspend(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    if (refused := tools.only_post(request)) is not None:
+        return refused
+    user = users.get(ctx, id)
+    attempt(request, lambda: users.suspend(ctx, user), done=f"{user.email} is suspended: signed out, and every key is off.")
+    return _back(user)
+
+
+@admin_page
+def resume(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    if (refused := tools.only_post(request)) is not None:
+        return refused
+    user = users.get(ctx, id)
+    attempt(request, lambda: users.resume(ctx, user), done=f"{user.email} may sign in again.")
+    return _back(user)
+
+
+@never_cache
+@admin_page
+def reset_password(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    if (refused := tools.only_post(request)) is not None:
+        return refused
+    ctx.require("users.manage")
+    user = users.get(ctx, id)
+    password = users.reset_password(ctx, user)
+    return page(request, "admin/users/password.html", {"it": user, "password": password, "is_new": False})
+
+
+def _back(user: User) -> HttpResponse:
+    return HttpResponseRedirect(f"/admin/users/{user.id}")
+
+
+urlpatterns = [
+    path("/users", list, name="admin-users"),
+    path("/users/new", create, name="admin-users-new"),
+    path("/users/<uuid:id>", detail, name="admin-user"),
+    path("/users/<uuid:id>/suspend", suspend, name="admin-user-suspend"),
+    path("/users/<uuid:id>/resume", resume, name="admin-user-resume"),
+    path("/users/<uuid:id>/password", reset_password, name="admin-user-password"),
+]
