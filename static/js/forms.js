@@ -1,22 +1,22 @@
 // Typing a name to confirm; one press, one request; the first field with an error gets the focus; fields that depend on others.
-for (const input of document.querySelectorAll("[data-confirm-name]")) watch(input);
-
-function watch(input) {
+// Typed names are heard at the document, since live pages swap their dialogs.
+function check(input) {
   const button = input.form?.querySelector('[type="submit"]');
   if (!button) return;
-  const check = () => {
-    if (input.value.trim() === input.dataset.confirmName) button.removeAttribute("aria-disabled");
-    else button.setAttribute("aria-disabled", "true");
-  };
-  input.addEventListener("input", check);
-  check();
+  if (input.value.trim() === input.dataset.confirmName) button.removeAttribute("aria-disabled");
+  else button.setAttribute("aria-disabled", "true");
 }
+
+document.querySelectorAll("[data-confirm-name]").forEach(check);
+document.addEventListener("input", (event) => {
+  if (event.target.matches?.("[data-confirm-name]")) check(event.target);
+});
 
 document.addEventListener("cb:open", (event) => {
   const input = event.target.querySelector("[data-confirm-name]");
   if (!input) return;
   input.value = "";
-  input.dispatchEvent(new Event("input"));
+  check(input);
   input.focus();
 });
 
