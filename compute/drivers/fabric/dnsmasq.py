@@ -118,6 +118,8 @@ class Dnsmasq:
             self.stop()
             pid = None
         if pid is None:
+            # One that lost its pid file would still hold the port; nothing else lives in a router's namespace.
+            netns.end_processes([self.namespace])
             run([*netns.enter(self.namespace), "dnsmasq", f"--conf-file={self.folder}/conf"])
         elif renewed:
             os.kill(pid, signal.SIGHUP)

@@ -106,14 +106,19 @@ def _matches(rule: RuleSpec) -> list[str]:
     if rule.ethertype != "IPv4":
         return []
     side = "-s" if rule.direction == "ingress" else "-d"
-    if rule.remote_ips is not None:
-        remotes = [f"{side} {ipaddress.IPv4Address(each)} " for each in rule.remote_ips]
-    elif rule.remote and (network := IPv4Network(rule.remote, strict=False)).prefixlen > 0:
-        remotes = [f"{side} {network} "]
-    else:
-        remotes = [""]
     what = _protocol(rule)
-    return [f"{remote}{what}".strip() for remote in remotes]
+    return [f"{side} {remote} {what}".strip() if remote else what for remote in _remotes(rule)]
+
+
+def _remotes(rule: RuleSpec) -> list[str]:
+    """The other sides; an empty text is anybody."""
+    try:
+        if rule.remote_ips is not None:
+            return [str(ipaddress.IPv4Address(each)) for each in rule.remote_ips]
+        network = IPv4Network(rule.remote or "0.0.0.0/0", strict=False)
+    except ValueError as error:
+        raise Invalid("The remote of a rule is an IPv4 range.", resource=str(rule.id), field="remote") from error
+    return [str(network) if network.prefixlen > 0 else ""]
 
 
 def _protocol(rule: RuleSpec) -> str:
