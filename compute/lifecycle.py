@@ -16,18 +16,20 @@ from compute.models import Instance, UsageInterval
 
 S = Instance.Status
 _ENDS = {S.DELETING, S.ERROR}
+# What a machine may be found to be when work on it has ended, well or not: every status on the way leads to each of them.
+_SETTLED = {S.RUNNING, S.STOPPED, S.PAUSED, S.SUSPENDED}
 
 MOVES: dict[str, frozenset[str]] = {
     S.BUILDING: frozenset({S.RUNNING, S.STOPPED, *_ENDS}),
-    S.RUNNING: frozenset({S.STOPPING, S.STOPPED, S.REBOOTING, S.PAUSED, S.SUSPENDING, S.STARTING, *_ENDS}),
-    S.STARTING: frozenset({S.RUNNING, S.STOPPED, S.SUSPENDED, *_ENDS}),
-    S.STOPPING: frozenset({S.STOPPED, S.RUNNING, *_ENDS}),
+    S.RUNNING: frozenset({S.STOPPING, S.STOPPED, S.REBOOTING, S.PAUSED, S.SUSPENDING, S.SUSPENDED, S.STARTING, *_ENDS}),
+    S.STARTING: frozenset({*_SETTLED, *_ENDS}),
+    S.STOPPING: frozenset({*_SETTLED, *_ENDS}),
     S.STOPPED: frozenset({S.STARTING, S.RUNNING, S.PAUSED, S.SUSPENDED, *_ENDS}),
-    S.REBOOTING: frozenset({S.RUNNING, S.STOPPED, S.STARTING, *_ENDS}),
-    S.PAUSED: frozenset({S.RUNNING, S.STOPPING, S.STOPPED, S.STARTING, *_ENDS}),
-    S.SUSPENDING: frozenset({S.SUSPENDED, S.RUNNING, S.STOPPED, *_ENDS}),
+    S.REBOOTING: frozenset({*_SETTLED, S.STARTING, S.STOPPING, *_ENDS}),
+    S.PAUSED: frozenset({S.RUNNING, S.STOPPING, S.STOPPED, S.STARTING, S.SUSPENDING, S.SUSPENDED, *_ENDS}),
+    S.SUSPENDING: frozenset({*_SETTLED, *_ENDS}),
     S.SUSPENDED: frozenset({S.STARTING, S.RUNNING, S.STOPPED, *_ENDS}),
-    S.ERROR: frozenset({S.STARTING, S.RUNNING, S.STOPPED, S.PAUSED, S.SUSPENDED, S.DELETING}),
+    S.ERROR: frozenset({*_SETTLED, S.STARTING, S.STOPPING, S.DELETING}),
     S.DELETING: frozenset({S.DELETED, S.ERROR}),
     S.DELETED: frozenset(),
 }

@@ -59,7 +59,8 @@ def _stop(run: Run) -> None:
 
 def _failed(run: Run, sentence: str) -> None:
     instance = Instance.objects.get(id=run.subject_id)
-    if instance.status == S.BUILDING and instance.intended != Instance.Intent.DELETED:
+    # Whatever it had become: after the undo there is no machine.
+    if instance.status not in (S.DELETING, S.DELETED) and instance.intended != Instance.Intent.DELETED:
         machine.move(instance, S.ERROR, actor=run.actor, detail=sentence, error=sentence)
 
 
