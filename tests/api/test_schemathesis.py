@@ -86,7 +86,7 @@ def test_answers_are_as_documented(case: Any, known: dict[str, Any]) -> None:
         values = {"project": known["project"], "slug": known["slug"], "id": str(known["id"].get(noun, case.path_parameters.get("id")))}
         case.path_parameters = {name: values.get(name, value) for name, value in case.path_parameters.items()}
     if _is_wrong(case, ParameterLocation.HEADER) and "Authorization" in case.headers:
-        headers = {}
+        headers: dict[str, str] = {}
     else:
         headers = known["admin"] if case.path.startswith("/api/v1/admin/") else known["headers"]
     case.call_and_validate(headers=headers, checks=CHECKS)

@@ -1,4 +1,4 @@
-"""Every job of an instance passes the trials of tests/jobs.py, on fake drivers; afterwards the rows tell the truth and the books balance."""
+"""Every job of an instance passes the trials of tests/jobs.py, on fake drivers; the rows tell the truth and the books balance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from compute.drivers.specs import Power
 from compute.lifecycle import bring_back
 from compute.models import Instance, Port
 from identity import quotas
-from tests.fixtures import machine_home, world  # noqa: F401
 from tests.jobs import Killed, changed, die_once, fail_after, fail_before, steps_of, twice
 from tests.world import World, work
 
@@ -120,7 +119,7 @@ def _check_books(instance: Instance) -> None:
 
 
 @pytest.mark.parametrize("trial", [pytest.param(trial, id=name) for name, trial in TRIALS.items()])
-def test_each_step_twice(trial: Trial, world: World) -> None:  # noqa: F811
+def test_each_step_twice(trial: Trial, world: World) -> None:
     instance = trial.prepare(world)
     instance.refresh_from_db()
     trial.ask(world, instance)
@@ -130,7 +129,7 @@ def test_each_step_twice(trial: Trial, world: World) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize(("trial", "number"), EVERY_STEP)
-def test_killed_at_each_step(trial: Trial, number: int, world: World) -> None:  # noqa: F811
+def test_killed_at_each_step(trial: Trial, number: int, world: World) -> None:
     """The worker dies after the step; the next one carries the job to the same end."""
     instance = _begin(trial, world)
     with changed(trial.kind, die_once, step=number):
@@ -142,7 +141,7 @@ def test_killed_at_each_step(trial: Trial, number: int, world: World) -> None:  
 
 @pytest.mark.parametrize("fail", [fail_before, fail_after])
 @pytest.mark.parametrize(("trial", "number"), EVERY_STEP)
-def test_fails_at_each_step(trial: Trial, number: int, fail: object, world: World) -> None:  # noqa: F811
+def test_fails_at_each_step(trial: Trial, number: int, fail: object, world: World) -> None:
     """What was half done is undone or told: the row says what the machine is, with a sentence, and the same action works afterwards."""
     instance = _begin(trial, world)
     with changed(trial.kind, fail, step=number):  # type: ignore[arg-type]
@@ -174,7 +173,7 @@ def _check_failed_launch(instance: Instance) -> None:
     assert not host.volumes().all()
 
 
-def test_a_driver_that_comes_back(world: World) -> None:  # noqa: F811
+def test_a_driver_that_comes_back(world: World) -> None:
     """Unavailable is tried again, with the reason told meanwhile; the sixth failure in a row undoes."""
     instance = world.launch()[0]
     host.volumes().fail("create_root", times=5)  # type: ignore[attr-defined]
@@ -188,7 +187,7 @@ def test_a_driver_that_comes_back(world: World) -> None:  # noqa: F811
     assert (other.status, other.id in host.volumes().all()) == ("error", False)
 
 
-def test_deleted_while_it_is_built(world: World) -> None:  # noqa: F811
+def test_deleted_while_it_is_built(world: World) -> None:
     """The launch ends at its next step and leaves nothing; the delete that waits behind it closes the books."""
     instance = world.launch()[0]
 
