@@ -9,13 +9,11 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 
-from cloudbox.common.errors import CloudError
 from compute import flavors
 from dashboard.admin import tools
+from dashboard.forms.base import Form
 from dashboard.shell import admin_page, attempt, page
 from identity.context import Context
-
-FIELDS = ("name", "vcpus", "memory_mib", "disk_gib")
 
 
 @admin_page
@@ -27,21 +25,20 @@ def list(request: HttpRequest, ctx: Context) -> HttpResponse:
 
 @admin_page
 def create(request: HttpRequest, ctx: Context) -> HttpResponse:
-    form = tools.Form.of(request, *FIELDS)
-    if request.method == "POST":
-        try:
-            flavor = flavors.create(
-                ctx,
-                name=form.values["name"],
-                vcpus=form.whole("vcpus", "The number of vCPUs"),
-                memory_mib=form.whole("memory_mib", "Memory in MiB"),
-                disk_gib=form.whole("disk_gib", "The root disk in GiB"),
-            )
-        except CloudError as error:
-            form.fail(error)
-        else:
-            messages.success(request, f"{flavor.name} is on offer.")
-            return HttpResponseRedirect("/admin/flavors")
+    form = Form(request, name="", vcpus="", memory_mib="", disk_gib="")
+
+    def act() -> object:
+        return flavors.create(
+            ctx,
+            name=form.text("name"),
+            vcpus=tools.whole(form, "vcpus", "The number of vCPUs"),
+            memory_mib=tools.whole(form, "memory_mib", "The memory"),
+            disk_gib=tools.whole(form, "disk_gib", "The root disk"),
+        )
+
+    if form.posted and form.run(act):
+        messages.success(request, f"{form.result} is on offer.")
+        return HttpResponseRedirect("/admin/flavors")
     return page(request, "admin/flavors/new.html", {"form": form, "why": ctx.why_not("flavors.manage")}, status=form.status)
 
 

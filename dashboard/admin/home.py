@@ -94,12 +94,11 @@ def _noun(label: str) -> str:
 
 def numbers(host: HostLine, project_count: int, user_count: int) -> list[Number]:
     memory = _share(host.memory_used_mib, host.memory_mib)
-    disk_gib = host.disk_gib - host.disk_free_gib
     return [
         Number("Instances running", str(host.running), f"of {host.instances}", None, "/admin/instances"),
         Number("Memory promised", _gib(host.memory_used_mib), f"of {_gib(host.memory_mib)}", memory, "/admin/hosts"),
         Number("vCPUs promised", str(host.vcpus_used), f"on {host.vcpus} cores", None, "/admin/hosts"),
-        Number("Disk in use", f"{disk_gib} GiB", f"of {host.disk_gib} GiB", _share(disk_gib, host.disk_gib), "/admin/hosts"),
+        Number("Disk free", f"{host.disk_free_gib} GiB", f"of {host.disk_gib}", None, "/admin/hosts"),
         Number("Projects", str(project_count), "", None, "/admin/projects"),
         Number("Users", str(user_count), "", None, "/admin/users"),
     ]

@@ -43,8 +43,7 @@ def list(request: HttpRequest, ctx: Context) -> HttpResponse:
         {
             "host": host,
             "memory_percent": round(100 * host.memory_used_mib / host.memory_mib),
-            "disk_used_gib": host.disk_gib - host.disk_free_gib,
-            "disk_percent": round(100 * (host.disk_gib - host.disk_free_gib) / host.disk_gib),
+            "disk_percent": min(100, round(100 * host.disk_used_gib / host.disk_gib)),
             "load_percent": min(100, round(100 * host.load / host.vcpus)),
         }
         for host in hosts

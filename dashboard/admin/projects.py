@@ -10,16 +10,15 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 
-from cloudbox.common.errors import CloudError
 from compute import instances
 from dashboard.admin import tools
+from dashboard.forms.base import Form
 from dashboard.shell import admin_page, attempt, page
 from identity import activity, projects, quotas
 from identity.context import Context
 from identity.models import Project, Role
 
 FIELDS = ("name", "slug", "owner_email", "description")
-SHOWN_QUOTAS = ("instances", "vcpus", "memory_mib", "disk_gib")
 
 
 @admin_page
@@ -37,15 +36,10 @@ def list(request: HttpRequest, ctx: Context) -> HttpResponse:
 
 @admin_page
 def create(request: HttpRequest, ctx: Context) -> HttpResponse:
-    form = tools.Form.of(request, *FIELDS)
-    if request.method == "POST":
-        try:
-            project = projects.create(ctx, **form.values)
-        except CloudError as error:
-            form.fail(error)
-        else:
-            messages.success(request, f"{project.name} is there, with the default quota.")
-            return HttpResponseRedirect(f"/admin/projects/{project.slug}")
+    form = Form(request, **dict.fromkeys(FIELDS, ""))
+    if form.posted and form.run(lambda: projects.create(ctx, **{name: form.text(name) for name in FIELDS})):
+        messages.success(request, f"{form.result.name} is there, with the default quota.")
+        return HttpResponseRedirect(f"/admin/projects/{form.result.slug}")
     shown = {"form": form, "why": ctx.why_not("projects.create"), "defaults": quotas.RESOURCES}
     return page(request, "admin/projects/new.html", shown, status=form.status)
 
@@ -75,22 +69,19 @@ def quota(request: HttpRequest, ctx: Context, slug: str) -> HttpResponse:
     """The limits, one field each; empty means no limit."""
     project = projects.get(ctx, slug)
     lines = quotas.of(project)
-    form = tools.Form(values={line.resource: "" if line.limit is None else str(line.limit) for line in lines})
-    if request.method == "POST":
-        form = tools.Form.of(request, *(line.resource for line in lines))
-        try:
-            quotas.set_limits(ctx, project, {line.resource: _limit(form, line.resource) for line in lines if line.resource in request.POST})
-        except CloudError as error:
-            form.fail(error)
-        else:
-            messages.success(request, f"The quota of {project.name} is set.")
-            return HttpResponseRedirect(request.path)
-    shown = _shown(ctx, project, "quota") | {"lines": lines, "form": form, "why": ctx.why_not("quotas.set")}
+    form = Form(request, **{line.resource: "" if line.limit is None else str(line.limit) for line in lines})
+
+    def act() -> None:
+        """Only what was sent is set, so that half a form takes no limit away."""
+        sent = [line.resource for line in lines if line.resource in request.POST]
+        quotas.set_limits(ctx, project, {resource: form.number(resource) for resource in sent})
+
+    if form.posted and form.run(act):
+        messages.success(request, f"The quota of {project.name} is set.")
+        return HttpResponseRedirect(request.path)
+    fields = [(line, form[line.resource]) for line in lines]
+    shown = _shown(ctx, project, "quota") | {"fields": fields, "form": form, "why": ctx.why_not("quotas.set")}
     return page(request, "admin/projects/quota.html", shown, status=form.status)
-
-
-def _limit(form: tools.Form, resource: str) -> int | None:
-    return form.whole(resource, "A limit") if form.values[resource] else None
 
 
 @admin_page
@@ -98,15 +89,11 @@ def members(request: HttpRequest, ctx: Context, slug: str) -> HttpResponse:
     """Who is in it; a POST adds somebody."""
     project = projects.get(ctx, slug)
     inside = replace(ctx, project=project)
-    form = tools.Form.of(request, "email", "role")
-    if request.method == "POST":
-        try:
-            row = projects.add_member(inside, email=form.values["email"], role=form.values["role"] or Role.MEMBER)
-        except CloudError as error:
-            form.fail(error)
-        else:
-            messages.success(request, f"{row.user.email} is in {project.name} as {row.get_role_display().lower()}.")
-            return HttpResponseRedirect(request.path)
+    form = Form(request, email="", role=Role.MEMBER)
+    if form.posted and form.run(lambda: projects.add_member(inside, email=form.text("email"), role=form.text("role"))):
+        row = form.result
+        messages.success(request, f"{row.user.email} is in {project.name} as {row.get_role_display().lower()}.")
+        return HttpResponseRedirect(request.path)
     shown = _shown(ctx, project, "members") | {
         "members": projects.members(inside),
         "roles": Role.choices,

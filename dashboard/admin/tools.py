@@ -1,17 +1,18 @@
-"""What the lists and forms of the console share: cursor pages, filters as chips, errors beside their fields."""
+"""What the lists and forms of the console share: cursor pages, filters as chips, numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
-from cloudbox.common.errors import CloudError, Invalid
+from cloudbox.common.errors import Invalid
 from dashboard.api import pages
+from dashboard.forms.base import Form
 
 PAGE_ROWS = 50
 TEXT_MAX = 200
@@ -56,35 +57,12 @@ def url_with(request: HttpRequest, query: Mapping[str, str], *, without: str = "
     return f"{request.path}?{urlencode(kept)}" if kept else request.path
 
 
-@dataclass
-class Form:
-    """What was typed and what is wrong with it: errors at their fields, one for the whole at most."""
-
-    values: dict[str, str] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-    error: str = ""
-
-    @classmethod
-    def of(cls, request: HttpRequest, *names: str) -> Form:
-        source = request.POST if request.method == "POST" else request.GET
-        return cls(values={name: source.get(name, "").strip() for name in names})
-
-    def fail(self, error: CloudError) -> None:
-        if error.field in self.values:
-            self.errors[error.field] = error.message
-        else:
-            self.error = error.message
-
-    def whole(self, name: str, what: str) -> int:
-        """A whole number, or Invalid at its field."""
-        try:
-            return int(self.values[name].replace(" ", "").replace(",", ""))
-        except ValueError as error:
-            raise Invalid(f"{what} is a whole number.", field=name) from error
-
-    @property
-    def status(self) -> int:
-        return 422 if self.errors or self.error else 200
+def whole(form: Form, name: str, what: str) -> int:
+    """A whole number that must be there, or Invalid at its field."""
+    number = form.number(name)
+    if number is None:
+        raise Invalid(f"{what} is missing.", field=name)
+    return number
 
 
 def only_post(request: HttpRequest) -> HttpResponse | None:

@@ -9,14 +9,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.views.decorators.cache import never_cache
 
-from cloudbox.common.errors import CloudError
 from dashboard.admin import tools
+from dashboard.forms.base import Form
 from dashboard.shell import admin_page, attempt, page
 from identity import activity, users
 from identity.context import Context
-from identity.models import BoxRole, User
-
-FIELDS = ("email", "name", "box_role")
+from identity.models import User
 
 
 @admin_page
@@ -35,15 +33,13 @@ def list(request: HttpRequest, ctx: Context) -> HttpResponse:
 @never_cache
 @admin_page
 def create(request: HttpRequest, ctx: Context) -> HttpResponse:
-    form = tools.Form.of(request, *FIELDS)
-    if request.method == "POST":
-        try:
-            user, password = users.create(ctx, **form.values)
-        except CloudError as error:
-            form.fail(error)
-        else:
-            return page(request, "admin/users/password.html", {"it": user, "password": password, "is_new": True}, status=201)
-    shown = {"form": form, "roles": BoxRole.choices, "why": ctx.why_not("users.manage")}
+    form = Form(request, email="", name="", box_role="")
+    if form.posted and form.run(
+        lambda: users.create(ctx, email=form.text("email"), name=form.text("name"), box_role=form.text("box_role"))
+    ):
+        user, password = form.result
+        return page(request, "admin/users/password.html", {"it": user, "password": password, "is_new": True}, status=201)
+    shown = {"form": form, "why": ctx.why_not("users.manage")}
     return page(request, "admin/users/new.html", shown, status=form.status)
 
 

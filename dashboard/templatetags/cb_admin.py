@@ -1,4 +1,4 @@
-"""Pieces of the admin console: buttons that say why they are off, meters, and events as sentences."""
+"""Pieces of the admin console: buttons that say why they are off, meters, quota lines."""
 
 from __future__ import annotations
 
@@ -7,23 +7,12 @@ from typing import Any
 
 from django import template
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
-from cloudbox.common.models import Event
 from dashboard.templatetags.cb import icon as cb_icon
 from identity.quotas import QuotaLine
 
 register = template.Library()
-
-# What happened, in the past tense; any other verb of the log is told as it is.
-_PAST = {
-    "create": "created", "delete": "deleted", "update": "changed", "rename": "renamed", "launch": "launched", "start": "started",
-    "stop": "stopped", "force-stop": "cut the power of", "reboot": "rebooted", "reset": "reset", "pause": "paused", "resume": "resumed",
-    "suspend": "suspended", "lock": "locked", "unlock": "unlocked", "protect": "protected", "unprotect": "no longer protects",
-    "retire": "retired", "restore": "restored", "deactivate": "deactivated", "reactivate": "reactivated", "register": "registered",
-    "add": "added", "remove": "removed", "set": "set", "set-role": "changed the role of", "reset-password": "reset the password of",
-    "revoke": "revoked", "import": "imported", "error": "lost to an error", "run": "brought up", "fail": "failed on",
-}  # fmt: skip
 
 
 @register.simple_tag
@@ -55,29 +44,6 @@ def meter(percent: float, label: str, *, warn_from: int = 85) -> SafeString:
     return format_html(
         '<svg class="cb-meter" role="img" aria-label="{}"><rect class="{}" width="{}%" height="6"/></svg>', label, css, width
     )
-
-
-@register.filter
-def past(event: Event) -> str:
-    """The verb of an event as what was done, or was tried."""
-    if event.verb == "sign-in":
-        return "signed in" if event.outcome == Event.Outcome.OK else "failed to sign in"
-    said = _PAST.get(event.verb, event.verb.replace("-", " "))
-    return said if event.outcome == Event.Outcome.OK else f"tried: {event.verb.replace('-', ' ')}"
-
-
-@register.filter
-def tells_noun(event: Event) -> bool:
-    """Whether noun and name add something: who signed in has been named already."""
-    return event.verb != "sign-in"
-
-
-@register.simple_tag
-def outcome(event: Event) -> SafeString:
-    """Nothing for what went well; a tag for what was refused or failed."""
-    if event.outcome == Event.Outcome.OK:
-        return mark_safe("")
-    return format_html('<span class="cb-tag">{}</span>', event.get_outcome_display())
 
 
 @register.filter
