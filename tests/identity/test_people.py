@@ -135,7 +135,7 @@ def test_kept_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "slug"), [("Web Shop!", "web-shop"), ("  --a--  ", "a"), ("Ärger", "arger"), ("商店", ""), ("x" * 99, "x" * 40)]
+    ("text", "slug"), [("Web Shop!", "web-shop"), (" --a-- ", "a"), ("Ärger", "arger"), ("商店", ""), ("x" * 99, "x" * 40)]
 )
 def test_slugs(text: str, slug: str) -> None:
     assert names.slug_of(text) == slug

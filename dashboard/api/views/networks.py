@@ -78,7 +78,12 @@ class PortsView(ApiView):
 
 class PortGroupsView(ApiView):
     @operation(
-        "ports_set_security_groups", "Put a network card into exactly these groups", answer=render.PortShape, body=PortGroups, tag="ports"
+        "ports_set_security_groups",
+        "Put a network card into exactly these groups",
+        answer=render.PortShape,
+        body=PortGroups,
+        example={"security_group_ids": []},
+        tag="ports",
     )
     def put(self, request: Request, project: str, id: UUID) -> Response:
         row = security_groups.set_for_port(self.ctx, id, self.body(PortGroups)["security_group_ids"])

@@ -1,0 +1,73 @@
+"""Every operation of the REST API as its own OpenAPI document tells it, with a body that is right and an address that exists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from dashboard.api.reference import schema
+from tests.world import World
+
+
+@dataclass(frozen=True)
+class Operation:
+    id: str
+    method: str
+    path: str
+    example: Any
+    body: Any  # the body's JSON schema, or None
+
+    def __str__(self) -> str:
+        return self.id
+
+
+@cache
+def operations() -> list[Operation]:
+    found = []
+    for path, methods in schema()["paths"].items():
+        for method, operation in methods.items():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            examples = [each["value"] for each in content.get("examples", {}).values()]
+            name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+            body = schema()["components"]["schemas"][name] if name else None
+            found.append(Operation(operation["operationId"], method, path, examples[0] if examples else {}, body))
+    return found
+
+
+def address(path: str, world: World, ids: dict[str, str]) -> str:
+    """The operation's path with values that exist: ids by the noun before them."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        noun = parts[-1] if parts else ""
+        if part in ("{project}", "{slug}"):
+            part = world.project.slug
+        elif part.startswith("{"):
+            part = ids[noun]
+        parts.append(part)
+    return "/".join(parts)
+
+
+def ids_of(world: World) -> dict[str, str]:
+    """One thing of every noun of the world's project."""
+    from compute import keypairs, ports, security_groups
+    from identity import credentials
+
+    owner, instance = world.ctx("owner"), world.running(name="probe")
+    group = security_groups.create(owner, name="probe")
+    rule = security_groups.add_rule(owner, group.id, direction="ingress", protocol="tcp", port_min=22)
+    things = {
+        "instances": instance.id,
+        "images": world.image.id,
+        "keypairs": keypairs.create(owner, name="probe")[0].id,
+        "networks": world.network.id,
+        "ports": ports.list(owner)[0].id,
+        "security-groups": group.id,
+        "rules": rule.id,
+        "flavors": world.flavor.id,
+        "members": world.users["member"].id,
+        "users": world.users["stranger"].id,
+        "tokens": credentials.create_token(owner, name="probe")[0].id,
+        "access-keys": credentials.create_access_key(owner, name="probe")[0].id,
+    }
+    return {noun: str(id) for noun, id in things.items()}
