@@ -1,0 +1,111 @@
+"""Launch: one page, sensible defaults, and beside it what it takes from the quota and the same request as a command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.views.decorators.http import require_http_methods
+
+from cloudbox.common.errors import CloudError
+from compute import flavors, images, instances, keypairs, networks, security_groups
+from dashboard.forms import instances as forms
+from dashboard.forms.instances import LaunchForm
+from dashboard.shell import page, portal_page
+from identity import quotas
+from identity.context import Context
+
+# What a launch charges, in the summary's order.
+CHARGED = ("instances", "vcpus", "memory_mib", "disk_gib")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@portal_page
+def new(request: HttpRequest, ctx: Context) -> HttpResponse:
+    ctx.require("instances.list")
+    form = LaunchForm.of(request.POST if request.method == "POST" else request.GET)
+    if request.method == "POST":
+        try:
+            launched = instances.launch(ctx, form.spec())
+        except CloudError as error:
+            if not form.errors:
+                form.fail(error)
+        else:
+            base = f"/p/{ctx.needed_project.slug}/instances"
+            if len(launched) == 1:
+                return HttpResponseRedirect(f"{base}/{launched[0].id}")
+            messages.success(request, f"Launching {len(launched)} instances.")
+            return HttpResponseRedirect(base)
+    return page(request, "portal/instances/launch.html", _context(request, ctx, form), status=422 if form.errors else 200)
+
+
+def _context(request: HttpRequest, ctx: Context, form: LaunchForm) -> dict[str, Any]:
+    found = {
+        "images": [image for image in images.list(ctx) if image.status == "ready"],
+        "sizes": list(flavors.list(ctx)),
+        "keys": list(keypairs.list(ctx)),
+        "networks": list(networks.list(ctx)),
+        "groups": list(security_groups.list(ctx)),
+    }
+    lines = {line.resource: line for line in quotas.lines(ctx)}
+    fresh = request.method != "POST"
+    form.choose("image", found["images"])
+    form.choose("size", [size for size in found["sizes"] if not _too_large(size, lines)] or found["sizes"])
+    form.choose("size", found["sizes"], first=False)
+    form.choose("key", found["keys"], first=fresh and "key" not in request.GET)
+    form.choose_many("network", found["networks"])
+    form.choose_many("group", found["groups"])
+    if fresh:
+        form.many["network"] = form.many["network"] or [str(one.id) for one in found["networks"][:1]]
+        form.many["group"] = form.many["group"] or [str(one.id) for one in found["groups"] if one.is_default]
+    form.values["name"] = form.values["name"] or (_free_name(ctx) if fresh else "")
+    form.values["count"] = form.values["count"] or "1"
+    form.values["token"] = form.values["token"] or forms.new_token()
+    size = next((one for one in found["sizes"] if str(one.id) == form.values["size"]), None)
+    return found | {
+        "form": form,
+        "values": form.values,
+        "many": form.many,
+        "errors": form.errors,
+        "size": size,
+        "too_large": {one.id: reason for one in found["sizes"] if (reason := _too_large(one, lines))},
+        "meters": [_meter(lines[name], size, form) for name in CHARGED if name in lines],
+        "why_not": ctx.why_not("instances.launch"),
+        "curl": forms.curl(ctx.needed_project.slug, form.body(), f"{request.scheme}://{request.get_host()}"),
+        "curl_url": f"{request.scheme}://{request.get_host()}/api/v1/projects/{ctx.needed_project.slug}/instances",
+        "user_data_max": instances.USER_DATA_BYTES_MAX,
+        "count_max": instances.COUNT_MAX,
+    }
+
+
+def _too_large(size: Any, lines: dict[str, Any]) -> str:
+    """Why the quota does not allow even one of this size; empty when it does."""
+    for name in ("vcpus", "memory_mib"):
+        line = lines.get(name)
+        if line is not None and line.left is not None and getattr(size, name) > line.left:
+            return f"needs {getattr(size, name)} {line.unit or line.label}; your quota has {line.left} left"
+    return ""
+
+
+def _meter(line: Any, size: Any, form: LaunchForm) -> dict[str, Any]:
+    """One line of “quota after”: what is used, and what this would add."""
+    count = int(form.values["count"]) if form.values["count"].isdecimal() and len(form.values["count"]) < 4 else 1
+    each = 0 if size is None else 1 if line.resource == "instances" else getattr(size, line.resource)
+    if line.resource == "disk_gib" and form.values["disk"].isdecimal() and len(form.values["disk"]) < 9:
+        each = int(form.values["disk"])
+    limit = line.limit or 0
+    used = 100 * line.used / limit if limit else 0
+    return {
+        "line": line,
+        "after": line.used + each * count,
+        "used_width": f"{min(100, used):.1f}%",
+        "new_width": f"{max(0, min(100 - used, 100 * each * count / limit)) if limit else 0:.1f}%",
+        "over": limit and line.used + each * count > limit,
+    }
+
+
+def _free_name(ctx: Context) -> str:
+    """The first of instance-1, instance-2, … that nobody has."""
+    taken = {name.lower() for name in instances.list(ctx).filter(name__istartswith="instance-").values_list("name", flat=True)}
+    return next(name for number in range(1, len(taken) + 2) if (name := f"instance-{number}") not in taken)
