@@ -1,0 +1,152 @@
+"""The whole command on this machine: set up a box, look at it, hurt it, stop it, and see that nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudbox.box import proc
+from cloudbox.box.paths import CHECKOUT, Box
+
+pytestmark = [pytest.mark.machines, pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="setting a box up needs root")]
+
+
+class Command:
+    """bin/cloudbox for one home."""
+
+    def __init__(self, home: Path) -> None:
+        self.box = Box(home)
+        # Nothing of the test run's own home may leak in.
+        self.env = {key: value for key, value in os.environ.items() if not key.startswith(("CLOUDBOX_", "DJANGO_", "PYTHON"))}
+
+    def __call__(self, verb: str, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        argv = [str(CHECKOUT / "bin" / "cloudbox"), verb, "--home", str(self.box.home), *words]
+        done = subprocess.run(argv, capture_output=True, text=True, env=self.env, stdin=subprocess.DEVNULL, check=False)
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done
+
+    def status(self) -> dict[str, Any]:
+        argv = [str(CHECKOUT / "bin" / "cloudbox"), "status", "--json", "--home", str(self.box.home)]
+        return dict(json.loads(subprocess.run(argv, capture_output=True, text=True, env=self.env, check=False).stdout))
+
+    def component(self, name: str) -> dict[str, Any]:
+        return next(each for each in self.status()["components"] if each["component"] == name)
+
+    def wait(self, condition: Callable[[], Any], seconds: float = 60) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < deadline, json.dumps(self.status(), indent=1)
+            time.sleep(0.3)
+        return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def cloudbox() -> Iterator[Command]:
+    """A box of its own, up; gone afterwards, whatever happened."""
+    home = Path(tempfile.mkdtemp(prefix="cbx-up-", dir="/tmp"))
+    command = Command(home)
+    try:
+        with socket.socket() as other:
+            other.bind(("0.0.0.0", 0))
+            other.listen()
+            taken = other.getsockname()[1]
+            failed = command("up", "--detach", "--port", str(taken), expect=1)
+            assert f"port {taken} is taken" in failed.stderr
+            assert "What to do: choose another: --port" in failed.stderr
+        # The second try goes on from there.
+        done = command("up", "--detach", "--port", str(free_port()))
+        assert "Ready in" in done.stdout
+        assert "Password" in done.stdout
+        yield command
+    finally:
+        if command.box.exists:
+            command("reset", "--yes")
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def test_everything_serves(cloudbox: Command) -> None:
+    """After `up` every component is healthy, the web answers, and the processes run as whom they should."""
+    status = cloudbox.status()
+    assert status["healthy"], json.dumps(status, indent=1)
+    with urllib.request.urlopen(f"{status['url']}/healthz", timeout=5) as answer:
+        assert answer.status == 200
+    owners = {each["component"]: Path(f"/proc/{each['pid']}").owner() for each in status["components"]}
+    assert owners == {"postgres": "postgres", "redis": "redis", "libvirtd": "root", "worker": "root", "web": "cloudbox"}
+    web = Path(f"/proc/{cloudbox.component('web')['pid']}/status").read_text()
+    assert "CapEff:\t0000000000000000" in web
+    assert status["pss_bytes"] < 400 * 2**20
+
+
+def test_a_second_up_changes_nothing(cloudbox: Command) -> None:
+    """Seconds, no process restarted, no file of the configuration touched."""
+    before = {each["component"]: each["pid"] for each in cloudbox.status()["components"]}
+    written = cloudbox.box.config_file.stat().st_mtime_ns
+    began = time.monotonic()
+    done = cloudbox("up", "--detach")
+    assert time.monotonic() - began < 20
+    assert "nothing to change" in done.stdout
+    assert {each["component"]: each["pid"] for each in cloudbox.status()["components"]} == before
+    assert cloudbox.box.config_file.stat().st_mtime_ns == written
+
+
+def test_the_web_cannot_read_what_is_not_its_own(cloudbox: Command) -> None:
+    """The unprivileged user sees neither the administrator's first password nor libvirt's socket nor the database's files."""
+    home = cloudbox.box.home
+    as_web = ["setpriv", "--reuid=cloudbox", "--regid=cloudbox", "--clear-groups"]
+    for path in (home / "secrets" / "admin.json", home / "pg" / "PG_VERSION"):
+        assert subprocess.run([*as_web, "cat", path], capture_output=True, check=False).returncode != 0
+    connect = [*as_web, "/usr/bin/python3", "-c", "import socket,sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"]
+    for path in (home / "run" / "libvirt" / "libvirt-sock", home / "run" / "supervisor.sock"):
+        assert subprocess.run([*connect, path], capture_output=True, check=False).returncode != 0
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "redis", "libvirtd", "postgres"])
+def test_killed_processes_come_back(cloudbox: Command, name: str) -> None:
+    """kill -9 of any component: it serves again by itself."""
+    pid = cloudbox.component(name)["pid"]
+    os.kill(pid, signal.SIGKILL)
+    cloudbox.wait(lambda: (seen := cloudbox.component(name))["healthy"] and seen["pid"] != pid)
+    cloudbox.wait(lambda: cloudbox.status()["healthy"])
+
+
+def test_logs_and_credentials(cloudbox: Command) -> None:
+    """Each process has a log; credentials print a token that the API takes."""
+    assert cloudbox("logs", "postgres").stdout
+    assert "no component" in cloudbox("logs", "nobody", expect=1).stderr
+    lines = cloudbox("credentials").stdout.splitlines()
+    told = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+    url = f"{told['CLOUDBOX_URL']}/projects/{told['CLOUDBOX_PROJECT']}/instances"
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {told['CLOUDBOX_TOKEN']}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer)["items"] == []
+
+
+def test_down_leaves_nothing_and_up_brings_it_back(cloudbox: Command) -> None:
+    """After `down` no process, namespace, interface or firewall table of the box is left; `up` is quick then."""
+    box = cloudbox.box
+    cloudbox("down")
+    assert not proc.with_words(f"{box.home}/")
+    assert box.name not in subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
+    assert box.name not in subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
+    assert box.name not in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    assert not cloudbox.status()["healthy"]
+    cloudbox("up", "--detach")
+    assert cloudbox.status()["healthy"]
