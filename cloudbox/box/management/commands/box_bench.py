@@ -28,7 +28,7 @@ from identity import credentials
 from identity.authn.session import context_of
 from identity.models import Membership
 
-PROMPT = b"~ # "
+PROMPT = b":~# "
 LIMIT_SECONDS = 300
 
 
