@@ -22,5 +22,12 @@ def machine_home(tmp_path: Path, settings: Any) -> Iterator[Path]:
 
 
 @pytest.fixture
-def world(db: None, machine_home: Path) -> worlds.World:
+def plain_static(settings: Any) -> None:
+    """Pages name static files as they lie in the source: nothing is collected for a test."""
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
+
+
+@pytest.fixture
+def world(db: None, machine_home: Path, plain_static: None) -> worlds.World:
     return worlds.build()

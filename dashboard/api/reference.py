@@ -14,6 +14,8 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 
 from dashboard.api import errors
+from dashboard.shell import account_page
+from identity.context import Context
 
 _AGE = "public, max-age=300"
 
@@ -35,7 +37,8 @@ def schema_yaml(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def page(request: HttpRequest) -> HttpResponse:
+@account_page
+def page(request: HttpRequest, ctx: Context) -> HttpResponse:
     """The reference: every operation with its fields and a `curl` line, every problem with its meaning."""
     chapters: dict[str, list[dict[str, Any]]] = {}
     for address, methods in schema()["paths"].items():
@@ -48,7 +51,8 @@ def page(request: HttpRequest) -> HttpResponse:
             {"code": code, "status": status, "title": title}
             for code, (status, title) in sorted(problems.items(), key=lambda one: one[1][0])
         ],
-        "base": settings.PUBLIC_URL,
+        "origin": settings.PUBLIC_URL,
+        "total": sum(map(len, chapters.values())),
         "rate": settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]["project"],
     }
     return render(request, "dashboard/api/reference.html", context)

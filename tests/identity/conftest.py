@@ -1,5 +1,5 @@
 """The small cloud of tests/world.py."""
 
-from tests.fixtures import machine_home, world
+from tests.fixtures import machine_home, plain_static, world
 
-__all__ = ["machine_home", "world"]
+__all__ = ["machine_home", "plain_static", "world"]
