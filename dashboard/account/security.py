@@ -70,7 +70,7 @@ _SYSTEMS = (
 
 
 def browser_of(agent: str) -> str:
-    """"Firefox on Linux", from what the browser says of itself; otherwise its own first words."""
+    """As in "Firefox on Linux", from what the browser says of itself; otherwise its own first words."""
     browser = next((name for mark, name in _BROWSERS if mark in agent), agent.split(" ")[0][:40] or "Unknown browser")
     system = next((name for mark, name in _SYSTEMS if mark in agent), "")
     return f"{browser} on {system}" if system else browser

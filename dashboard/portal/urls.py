@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from dashboard.portal import overview
+from dashboard.portal import activity, credentials, images, instances, keypairs, members, networks, overview, security_groups, settings
 
 urlpatterns = [
     *overview.urlpatterns,
+    *instances.urlpatterns,
+    *images.urlpatterns,
+    *networks.urlpatterns,
+    *security_groups.urlpatterns,
+    *keypairs.urlpatterns,
+    *credentials.urlpatterns,
+    *members.urlpatterns,
+    *activity.urlpatterns,
+    *settings.urlpatterns,
 ]

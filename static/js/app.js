@@ -6,3 +6,4 @@ import "./forms.js";
 import "./toasts.js";
 import "./keys.js";
 import "./palette.js";
+import "./command.js";

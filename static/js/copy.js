@@ -1,4 +1,4 @@
-// [data-copy="text"] and [data-copy-from="id"] copy; the button says so for a moment.
+// [data-copy="text"] and [data-copy-from="id"] copy, the button says so for a moment; [data-download] saves.
 import { announce } from "./toasts.js";
 
 document.addEventListener("click", async (event) => {
@@ -28,3 +28,14 @@ async function put(text) {
     return done;
   }
 }
+
+// [data-download="file name"] saves the text of [data-from="id"]: a secret that is told once never goes over the wire again.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-download]");
+  if (!button) return;
+  const source = document.getElementById(button.dataset.from), link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([source.value ?? source.textContent], { type: "text/plain" }));
+  link.download = button.dataset.download;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+});

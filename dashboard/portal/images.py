@@ -1,0 +1,78 @@
+"""Images: the catalogue of the box, and the project's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path
+from django.views.decorators.http import require_POST
+
+from compute import images
+from dashboard.forms.base import Form
+from dashboard.shell import attempt, page, portal_page
+from identity.context import Context
+
+DO: dict[str, tuple[Callable[[Context, UUID], Any], str]] = {
+    "deactivate": (images.deactivate, "{} is deactivated: no new instances start from it."),
+    "reactivate": (images.reactivate, "{} can be used again."),
+    "delete": (images.delete, "Deleted {}."),
+}
+
+
+def _base(ctx: Context) -> str:
+    return f"/p/{ctx.needed_project.slug}/images"
+
+
+def _why_not(ctx: Context, image: Any) -> str:
+    """Why this person may not change this image; the catalogue belongs to the box."""
+    if image.project_id is None and not ctx.may("images.catalogue"):
+        return f"{image.name} belongs to the catalogue of the box; its administrators keep it."
+    return ctx.why_not("images.manage")
+
+
+@portal_page
+def index(request: HttpRequest, ctx: Context) -> HttpResponse:
+    q = request.GET.get("q", "").strip()[:100]
+    rows = images.list(ctx)
+    found = [*(rows.filter(Q(name__icontains=q) | Q(os__icontains=q)) if q else rows)]
+    context = {
+        "own": [row for row in found if row.project_id is not None],
+        "catalogue": [row for row in found if row.project_id is None],
+        "q": q,
+        "total": len(found),
+        "why_launch": ctx.why_not("instances.launch"),
+    }
+    return page(request, "portal/images/list.html", context)
+
+
+@portal_page
+def detail(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    """With a form that renames it."""
+    image = images.get(ctx, id)
+    form = Form(request, name=image.name)
+    if form.posted and form.run(lambda: images.rename(ctx, id, form.text("name"))):
+        return HttpResponseRedirect(f"{_base(ctx)}/{id}")
+    context = {"image": image, "form": form, "why": _why_not(ctx, image), "why_launch": ctx.why_not("instances.launch")}
+    return page(request, "portal/images/detail.html", context, status=form.status)
+
+
+@require_POST
+@portal_page
+def act(request: HttpRequest, ctx: Context, id: UUID, key: str) -> HttpResponse:
+    if key not in DO:
+        raise Http404
+    verb, done = DO[key]
+    image = images.get(ctx, id)
+    gone = attempt(request, lambda: verb(ctx, id), done=done.format(image.name)) and key == "delete"
+    return HttpResponseRedirect(_base(ctx) if gone else f"{_base(ctx)}/{id}")
+
+
+urlpatterns = [
+    path("/images", index, name="images"),
+    path("/images/<uuid:id>", detail, name="image"),
+    path("/images/<uuid:id>/<slug:key>", act, name="image-act"),
+]

@@ -1,0 +1,74 @@
+"""Private networks and the ports on them."""
+
+from __future__ import annotations
+
+import ipaddress
+from uuid import UUID
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path
+from django.views.decorators.http import require_POST
+
+from compute import networks, ports
+from dashboard import commands
+from dashboard.forms.base import Form
+from dashboard.shell import attempt, page, portal_page
+from identity.context import Context
+
+
+def _base(ctx: Context) -> str:
+    return f"/p/{ctx.needed_project.slug}/networks"
+
+
+@portal_page
+def index(request: HttpRequest, ctx: Context) -> HttpResponse:
+    q = request.GET.get("q", "").strip()[:100]
+    rows = networks.list(ctx)
+    found = rows.filter(Q(name__icontains=q) | Q(cidr__startswith=q)) if q else rows
+    return page(request, "portal/networks/list.html", {"rows": found, "q": q, "why": ctx.why_not("networks.manage")})
+
+
+@portal_page
+def new(request: HttpRequest, ctx: Context) -> HttpResponse:
+    form = Form(request, name="", cidr="", nat="on")
+    if form.posted:
+        nat = form.text("nat") == "on"
+        if form.run(lambda: networks.create(ctx, name=form.text("name"), cidr=form.text("cidr"), nat=nat)):
+            return HttpResponseRedirect(f"{_base(ctx)}/{form.result.id}")
+    command = commands.curl(request, ctx, "networks", {"name": form.text("name"), "nat": form.text("nat") == "on"})
+    context = {"form": form, "command": command, "why": ctx.why_not("networks.manage")}
+    return page(request, "portal/networks/new.html", context, status=form.status)
+
+
+@portal_page
+def detail(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    """With a form that renames it."""
+    network = networks.get(ctx, id)
+    form = Form(request, name=network.name)
+    if form.posted and form.run(lambda: networks.rename(ctx, id, form.text("name"))):
+        return HttpResponseRedirect(f"{_base(ctx)}/{id}")
+    found = ports.list(ctx, network_id=id)
+    size = ipaddress.IPv4Network(network.cidr).num_addresses
+    why = ctx.why_not("networks.manage")
+    context = {"network": network, "form": form, "ports": found, "free": max(0, size - 12 - len(found)), "why": why}
+    if found and not why:
+        cards = "1 network card is" if len(found) == 1 else f"{len(found)} network cards are"
+        context["why_delete"] = f"{cards} on {network.name}. Delete the instances first."
+    return page(request, "portal/networks/detail.html", context, status=form.status)
+
+
+@require_POST
+@portal_page
+def delete(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    name = networks.get(ctx, id).name
+    done = attempt(request, lambda: networks.delete(ctx, id), done=f"Deleted {name}.")
+    return HttpResponseRedirect(_base(ctx) if done else f"{_base(ctx)}/{id}")
+
+
+urlpatterns = [
+    path("/networks", index, name="networks"),
+    path("/networks/new", new, name="network-new"),
+    path("/networks/<uuid:id>", detail, name="network"),
+    path("/networks/<uuid:id>/delete", delete, name="network-delete"),
+]

@@ -1,0 +1,55 @@
+"""Events as people tell them: "launched web-1", "was refused to delete web-1"."""
+
+from __future__ import annotations
+
+from cloudbox.common.models import Event
+
+# Where English is not verb + "ed"; the noun stands after it.
+_PAST = {
+    "launch": "launched", "start": "started", "stop": "stopped", "force-stop": "pulled the plug of", "reboot": "rebooted", "reset": "reset",
+    "pause": "paused", "resume": "resumed", "suspend": "suspended", "delete": "deleted", "create": "created", "rename": "renamed",
+    "update": "changed", "lock": "locked", "unlock": "unlocked", "protect": "protected", "unprotect": "allowed deletion of",
+    "register": "registered", "deactivate": "deactivated", "reactivate": "reactivated", "retire": "retired", "restore": "restored",
+    "import": "imported", "revoke": "revoked", "add": "added", "remove": "removed", "set-role": "changed the role of", "set": "set",
+    "set-groups": "changed the groups of", "add-rule": "added a rule to", "remove-rule": "removed a rule from", "sign-in": "signed in",
+    "open-console": "opened the console of", "reset-password": "set a new password for", "end": "ended a session of", "manage": "changed",
+    "console": "opened a console", "power": "changed the power of", "list": "looked at", "get": "looked at",
+}  # fmt: skip
+# Moves that the box reports, as the thing's own state.
+_BECAME = {
+    "running": "is running", "stopped": "is stopped", "paused": "is paused", "suspended": "is suspended", "error": "failed",
+    "deleting": "is being deleted", "deleted": "is gone", "building": "is being built", "starting": "is starting",
+    "stopping": "is stopping", "rebooting": "is rebooting", "suspending": "is being suspended",
+}  # fmt: skip
+_NOUNS = {
+    "keypair": "key pair", "keypairs": "key pairs", "security-group": "security group", "security_groups": "security groups",
+    "access-key": "access key", "user": "account",
+}  # fmt: skip
+
+
+def noun(event: Event) -> str:
+    return _NOUNS.get(event.noun, event.noun.replace("-", " ").replace("_", " "))
+
+
+def became(event: Event) -> str:
+    """As in "is running", when the event is a move and not an act; else empty."""
+    return _BECAME.get(event.verb, "") if event.noun == "instance" else ""
+
+
+def verb(event: Event) -> str:
+    """What was done, without its subject."""
+    past = _PAST.get(event.verb, event.verb.replace("-", " "))
+    before = {Event.Outcome.REFUSED: "was refused:", Event.Outcome.FAILED: "failed:"}.get(Event.Outcome(event.outcome), "")
+    return f"{before} {past}".strip()
+
+
+def who(event: Event) -> str:
+    """The part of an e-mail address that tells people apart."""
+    return event.actor.split("@")[0] if "@" in event.actor else event.actor
+
+
+def subject(event: Event) -> str:
+    """The thing's name; where it has none, what kind it is."""
+    if event.verb == "sign-in":
+        return ""
+    return event.subject if event.subject and not event.subject.endswith(")") else noun(event)

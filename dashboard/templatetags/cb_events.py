@@ -1,0 +1,30 @@
+"""Events in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from cloudbox.common.models import Event
+from dashboard import sentences
+
+register = template.Library()
+
+# Where the page of a thing lies, below the project.
+_PAGES = {"instance": "instances", "network": "networks", "image": "images", "keypair": "keypairs", "security-group": "security-groups"}
+
+
+@register.simple_tag
+def told(event: Event, base: str = "", there: Collection[UUID] = ()) -> SafeString:
+    """The event without its time: who, did, what. The thing is a link while it is `there`."""
+    name = sentences.subject(event)
+    link = base and event.noun in _PAGES and event.subject_id in there
+    thing = format_html('<a href="{}/{}/{}">{}</a>', base, _PAGES[event.noun], event.subject_id, name) if link else name
+    became = sentences.became(event)
+    if became:
+        return format_html("{} {}", thing, became)
+    return format_html('<b class="cb-b">{}</b> {} {}', sentences.who(event), sentences.verb(event), thing)
