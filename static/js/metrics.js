@@ -23,6 +23,14 @@ function top(value) {
   return [1, 2, 3, 4, 5, 6, 8, 10].map((n) => n * power).find((n) => n >= value) ?? value;
 }
 
+// The last slots are not written yet, and a single hole is a late sample: only longer holes are gaps.
+function tidy() {
+  const have = data.cpu, keep = data.at.map((_, n) => have[n] !== null || (have[n - 1] === null && n > 0) || (have[n + 1] === null && n + 1 < have.length));
+  let end = have.length;
+  while (range === "5m" && end > 0 && have[end - 1] === null) end -= 1;
+  for (const key of Object.keys(data)) data[key] = data[key].filter((_, n) => keep[n] && (n < end || end === 0));
+}
+
 const columns = ({ keys, map = (v) => v }) => [data.at, ...keys.map((key) => data[key].map(map))];
 const charts = [];
 
@@ -31,7 +39,7 @@ function make(place) {
   const font = `11px ${css("--font") || "sans-serif"}`, bare = place.closest(".id-charts") !== null;
   const options = {
     width: Math.max(120, place.clientWidth), height: place.clientHeight || 120, cursor: { y: false, points: { size: 6 } }, legend: { show: false },
-    padding: [6, 4, 0, 0],
+    padding: [6, 4, bare ? 7 : 0, 0],
     scales: {
       x: { time: true, range: () => { const now = Date.now() / 1000; return [now - SECONDS[range], now]; } },
       y: { range: (_, __, high) => [0, chart.max || top(high || 1)] },
@@ -67,6 +75,9 @@ function redraw() {
 }
 
 function sample(found) {
+  const last = data.at.at(-1) ?? 0;
+  if (found.at <= last) return;
+  if (found.at - last > 22) { data.at.push(last + 1); for (const key of Object.keys(data)) if (key !== "at") data[key].push(null); }
   data.at.push(found.at);
   for (const key of Object.keys(data)) if (key !== "at") data[key].push(found[key] ?? null);
   const first = Date.now() / 1000 - SECONDS[range];
@@ -86,6 +97,7 @@ function joinLive() {
 
 if (host && data) {
   // The past of a stopped machine has holes; beyond the last sample nothing is drawn.
+  tidy();
   host.querySelectorAll(".plot").forEach(make);
   new ResizeObserver(() => charts.forEach(({ plot, place }) => plot.setSize({ width: Math.max(120, place.clientWidth), height: place.clientHeight || 120 }))).observe(host);
   new MutationObserver(() => { charts.splice(0).forEach(({ plot }) => plot.destroy()); host.querySelectorAll(".plot").forEach(make); }).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
