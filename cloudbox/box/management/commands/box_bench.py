@@ -114,11 +114,16 @@ class Command(BaseCommand):
     @staticmethod
     def _copy_of(xml: str, id: str, log: Path) -> str:
         """The same machine under a name that the box does not take for its own, with sockets and a log beside."""
-        root = ET.fromstring(xml.replace(f"{id}.serial", "bench.serial").replace(f"{id}.vnc", "bench.vnc").replace(f"{id}.log", log.name))
-        for tag in ("uuid", "name"):
-            if (found := root.find(tag)) is not None:
-                root.remove(found)
-        ET.SubElement(root, "name").text = "bench-bare"
+        for old, new in ((f"{id}.serial", "bench.serial"), (f"{id}.vnc", "bench.vnc"), (f"{id}.log", log.name)):
+            xml = xml.replace(old, new)
+        root = ET.fromstring(xml)
+        name, own = root.find("name"), str(uuid.uuid4())
+        assert name is not None
+        name.text = "bench-bare"
+        # The id stands in <uuid> and once more in what the firmware tells the guest; libvirt wants the two alike.
+        for element in root.iter():
+            if element.text == id:
+                element.text = own
         return ET.tostring(root, encoding="unicode")
 
     def _wait_for_prompt(self, log: Path) -> None:
