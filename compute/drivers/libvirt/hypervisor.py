@@ -49,7 +49,6 @@ class LibvirtHypervisor:
         text = xml.domain(spec, home=self.home, box=self.box, accelerator=self.accelerator)
         with self._connection.use(resource=spec.id) as connection:
             connection.defineXML(text)
-        paths.open_console_log(self.home, spec.id)
 
     def start(self, id: UUID) -> None:
         with self._domain(id) as domain:
