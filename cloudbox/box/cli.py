@@ -16,9 +16,9 @@ from cloudbox.box.shell import Failed
 ABOUT = """Cloudbox: a small cloud on one machine.
 
   sudo bin/cloudbox up        set this machine up and start the box; again: changes nothing, takes seconds
-  bin/cloudbox status         every component and its health
+  sudo bin/cloudbox status    every component and its health
   bin/cloudbox doctor         what on this host would stop or slow a box, with remedies
-  bin/cloudbox test           everything that is checked about Cloudbox (--fast: the everyday part)
+  sudo bin/cloudbox test      everything that is checked about Cloudbox (--fast: the everyday part)
 """
 
 
@@ -119,6 +119,7 @@ def _need_box(box: Box) -> None:
 
 
 def _status(box: Box, args: argparse.Namespace) -> int:
+    up.need_root("status")
     _need_box(box)
     seen = status.look(box)
     print(json.dumps(seen, indent=2) if args.json else status.table(seen))
@@ -142,6 +143,7 @@ def _managed(name: str) -> Callable[[Box, argparse.Namespace], int]:
     """Verbs about people and projects need the database, so Django does them: `manage.py box_<verb>`."""
 
     def do(box: Box, args: argparse.Namespace) -> int:
+        up.need_root(name)
         _need_box(box)
         if not os.access(box.python, os.X_OK):
             raise Failed("the box is not set up to the end", remedy=up.command(box, "up"))

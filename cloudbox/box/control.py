@@ -50,11 +50,12 @@ def ask(box: Box, verb: str, names: Sequence[str] = ()) -> dict[str, Any] | None
 def recorded(box: Box) -> dict[str, Any]:
     """The components as last written down, less what has died since with nobody there to notice."""
     try:
-        components = json.loads((box.run / "supervisor.json").read_text())["components"]
+        state = json.loads((box.run / "supervisor.json").read_text())
+        components, this_boot = state["components"], state["boot"] == proc.boot()
     except (FileNotFoundError, ValueError, KeyError):
         return {}
     for record in components.values():
-        if record["pid"] and not proc.same(record["pid"], record["ticks"]):
+        if record["pid"] and not (this_boot and proc.same(record["pid"], record["ticks"])):
             record |= {"state": "stopped", "pid": None}
     return dict(components)
 

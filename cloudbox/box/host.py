@@ -124,7 +124,7 @@ def probe_accelerator(box: Box) -> str:
 
     found = accelerator.probe(5.0)
     box.write_config({"accelerator": found.name})
-    return f"{found.name}: {found.reason}"
+    return f"{found.name}: {found.reason.partition(':')[0]}"
 
 
 # --- demo image

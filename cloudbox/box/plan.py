@@ -211,6 +211,7 @@ class Plan:
         run_now = [name for name in ("worker", "web") if states.get(name, {}).get("state") in ("running", "waiting")]
         outdated = [] if self.stamped("serving") else run_now
         if outdated:
+            programs.prepare_network(self.box)  # the port may be another one
             before = {name: states[name].get("pid") for name in outdated}
             processes.restart(self.box, outdated, log=log)
             self.wait_for_others(before)

@@ -31,6 +31,11 @@ def same(pid: int, ticks: int) -> bool:
     return start_ticks(pid) == ticks
 
 
+def boot() -> str:
+    """This boot of the machine: start times count from it."""
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
 def uptime_seconds(pid: int) -> float:
     ticks = start_ticks(pid)
     if ticks is None:

@@ -96,13 +96,20 @@ def _redis(box: Box) -> Prepared:
     return ["/usr/bin/redis-server", str(redis.config_file(box))], redis.OS_USER, USER
 
 
-def _libvirtd(box: Box) -> Prepared:
+def prepare_network(box: Box) -> None:
+    """The box's namespace, its way out, and its portal's port as the one place on the host that guests may reach."""
     from compute.drivers import box_namespace
 
     try:
         box_namespace.prepare(box.home, box.name, open_ports=[int(box.config().get("port", 8000))])
     except CloudError as error:
         raise Failed(error.message, remedy="bin/cloudbox doctor says what this host lacks") from error
+
+
+def _libvirtd(box: Box) -> Prepared:
+    from compute.drivers import box_namespace
+
+    prepare_network(box)
     argv = box_namespace.libvirtd_command(box.home, box.name)
     if not argv[0].startswith("/"):
         argv = ["/usr/bin/env", *argv]

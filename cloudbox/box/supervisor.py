@@ -108,7 +108,8 @@ class Supervisor:
 
     def _adopt(self) -> None:
         try:
-            records = json.loads((self.run_folder / "supervisor.json").read_text())["components"]
+            before = json.loads((self.run_folder / "supervisor.json").read_text())
+            records = before["components"] if before["boot"] == proc.boot() else {}
         except (FileNotFoundError, ValueError, KeyError):
             return
         for name, child in self.children.items():
@@ -196,7 +197,7 @@ class Supervisor:
 
     def _state(self) -> dict[str, Any]:
         own = {"pid": os.getpid(), "ticks": proc.start_ticks(os.getpid())}
-        return {"supervisor": own, "components": {name: child.record() for name, child in self.children.items()}}
+        return {"boot": proc.boot(), "supervisor": own, "components": {name: child.record() for name, child in self.children.items()}}
 
     def _save(self) -> None:
         write_atomically(self.run_folder / "supervisor.json", json.dumps(self._state(), indent=1) + "\n")

@@ -24,7 +24,7 @@ def command(box: Box, verb: str) -> str:
 
 def need_root(verb: str) -> None:
     if os.geteuid() != 0:
-        raise Failed(f"`{verb}` changes the system and needs root", remedy=f"sudo bin/cloudbox {verb} …")
+        raise Failed(f"`{verb}` needs root", remedy=f"sudo bin/cloudbox {verb} …")
 
 
 @contextmanager

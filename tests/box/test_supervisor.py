@@ -131,12 +131,27 @@ def test_a_stranger_is_never_signalled(supervised: Supervised) -> None:
             "restarts": 0,
             "last_exit": "",
         }
-        (supervised.box.run / "supervisor.json").write_text(json.dumps({"components": {"one": record}}))
+        (supervised.box.run / "supervisor.json").write_text(json.dumps({"boot": proc.boot(), "components": {"one": record}}))
         assert control.recorded(supervised.box)["one"]["state"] == "stopped"
         supervised.begin(program("one"))
         assert supervised.of("one")["pid"] is None
         control.ask(supervised.box, "stop", ["one"])
         control.quit_supervisor(supervised.box, timeout_seconds=10)
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_after_a_reboot_nobody_is_known(supervised: Supervised) -> None:
+    """The state file is of another boot: even a process with the very number and start time is a stranger."""
+    stranger = subprocess.Popen(["sleep", "60"])
+    try:
+        record = {"state": "running", "pid": stranger.pid, "ticks": proc.start_ticks(stranger.pid), "started_at": 1.0, "restarts": 0}
+        (supervised.box.run / "supervisor.json").write_text(json.dumps({"boot": "another", "components": {"one": record}}))
+        assert control.recorded(supervised.box)["one"]["state"] == "stopped"
+        supervised.begin(program("one"))
+        assert supervised.of("one")["pid"] is None
         assert stranger.poll() is None
     finally:
         stranger.kill()
