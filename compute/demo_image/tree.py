@@ -45,8 +45,8 @@ def make(root: Path, unpacked: Unpacked, kernel: Kernel) -> None:
     for name, target in PROGRAMS.items():
         shutil.copyfile(unpacked.file(name), root / target)
         (root / target).chmod(0o755 if elf.is_elf(root / target) else 0o644)
-    _add_applets(root)
     _add_libraries(root, unpacked)
+    _add_applets(root)
     shutil.copyfile(kernel.image, root / "boot" / "vmlinuz")
     for index, module in enumerate(kernel.load_order(LATE)):
         (root / "lib" / "modules" / f"{index:02}-{module.name}.ko").write_bytes(module.data)
@@ -66,7 +66,10 @@ def freeze_times(root: Path) -> None:
 def _add_applets(root: Path) -> None:
     """A link for each of busybox's commands, except where the real program is there."""
     present = {Path(target).name for target in PROGRAMS.values()}
-    for name in run([root / "bin" / "busybox", "--list"]).split():
+    busybox = root / "bin" / "busybox"
+    # By the guest's own loader and libraries: they need not be as old as the host's.
+    loader = root / (elf.interpreter(busybox) or "").lstrip("/")
+    for name in run([loader, "--library-path", root / LIBRARIES, busybox, "--list"]).split():
         if name not in present:
             (root / "bin" / name).symlink_to("busybox")
 
