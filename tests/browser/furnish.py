@@ -1,0 +1,79 @@
+"""Run inside the box of the browser tests: people of every role and things in every state. Prints their ids as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import replace
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudbox.settings")
+django.setup()
+
+from compute import flavors, images, instances, keypairs, networks, security_groups  # noqa: E402
+from compute.instances import LaunchSpec  # noqa: E402
+from compute.models import Image, Instance  # noqa: E402
+from identity import credentials, projects, quotas, users  # noqa: E402
+from identity.authn.session import context_of  # noqa: E402
+from identity.context import SYSTEM, Context  # noqa: E402
+from identity.models import User  # noqa: E402
+
+WAIT_SECONDS = 40
+
+
+def main() -> None:
+    people, things = {}, {}
+    for who, box_role in {"bob": "", "reader": "", "support": "support", "nobody": ""}.items():
+        user, password = users.create(SYSTEM, email=f"{who}@example.org", name=who.title(), box_role=box_role)
+        people[who] = [user.email, password]
+        things[f"user_{who}"] = str(user.id)
+    owner = User.objects.get(email="admin@cloudbox.local")
+    ctx = context_of(owner, "demo", api="cli")
+    for who, role in {"bob": "member", "reader": "reader"}.items():
+        projects.add_member(ctx, email=f"{who}@example.org", role=role)
+    paused = projects.create(SYSTEM, name="Orkla Print", owner_email="bob@example.org", description="Has not paid since summer")
+    projects.suspend(SYSTEM, paused)
+    tight = projects.create(SYSTEM, name="Fjord Maps", owner_email="bob@example.org")
+    quotas.set_limits(SYSTEM, tight, {"security_groups": 1, "keypairs": None})
+    things |= _network_things(ctx) | _instances(ctx)
+    flavors.retire(SYSTEM, flavors.create(SYSTEM, name="old.large", vcpus=8, memory_mib=16384, disk_gib=80).id)
+    credentials.create_token(ctx, name="deploy", role="member", days=90)
+    credentials.create_access_key(ctx, name="backups")
+    print(json.dumps({"people": people, "things": things}))
+
+
+def _network_things(ctx: Context) -> dict[str, str]:
+    group = security_groups.create(ctx, name="web", description="Who may reach the shop")
+    security_groups.add_rule(ctx, group.id, direction="ingress", protocol="tcp", port_min=443, port_max=443, remote_cidr="0.0.0.0/0")
+    keypair, _ = keypairs.create(ctx, name="ada-laptop")
+    back = networks.create(ctx, name="back", cidr="10.30.0.0/24")
+    network = networks.list(ctx).exclude(id=back.id).get()
+    return {"group": str(group.id), "keypair": str(keypair.id), "network": str(network.id), "back": str(back.id)}
+
+
+def _instances(ctx: Context) -> dict[str, str]:
+    """One running, one stopped, one in error since its image has no file: each by its real job."""
+    image, flavor = images.list(ctx).get(), flavors.list(ctx).first()
+    assert flavor is not None
+    network = networks.list(ctx).get(name="private")
+    spec = LaunchSpec(name="web-1", image_id=image.id, flavor_id=flavor.id, network_ids=[network.id], tags={"env": "prod"})
+    broken = Image.objects.create(name="Lost", status="ready", visibility="public", virtual_bytes=2**20, description="Its file is gone")
+    (web,), (db,) = instances.launch(ctx, spec), instances.launch(ctx, replace(spec, name="db-1", tags={}, start=False))
+    (failed,) = instances.launch(ctx, replace(spec, name="batch-7", tags={}, image_id=broken.id))
+    wanted = {web.id: "running", db.id: "stopped", failed.id: "error"}
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (seen := _statuses(wanted)) != wanted:
+        assert time.monotonic() < deadline, f"wanted {wanted}, have {seen}"
+        time.sleep(0.1)
+    return {"web": str(web.id), "db": str(db.id), "failed": str(failed.id), "image": str(image.id), "broken": str(broken.id)}
+
+
+def _statuses(ids: dict[Any, str]) -> dict[Any, str]:
+    return dict(Instance.objects.filter(id__in=ids).values_list("id", "status"))
+
+
+if __name__ == "__main__":
+    main()
