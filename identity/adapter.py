@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.http import HttpRequest, HttpResponse
@@ -25,6 +25,15 @@ def _actor(request: HttpRequest, user: User | None, name: str = "") -> Actor:
 
 
 class AccountAdapter(DefaultAccountAdapter):
+    error_messages: ClassVar[dict[str, Any]] = DefaultAccountAdapter.error_messages | {
+        "email_password_mismatch": "That e-mail and password do not match. After five wrong tries there is a pause of 15 minutes.",
+        "too_many_login_attempts": "Five tries were wrong. Wait 15 minutes, or ask the administrator of the box for a new password.",
+        "account_inactive": "This account is suspended. Ask the administrator of the box.",
+        "incorrect_password": "That is not your password.",
+        "enter_current_password": "That is not your present password.",
+        "incorrect_code": "That code is not right. Codes change every 30 seconds; take the newest.",
+    }
+
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Accounts are created by an administrator."""
         return False

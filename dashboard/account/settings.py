@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from cloudbox.common.errors import CloudError
+from dashboard.forms.base import Form
 from dashboard.shell import account_page, page
 from identity import projects, users
 from identity.context import Context
@@ -14,18 +15,14 @@ from identity.context import Context
 @account_page
 def profile(request: HttpRequest, ctx: Context) -> HttpResponse:
     """The name that others see, and the projects one is in."""
-    form: dict[str, object] = {"name": ctx.needed_user.name}
-    if request.method == "POST":
-        form = {"name": request.POST.get("name", "")}
-        try:
-            users.update_me(ctx, name=str(form["name"]))
+    form = Form(request, name=ctx.needed_user.name)
+    if form.posted:
+        if form.run(lambda: users.update_me(ctx, name=form.text("name"))):
             messages.success(request, "Your name is saved.")
             return HttpResponseRedirect(request.path)
-        except CloudError as error:
-            ctx.needed_user.refresh_from_db()
-            form["errors"] = {error.field or "": error.message}
-    rows = projects.list(ctx).filter(memberships__user=ctx.user).values("name", "slug", "status", "memberships__role")
-    return page(request, "account/profile.html", {"form": form, "rows": rows}, status=400 if "errors" in form else 200)
+        ctx.needed_user.refresh_from_db()
+    rows = projects.list(ctx).values("name", "slug", "status", "memberships__role")
+    return page(request, "account/profile.html", {"form": form, "rows": rows}, status=form.status)
 
 
 @account_page
@@ -35,9 +32,12 @@ def appearance(request: HttpRequest, ctx: Context) -> HttpResponse:
         keys = request.POST.get("single_keys", "") == "on" if "whole" in request.POST else None
         try:
             users.update_me(ctx, theme=request.POST.get("theme", ""), single_keys=keys)
-            messages.success(request, "The appearance is saved.")
+            if keys is not None:
+                messages.success(request, "The appearance is saved.")
         except CloudError as error:
             ctx.needed_user.refresh_from_db()
             messages.error(request, error.message)
+        if "quiet" in request.POST:
+            return HttpResponse(status=204)
         return HttpResponseRedirect(request.path)
     return page(request, "account/appearance.html", {})

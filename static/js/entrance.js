@@ -13,6 +13,7 @@ document.addEventListener("allauth.error", (event) => {
   event.preventDefault();
   const name = event.detail.exception?.name;
   place.textContent = !window.isSecureContext ? "Passkeys need an address that begins with https, or localhost."
+    : name === "SecurityError" ? "Passkeys need the box to be opened by a name, not by a number."
     : name === "NotAllowedError" ? "No passkey was used. Try again, or sign in another way."
     : "The passkey did not work. Sign in another way.";
   place.hidden = false;

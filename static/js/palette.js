@@ -85,7 +85,8 @@ function run(data) {
   if (data.why) return;
   dialog.close();
   if (data.theme !== undefined) return setTheme(data.theme);
-  if (data.open) return open(document.getElementById(data.open));
+  const place = data.open && document.getElementById(data.open);
+  if (place) return place.hasAttribute("popover") ? place.showPopover() : open(place);
   if (data.post) return send(data.post, data.fields ?? {});
   location.assign(data.url);
 }
