@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from cloudbox.box import doctor, logs, pin, plan, programs, secret_files, status, supervisor, testing, up
+from cloudbox.box import doctor, logs, pin, plan, postgres, programs, secret_files, status, supervisor, testing, up
 from cloudbox.box.control import specs
 from cloudbox.box.paths import DEFAULT_HOME, Box
 from cloudbox.box.shell import Failed
@@ -147,6 +147,8 @@ def _managed(name: str) -> Callable[[Box, argparse.Namespace], int]:
         _need_box(box)
         if not os.access(box.python, os.X_OK):
             raise Failed("the box is not set up to the end", remedy=up.command(box, "up"))
+        if not postgres.answers(box):
+            raise Failed(f"the box in {box.home} is down", remedy=up.command(box, "up"))
         words = [word for word in args.words if word != "--"]
         if name == "credentials" and "--email" not in words:
             words += ["--email", secret_files.admin(box)["admin_email"]]
