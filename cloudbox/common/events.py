@@ -5,14 +5,18 @@ Live messages carry ids, never data: receivers read the database. Losing one cos
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import hashlib
 import json
 import logging
+import os
+import threading
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import connection, transaction
 from django.db.models import Max
@@ -23,6 +27,7 @@ from cloudbox.common.models import Event
 log = logging.getLogger(__name__)
 
 SEAL_BATCH = 500
+PENDING_MAX = 1000
 _SEAL_LOCK = 0x5EA1  # any number: the advisory lock of the one sealer
 
 
@@ -102,13 +107,52 @@ def _send(message: dict[str, Any], project_id: UUID | None) -> None:
         send_to(group, message)
 
 
+class _Sender:
+    """A thread with a loop of its own that speaks to the channel layer, so that no verb or job waits for Redis.
+
+    A layer that is down costs freshness only; more than PENDING_MAX messages on their way are dropped.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+        self._pending: set[Future[None]] = set()
+
+    def send(self, group: str, message: dict[str, Any]) -> None:
+        if len(self._pending) >= PENDING_MAX:
+            log.warning("live message to %s was dropped: %s are waiting", group, PENDING_MAX)
+            return
+        future = asyncio.run_coroutine_threadsafe(self._deliver(group, message), self._running_loop())
+        self._pending.add(future)
+        future.add_done_callback(self._pending.discard)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of this process; a fork starts its own."""
+        with self._lock:
+            if self._loop is None or self._pid != os.getpid():
+                self._loop, self._pid, self._pending = asyncio.new_event_loop(), os.getpid(), set()
+                threading.Thread(target=self._loop.run_forever, name="live-messages", daemon=True).start()
+                atexit.register(self.flush)
+            return self._loop
+
+    async def _deliver(self, group: str, message: dict[str, Any]) -> None:
+        try:
+            await get_channel_layer().group_send(group, message)
+        except Exception:  # the message is a hint, and Redis may be restarting
+            log.warning("live message to %s was lost", group, exc_info=True)
+
+    def flush(self, seconds: float = 2.0) -> None:
+        """Wait until what was sent is out; a command that ends at once would lose its last messages."""
+        wait({*self._pending}, timeout=seconds)
+
+
+_sender = _Sender()
+
+
 def send_to(group: str, message: dict[str, Any]) -> None:
-    """Send to a channel group; a channel layer that is down costs freshness only."""
-    layer = get_channel_layer()
-    try:
-        async_to_sync(layer.group_send)(group, message)
-    except Exception:  # the message is a hint, and Redis may be restarting
-        log.warning("live message to %s was lost", group, exc_info=True)
+    """Send to a channel group, soon and without waiting."""
+    _sender.send(group, message)
 
 
 def digest_of(event: Event, previous: str) -> str:
