@@ -80,7 +80,8 @@ def context(session_key: str, project: str) -> Context:
     from django.utils.crypto import constant_time_compare
 
     session = SessionStore(session_key)
-    user = User.objects.filter(pk=session.get(SESSION_KEY), is_active=True).first() if session.get(SESSION_KEY) else None
+    key = session.get(SESSION_KEY)
+    user = User.objects.filter(pk=str(key), is_active=True).first() if key else None
     if user is None or not constant_time_compare(session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
         raise Unauthenticated("You are signed out. Sign in again.")
     ctx = context_of(user, project or None, api="portal", session_key=session_key)
@@ -117,7 +118,8 @@ def render(session_key: str, asked: Subscription, changed: Mapping[UUID, str]) -
     ctx = context(session_key, asked.project)
     if not changed or asked.part not in ("row", "detail"):
         return []
-    found = {one.id: one for one in instances.list(ctx, all_projects=not asked.project).filter(id__in=list(changed))}
+    wanted = instances.list(ctx, all_projects=not asked.project).filter(id__in=list(changed))
+    found = {one.id: one for one in (instance_rows.lean(wanted) if asked.part == "row" else wanted)}
     gone = [{"id": f"{_prefix(asked)}{key}", "gone": True} for key in changed if key not in found and key in asked.ids]
     make = _rows if asked.part == "row" else _detail
     return gone + [fragment | _sentence(found[key], changed[key]) for key, fragment in make(ctx, asked, found.values())]

@@ -67,7 +67,7 @@ def index(request: HttpRequest, ctx: Context) -> HttpResponse:
     wanted = instances.list(ctx, q=query["q"], status=query["state"], tag=query["tag"], sort=query["sort"])
     filtered = any(query[name] for name in ("q", "state", "tag"))
     try:
-        found, after = pages.page(wanted, limit=PAGE, cursor=query["after"])
+        found, after = pages.page(instance_rows.lean(wanted), limit=PAGE, cursor=query["after"])
     except Invalid:  # a link from before the order was changed
         return HttpResponseRedirect(_link(request, {**query, "after": ""}))
     counts = instances.counts(ctx)

@@ -27,7 +27,7 @@ def new(request: HttpRequest, ctx: Context) -> HttpResponse:
     form = LaunchForm.of(request.POST if request.method == "POST" else request.GET)
     if request.method == "POST":
         try:
-            launched = instances.launch(ctx, form.spec())
+            launched: Any = instances.launch(ctx, form.spec())
         except CloudError as error:
             if not form.errors:
                 form.fail(error)
@@ -41,7 +41,7 @@ def new(request: HttpRequest, ctx: Context) -> HttpResponse:
 
 
 def _context(request: HttpRequest, ctx: Context, form: LaunchForm) -> dict[str, Any]:
-    found = {
+    found: dict[str, Any] = {
         "images": [image for image in images.list(ctx) if image.status == "ready"],
         "sizes": list(flavors.list(ctx)),
         "keys": list(keypairs.list(ctx)),

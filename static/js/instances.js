@@ -2,7 +2,7 @@
 import { announce, toast } from "./toasts.js";
 import { bus } from "./live.js";
 
-const table = document.querySelector(".in-t"), bulk = document.getElementById("bulk"), menu = document.getElementById("row-menu");
+const table = document.querySelector(".in-t"), bulk = document.getElementById("bulk"), menu = document.getElementById("actions-menu");
 const boxes = () => [...(table?.tBodies[0]?.querySelectorAll("input[type=checkbox]") ?? [])];
 let last = null;
 
@@ -104,7 +104,7 @@ document.addEventListener("keydown", (event) => {
   const open = event.target.closest?.(".in-pop");
   if (!open || !["ArrowDown", "ArrowUp"].includes(event.key)) return;
   event.preventDefault();
-  const items = [...open.querySelectorAll("a, button")], now = items.indexOf(document.activeElement);
+  const items = [...open.querySelectorAll("a, button, summary")].filter((item) => item.offsetParent), now = items.indexOf(document.activeElement);
   items[(now + (event.key === "ArrowDown" ? 1 : items.length - 1)) % items.length]?.focus();
 });
 // A choice in a menu closes it; a question comes instead.
