@@ -1,0 +1,485 @@
+"""Every route of every kind, probed as anybody: nobody, a stranger, a reader, support, and those who may.
+
+One table says which methods a route takes and who is the least that may use each: `open` (anybody), `self` (whoever is
+signed in, about their own things), `reader`, `member`, `admin` (of the project), `look` (support of the box), `box`
+(administrators). A new route needs a line here; a route without one, and a line without a route, fail.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from asgiref.testing import ApplicationCommunicator
+from django.conf import settings
+from django.db import transaction
+from django.test import Client
+
+from cloudbox.common.models import Event
+from tests.fixtures import machine_home, plain_static, world  # noqa: F401
+from tests.operations import ids_of, operations
+from tests.routes import http_routes, websocket_routes
+from tests.world import World
+
+TABLE = """
+healthz                                                                      GET open
+
+                                                                             GET self
+palette                                                                      GET self
+sign-in                                                                      GET open    POST open
+sign-in/passkey                                                              GET open    POST open
+sign-in/second-factor                                                        GET open    POST open
+sign-in/suspended                                                            GET open
+sign-out                                                                     GET open    POST open
+sign-up                                                                      GET open
+reset                                                                        GET open
+account/confirm                                                              GET self    POST self
+account/confirm/code                                                         GET self    POST self
+account/confirm/passkey                                                      GET self    POST self
+account/profile                                                              GET self    POST self
+account/appearance                                                           GET self    POST self
+account/sessions                                                             GET self    POST self
+account/security                                                             GET self
+account/security/password                                                    GET self    POST self
+account/security/password/set                                                GET self    POST self
+account/security/app                                                         GET self    POST self
+account/security/app/remove                                                  GET self    POST self
+account/security/codes                                                       GET self
+account/security/codes/new                                                   GET self    POST self
+account/security/codes/download                                              GET self
+account/security/passkeys                                                    GET self
+account/security/passkeys/new                                                GET self    POST self
+account/security/passkeys/<int:pk>                                           GET self    POST self
+account/security/passkeys/<int:pk>/remove                                    GET self    POST self
+
+p/<slug:project>                                                             GET reader
+p/<slug:project>/instances                                                   GET reader
+p/<slug:project>/instances/new                                               GET reader  POST member
+p/<slug:project>/instances/bulk                                              POST member
+p/<slug:project>/instances/<uuid:id>                                         GET reader
+p/<slug:project>/instances/<uuid:id>/do/<slug:key>                           POST member
+p/<slug:project>/instances/<uuid:id>/menu                                    GET reader
+p/<slug:project>/instances/<uuid:id>/screen.png                              GET reader
+p/<slug:project>/instances/<uuid:id>/console                                 GET reader
+p/<slug:project>/instances/<uuid:id>/open-console                            POST member
+p/<slug:project>/instances/<uuid:id>/log                                     GET reader
+p/<slug:project>/instances/<uuid:id>/log.txt                                 GET reader
+p/<slug:project>/instances/<uuid:id>/metrics                                 GET reader
+p/<slug:project>/instances/<uuid:id>/networking                              GET reader  POST member
+p/<slug:project>/instances/<uuid:id>/activity                                GET reader
+p/<slug:project>/instances/<uuid:id>/settings                                GET reader  POST member
+p/<slug:project>/instances/<str:name>                                        GET reader
+p/<slug:project>/images                                                      GET reader
+p/<slug:project>/images/<uuid:id>                                            GET reader  POST member
+p/<slug:project>/images/<uuid:id>/<slug:key>                                 POST member
+p/<slug:project>/networks                                                    GET reader
+p/<slug:project>/networks/new                                                GET reader  POST member
+p/<slug:project>/networks/<uuid:id>                                          GET reader  POST member
+p/<slug:project>/networks/<uuid:id>/delete                                   POST member
+p/<slug:project>/security-groups                                             GET reader
+p/<slug:project>/security-groups/new                                         GET reader  POST member
+p/<slug:project>/security-groups/<uuid:id>                                   GET reader  POST member
+p/<slug:project>/security-groups/<uuid:id>/settings                          GET reader  POST member
+p/<slug:project>/security-groups/<uuid:id>/rules/<uuid:rule_id>/remove       POST member
+p/<slug:project>/security-groups/<uuid:id>/delete                            POST member
+p/<slug:project>/keypairs                                                    GET reader
+p/<slug:project>/keypairs/new                                                GET reader  POST member
+p/<slug:project>/keypairs/<uuid:id>                                          GET reader
+p/<slug:project>/keypairs/<uuid:id>/delete                                   POST member
+p/<slug:project>/credentials                                                 GET reader
+p/<slug:project>/credentials/tokens/new                                      GET reader  POST reader
+p/<slug:project>/credentials/tokens/<uuid:id>/revoke                         POST self
+p/<slug:project>/credentials/keys/new                                        GET reader  POST reader
+p/<slug:project>/credentials/keys/<slug:id>/delete                           POST self
+p/<slug:project>/members                                                     GET reader
+p/<slug:project>/members/add                                                 GET reader  POST admin
+p/<slug:project>/members/<uuid:id>/role                                      POST admin
+p/<slug:project>/members/<uuid:id>/remove                                    POST admin
+p/<slug:project>/activity                                                    GET reader
+p/<slug:project>/settings                                                    GET reader  POST admin
+
+admin                                                                        GET look
+admin/hosts                                                                  GET look
+admin/projects                                                               GET look
+admin/projects/new                                                           GET look    POST box
+admin/projects/<slug:slug>                                                   GET look
+admin/projects/<slug:slug>/quota                                             GET look    POST box
+admin/projects/<slug:slug>/members                                           GET look    POST box
+admin/projects/<slug:slug>/members/<uuid:user_id>                            POST box
+admin/projects/<slug:slug>/activity                                          GET look
+admin/projects/<slug:slug>/suspend                                           POST box
+admin/projects/<slug:slug>/resume                                            POST box
+admin/users                                                                  GET look
+admin/users/new                                                              GET look    POST box
+admin/users/<uuid:id>                                                        GET look
+admin/users/<uuid:id>/suspend                                                POST box
+admin/users/<uuid:id>/resume                                                 POST box
+admin/users/<uuid:id>/password                                               POST box
+admin/instances                                                              GET look
+admin/instances/<uuid:id>/stop                                               POST box
+admin/instances/<uuid:id>/delete                                             POST box
+admin/flavors                                                                GET look
+admin/flavors/new                                                            GET look    POST box
+admin/flavors/<uuid:id>/retire                                               POST box
+admin/flavors/<uuid:id>/restore                                              POST box
+admin/images                                                                 GET look
+admin/images/<uuid:id>/deactivate                                            POST box
+admin/images/<uuid:id>/reactivate                                            POST box
+admin/images/<uuid:id>/delete                                                POST box
+admin/audit                                                                  GET look
+admin/audit/verify                                                           POST look
+admin/audit.csv                                                              GET look
+admin/health                                                                 GET look
+
+api/v1/me                                                                    GET self    PATCH self
+api/v1/projects                                                              GET self
+api/v1/projects/<slug:project>                                               GET reader  PATCH admin
+api/v1/projects/<slug:project>/quotas                                        GET reader
+api/v1/projects/<slug:project>/activity                                      GET reader
+api/v1/projects/<slug:project>/members                                       GET reader  POST admin
+api/v1/projects/<slug:project>/members/<uuid:user_id>                        PATCH admin DELETE admin
+api/v1/projects/<slug:project>/tokens                                        GET reader  POST reader
+api/v1/projects/<slug:project>/tokens/<uuid:id>                              DELETE self
+api/v1/projects/<slug:project>/access-keys                                   GET reader  POST reader
+api/v1/projects/<slug:project>/access-keys/<str:id>                          DELETE self
+api/v1/projects/<slug:project>/instances                                     GET reader  POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>                           GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/instances/<uuid:id>/consoles                  POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/console-log               GET reader
+api/v1/projects/<slug:project>/instances/<uuid:id>/screenshot                GET reader
+api/v1/projects/<slug:project>/instances/<uuid:id>/metrics                   GET reader
+api/v1/projects/<slug:project>/instances/<uuid:id>/start                     POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/stop                      POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/reboot                    POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/reset                     POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/pause                     POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/resume                    POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/suspend                   POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/lock                      POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/unlock                    POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/protect                   POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/unprotect                 POST member
+api/v1/projects/<slug:project>/images                                        GET reader
+api/v1/projects/<slug:project>/images/<uuid:id>                              GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/images/<uuid:id>/deactivate                   POST member
+api/v1/projects/<slug:project>/images/<uuid:id>/reactivate                   POST member
+api/v1/projects/<slug:project>/keypairs                                      GET reader  POST member
+api/v1/projects/<slug:project>/keypairs/import                               POST member
+api/v1/projects/<slug:project>/keypairs/<uuid:id>                            GET reader  DELETE member
+api/v1/projects/<slug:project>/networks                                      GET reader  POST member
+api/v1/projects/<slug:project>/networks/<uuid:id>                            GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/ports                                         GET reader
+api/v1/projects/<slug:project>/ports/<uuid:id>/security-groups               PUT member
+api/v1/projects/<slug:project>/security-groups                               GET reader  POST member
+api/v1/projects/<slug:project>/security-groups/<uuid:id>                     GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/security-groups/<uuid:id>/rules               POST member
+api/v1/projects/<slug:project>/security-groups/<uuid:id>/rules/<uuid:rule_id> DELETE member
+api/v1/flavors                                                               GET self
+api/v1/flavors/<uuid:id>                                                     GET self
+api/v1/admin/hosts                                                           GET look
+api/v1/admin/health                                                          GET look
+api/v1/admin/audit                                                           GET look
+api/v1/admin/audit/chain                                                     GET look
+api/v1/admin/instances                                                       GET look
+api/v1/admin/images                                                          GET look
+api/v1/admin/projects                                                        GET look    POST box
+api/v1/admin/projects/<slug:slug>/suspend                                    POST box
+api/v1/admin/projects/<slug:slug>/resume                                     POST box
+api/v1/admin/projects/<slug:slug>/quotas                                     PATCH box
+api/v1/admin/users                                                           GET look    POST box
+api/v1/admin/users/<uuid:id>                                                 GET look
+api/v1/admin/users/<uuid:id>/suspend                                         POST box
+api/v1/admin/users/<uuid:id>/resume                                          POST box
+api/v1/admin/users/<uuid:id>/password                                        POST box
+api/v1/admin/flavors                                                         GET look    POST box
+api/v1/admin/flavors/<uuid:id>/retire                                        POST box
+api/v1/admin/flavors/<uuid:id>/restore                                       POST box
+api/v1/openapi.json                                                          GET open
+api/v1/openapi.yaml                                                          GET open
+api/v1/docs                                                                  GET self
+api/v1/^.*$                                                                  -
+"""
+WEBSOCKETS = {"live", "console/<str:token>"}
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# GETs of those who may that answer something else than a page: they show no picture yet, or send people on.
+NOT_200 = {
+    "p/<slug:project>/instances/<uuid:id>/screen.png": {404},
+    "api/v1/projects/<slug:project>/instances/<uuid:id>/screenshot": {404},
+    "p/<slug:project>/instances/<str:name>": {200, 302},
+    # The log is the worker's, and no worker runs here.
+    "p/<slug:project>/instances/<uuid:id>/log.txt": {503},
+    "api/v1/projects/<slug:project>/instances/<uuid:id>/console-log": {503},
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    text: str
+    least: dict[str, str]
+
+    @property
+    def is_api(self) -> bool:
+        return self.text.startswith("api/")
+
+    @property
+    def is_admin(self) -> bool:
+        return self.text.startswith(("admin", "api/v1/admin/"))
+
+    @property
+    def is_project(self) -> bool:
+        return "<slug:project>" in self.text
+
+    @property
+    def probes(self) -> Iterator[tuple[str, str]]:
+        yield from self.least.items()
+
+
+def _parse() -> dict[str, Route]:
+    routes = {}
+    for line in TABLE.strip("\n").splitlines():
+        if not line.strip():
+            continue
+        text, words = line[:77].strip().split(" ")[0], re.sub(r"^\S*", "", line) if line[0] != " " else line
+        pairs = words.split()
+        routes[text] = Route(text, {} if pairs == ["-"] else dict(zip(pairs[::2], pairs[1::2], strict=True)))
+    return routes
+
+
+ROUTES = _parse()
+
+
+def test_every_route_is_in_the_table() -> None:
+    found = {route.replace("^.*$", "^.*$") for route in http_routes()}
+    assert found - set(ROUTES) == set(), "routes without a line in the table"
+    assert set(ROUTES) - found == set(), "lines in the table without a route"
+    assert websocket_routes() == WEBSOCKETS
+
+
+class Probe:
+    """Sends requests to routes of a world, as one person, with addresses and bodies that would be right."""
+
+    def __init__(self, world: World, who: str) -> None:  # noqa: F811
+        self.world, self.ids = world, ids_of(world)
+        self.user = world.users[who] if who else None
+        self.client = Client(raise_request_exception=False)
+        self.sign_in()
+        self.examples = {(each.method.upper(), each.path): each.example for each in operations()}
+
+    def sign_in(self) -> None:
+        if self.user and settings.SESSION_COOKIE_NAME not in self.client.cookies:
+            self.client.force_login(self.user)
+
+    def address(self, route: str) -> str:
+        parts: list[str] = []
+        for part in route.split("/"):
+            noun = {"keys": "access-keys"}.get(parts[-1], parts[-1]) if parts else ""
+            known = {"<slug:project>": "shop", "<slug:slug>": "shop", "<slug:key>": "deactivate", "<int:pk>": "1", "<str:name>": "probe"}
+            if part == "<slug:key>" and noun == "do":
+                part = "stop"
+            elif part == "<uuid:user_id>" or (noun == "members" and part.startswith("<")):
+                part = self.ids["members"]
+            elif part in known:
+                part = known[part]
+            elif part.startswith("<"):
+                part = self.ids[noun]
+            parts.append(part)
+        return "/" + "/".join(parts)
+
+    def body(self, route: Route, method: str) -> tuple[Any, str]:
+        if route.is_api:
+            path = "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", route.text)
+            return json.dumps(self.examples.get((method, path), {})), "application/json"
+        form = {
+            "name": "other", "email": "stranger@example.org", "role": "reader", "kind": "serial", "source": "create", "action": "stop",
+            "id": self.ids["instances"], "typed": "probe", "direction": "ingress", "protocol": "tcp", "port_min": "80", "remote": "",
+            "image": self.ids["images"], "size": self.ids["flavors"], "network": self.ids["networks"], "group": self.ids["security-groups"],
+            "vcpus": "1", "memory_mib": "512", "disk_gib": "5", "slug": "other", "instances": "99", "box_role": "admin", "form": "name",
+            "description": "other", "port": self.ids["ports"],
+        }  # fmt: skip
+        return form, "form"
+
+    def ask(self, route: Route, method: str, address: str = "") -> Any:
+        address = address or self.address(route.text)
+        self.sign_in()
+        if method == "GET":
+            return self.client.get(address)
+        body, kind = self.body(route, method)
+        if kind == "form" and method == "POST":
+            answer = self.client.post(address, body)
+            if route.text == "sign-out":
+                self.client.cookies.clear()
+            return answer
+        return self.client.generic(method, address, body if isinstance(body, str) else "", content_type="application/json")
+
+
+def _changes() -> int:
+    """How many things have been done: every success leaves an event, and a sign-in is none."""
+    return Event.objects.filter(outcome="ok").exclude(verb="sign-in").count()
+
+
+def _probe_all(probe: Probe, check: Any) -> None:
+    """Every method of every route; all failures in one list, since one is rarely alone."""
+    wrong = []
+    for route in ROUTES.values():
+        for method, least in route.probes:
+            before = _changes()
+            answer = probe.ask(route, method)
+            reason = check(route, method, least, answer)
+            if answer.status_code >= 500 and answer.status_code not in NOT_200.get(route.text, ()):
+                reason = "an error of ours"
+            if least not in ("open", "self", "reader") and method != "GET" and _changes() != before:
+                reason = f"{reason or ''} and something was done: {Event.objects.latest('id').verb}"
+            if reason:
+                wrong.append(f"{method} {route.text}: {answer.status_code} {answer.get('Location', '')}, {reason}")
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+def test_nobody(world: World) -> None:  # noqa: F811
+    """Without a sign-in: the open routes answer, pages lead to the sign-in, the API says 401."""
+
+    def check(route: Route, method: str, least: str, answer: Any) -> str:
+        if least == "open":
+            return "" if answer.status_code < 500 and answer.status_code != 401 else "should be open"
+        if route.is_api and route.text != "api/v1/docs":
+            return "" if answer.status_code == 401 else "should be 401"
+        return "" if answer.status_code == 302 and answer["Location"].startswith("/sign-in") else "should lead to the sign-in"
+
+    _probe_all(Probe(world, ""), check)
+
+
+def test_a_stranger(world: World) -> None:  # noqa: F811
+    """The admin of another project: this one is not there, and neither is the admin console."""
+
+    def check(route: Route, method: str, least: str, answer: Any) -> str:
+        if route.is_project:
+            return "" if answer.status_code == 404 else "should be 404"
+        if route.is_admin:
+            return "" if answer.status_code == (403 if route.is_api else 404) else "should be refused"
+        return ""
+
+    _probe_all(Probe(world, "stranger"), check)
+
+
+def test_a_reader(world: World) -> None:  # noqa: F811
+    """Sees all of the project, changes nothing in it."""
+
+    def check(route: Route, method: str, least: str, answer: Any) -> str:
+        if route.is_project and least == "reader":
+            return _is_shown(route, answer) if method == "GET" else ""
+        if least in ("member", "admin") and route.is_api:
+            return "" if answer.status_code == 403 else "should be 403"
+        if route.is_admin:
+            return "" if answer.status_code == (403 if route.is_api else 404) else "should be refused"
+        return ""
+
+    _probe_all(Probe(world, "reader"), check)
+
+
+def test_support(world: World) -> None:  # noqa: F811
+    """Looks at everything, touches nothing."""
+
+    def check(route: Route, method: str, least: str, answer: Any) -> str:
+        if method == "GET" and (route.is_project or route.is_admin):
+            return _is_shown(route, answer)
+        if route.is_api and least not in ("self", "open"):
+            return "" if answer.status_code == 403 else "should be 403"
+        return ""
+
+    _probe_all(Probe(world, "support"), check)
+
+
+def _is_shown(route: Route, answer: Any) -> str:
+    return "" if answer.status_code in NOT_200.get(route.text, {200}) else "should be shown"
+
+
+@pytest.mark.parametrize("who", ["owner", "admin"])
+def test_who_may(who: str, world: World) -> None:  # noqa: F811
+    """Those who may see every page of theirs: the addresses that others are refused at are real ones."""
+    probe, wrong = Probe(world, who), []
+    for route in ROUTES.values():
+        if "GET" in route.least and (route.is_project or (route.is_admin and who == "admin")):
+            answer = probe.ask(route, "GET")
+            if _is_shown(route, answer):
+                wrong.append(f"GET {route.text}: {answer.status_code} {answer.content[:200]!r}")
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+def test_who_may_write(world: World) -> None:  # noqa: F811
+    """The requests that change nothing for others are understood when an administrator sends them. Each is rolled back."""
+    probe, wrong = Probe(world, "admin"), []
+    for route in ROUTES.values():
+        for method, least in route.probes:
+            if method == "GET" or least in ("open", "self"):
+                continue
+            with transaction.atomic():
+                answer = probe.ask(route, method)
+                transaction.set_rollback(True)
+            named_in_body = route.is_api and answer.status_code == 404 and "field" in answer.json()
+            if answer.status_code >= 500 or (answer.status_code in (401, 403, 404, 405) and not named_in_body):
+                wrong.append(f"{method} {route.text}: {answer.status_code} {answer.content[-300:]!r}")
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+def test_malformed_ids(world: World) -> None:  # noqa: F811
+    """An id that is none is an address that is none: 404, for every method, also to who may do everything."""
+    probe, wrong = Probe(world, "admin"), []
+    for route in ROUTES.values():
+        if "<uuid:" not in route.text:
+            continue
+        for bad in ("not-a-uuid", "6f0c5d3e-3f0b-4c55-9a51-0d2f5a1c7e1", "9" * 400):
+            address = probe.address(re.sub(r"<uuid:\w+>", "\x00", route.text).replace("\x00", bad))
+            for method in route.least:
+                answer = probe.ask(route, method, address)
+                # A name in the portal's address bar may be anything; it finds nothing.
+                if answer.status_code not in (400, 404, 405):
+                    wrong.append(f"{method} {address}: {answer.status_code}")
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+def test_unlisted_methods(world: World) -> None:  # noqa: F811
+    """A method that is not in the table is refused, or does nothing."""
+    probe, wrong = Probe(world, "admin"), []
+    for route in ROUTES.values():
+        if not route.least:
+            continue
+        for method in METHODS:
+            if method not in route.least and (route.is_api or method in ("POST", "PUT")):
+                before = _changes()
+                answer = probe.ask(route, method)
+                if answer.status_code >= 500 or _changes() != before or (route.is_api and answer.status_code != 405):
+                    wrong.append(f"{method} {route.text}: {answer.status_code}")
+    assert not wrong, "\n" + "\n".join(wrong)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("origin", ["http://testserver", "http://evil.example", ""])
+@pytest.mark.parametrize("path", ["/live", "/live?project=shop", "/console/nothing", "/console/" + "a" * 3000, "/elsewhere"])
+def test_websockets_of_nobody(path: str, origin: str) -> None:
+    """Without a session or a token no WebSocket stays open; from another page none begins."""
+    from cloudbox.asgi import application
+
+    async def knock() -> bool:
+        headers = [(b"host", b"testserver"), *([(b"origin", origin.encode())] if origin else [])]
+        path_only, _, query = path.partition("?")
+        scope = {"type": "websocket", "path": path_only, "query_string": query.encode(), "headers": headers, "subprotocols": []}
+        socket = ApplicationCommunicator(application, scope)
+        await socket.send_input({"type": "websocket.connect"})
+        try:
+            said = await socket.receive_output(timeout=1)
+            if said["type"] == "websocket.accept":
+                said = await socket.receive_output(timeout=1)
+        except ValueError:  # channels has no route there
+            return False
+        return said["type"] != "websocket.close"
+
+    assert async_to_sync(knock)() is False
+
+
+def test_the_session_cookie_is_guarded() -> None:
+    assert settings.SESSION_COOKIE_HTTPONLY
+    assert settings.SESSION_COOKIE_SAMESITE == "Lax"
