@@ -16,6 +16,7 @@ from cloudbox.box.paths import CACHE, CHECKOUT, Box
 from cloudbox.box.shell import Failed, Log
 from cloudbox.box.steps import LogFile, Step, explain, run_steps
 
+LINES_SHOWN = 60
 FAST = "not machines and not browser"
 
 
@@ -79,7 +80,7 @@ def _checks(venv: Path, *, fast: bool) -> list[tuple[str, list[str]]]:
     program = venv / "bin"
     checks = [
         ("ruff format", [str(program / "ruff"), "format", "--check", "--quiet", "."]),
-        ("ruff check", [str(program / "ruff"), "check", "--quiet", "."]),
+        ("ruff check", [str(program / "ruff"), "check", "--quiet", "--output-format", "concise", "."]),
         ("mypy", [str(program / "mypy")]),
         ("import contracts", [str(program / "lint-imports"), "--no-logo"]),
     ]
@@ -93,13 +94,16 @@ def _environment(**more: str) -> dict[str, str]:
 
 
 def _check(name: str, argv: Sequence[str]) -> bool:
-    """Run one check; silent when it passes, whole when it does not."""
+    """Run one check; silent when it passes."""
     began = time.monotonic()
     done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, env=_environment(), check=False)
     good = done.returncode == 0
     print(f"  {'+' if good else '!'} {name:<34} {time.monotonic() - began:7.1f} s", flush=True)
     if not good:
-        print(done.stdout + done.stderr, flush=True)
+        lines = (done.stdout + done.stderr).splitlines()
+        print("\n".join(lines[:LINES_SHOWN]), flush=True)
+        if len(lines) > LINES_SHOWN:
+            print(f"… and {len(lines) - LINES_SHOWN} more lines: {' '.join(argv)}", flush=True)
     return good
 
 
