@@ -14,7 +14,7 @@ from compute.drivers import netns
 from compute.drivers.commands import run
 from compute.drivers.specs import NetworkSpec, PortSpec, bridge_name, tap_name
 
-PATIENCE = 0.6  # A packet that is dropped answers never: how long a test waits to believe it.
+PATIENCE = 1.0  # A packet that is dropped answers never: how long a test waits to believe it.
 CARD = "eth0"
 
 
@@ -67,13 +67,13 @@ class Guest:
         with netns.call(self.name, listen) as sock:
             yield sock
 
-    def connect(self, ip: str, number: int, *, source: str = "", seconds: float = PATIENCE) -> socket.socket:
+    def connect(self, ip: str, number: int, *, source: str = "", seconds: float = 10.0) -> socket.socket:
         return netns.call(self.name, lambda: socket.create_connection((ip, number), timeout=seconds, source_address=(source, 0)))
 
     def reaches(self, ip: str, number: int, *, source: str = "") -> bool:
         """Whether a TCP connection comes about."""
         try:
-            self.connect(ip, number, source=source).close()
+            self.connect(ip, number, source=source, seconds=PATIENCE).close()
         except Exception:  # Refused, timed out, no route: all the same to whoever asks.
             return False
         return True

@@ -21,6 +21,7 @@ import pytest
 from compute.drivers import box_namespace, libvirt_daemon
 
 CAPABILITIES = Path("/var/cache/cloudbox/libvirt-capabilities")
+HOMES = "cloudbox-machines-"
 WAIT_SECONDS = 30.0
 
 
@@ -71,12 +72,23 @@ def _learned(home: Path) -> Path:
 def make_box(prefix: str = "cbx-t") -> RealBox:
     if os.geteuid() != 0:
         pytest.fail("Tests of real machines need root (run the rest with: -m 'not machines').")
-    home = Path(tempfile.mkdtemp(prefix="cloudbox-machines-"))
+    _remove_orphans()
+    home = Path(tempfile.mkdtemp(prefix=HOMES))
     box = RealBox(home, f"{prefix}{secrets.token_hex(2)}")
+    (home / "owner").write_text(f"{os.getpid()} {box.name}")
     box_namespace.prepare(home, box.name)
     if CAPABILITIES.exists():
         shutil.copytree(CAPABILITIES, _learned(home), dirs_exist_ok=True)
     return box
+
+
+def _remove_orphans() -> None:
+    """Boxes of test runs that were killed before they could clean up."""
+    for owner in Path(tempfile.gettempdir()).glob(f"{HOMES}*/owner"):
+        pid, name = owner.read_text().split()
+        if not Path(f"/proc/{pid}").exists():
+            box_namespace.teardown(owner.parent, name)
+            shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 def remove_box(box: RealBox) -> None:

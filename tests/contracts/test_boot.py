@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,8 @@ class Booted:
     hub: Path
     loop: asyncio.AbstractEventLoop
     port: PortSpec
-    asked: list[tuple[UUID, str]]
-    told: list[MachineEvent]
+    asked: list[tuple[UUID, str]] = field(default_factory=list)
+    told: list[MachineEvent] = field(default_factory=list)
 
     def run(self, coroutine: Coroutine[Any, Any, Any], seconds: float = BOOT_SECONDS) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(seconds)
@@ -79,56 +80,57 @@ def booted(real_libvirt: RealBox) -> Iterator[Booted]:
     built = box.home / "demo.qcow2"
     build(Path("/var/cache/cloudbox/demo-image"), built, print)
     images, volumes = FileImages(box.home), Qcow2Volumes(box.home)
-    with built.open("rb") as source:
-        images.put(image, source)
+    fabric = LinuxFabric(box.home, box.name)
+    hypervisor = LibvirtHypervisor(box.home, box.name, accelerator="tcg")
+    # What is undone even if the next line fails, last first.
+    with contextlib.ExitStack() as undo:
+        undo.callback(images.delete, image)
+        with built.open("rb") as source:
+            images.put(image, source)
+        undo.callback(fabric.apply, FabricSpec())
+        net, port = a_network()
+        fabric.apply(FabricSpec(networks=(net,), ports=(port,)))
+        undo.callback(volumes.delete, id)
+        disk = volumes.create_root(id, base=images.path(image), size_gib=1)
+        nic = NicSpec(port_id=port.id, network_id=net.id, mac=port.mac)
+        spec = MachineSpec(id=id, name="first", vcpus=1, memory_mib=128, root_disk=disk, nics=(nic,))
+
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        undo.callback(thread.join)
+        undo.callback(loop.call_soon_threadsafe, loop.stop)
+        booted = Booted(box, spec, hypervisor, box.home / "run" / "console.sock", loop, port)
+        undo.callback(hypervisor.close)
+        undo.callback(hypervisor.watch(booted.told.append))
+
+        async def lookup(network: UUID, ip: str) -> InstanceMetadata:
+            booted.asked.append((network, ip))
+            script = b"#!/bin/sh\necho it-came-by-user-data >/root/proof\n"
+            return InstanceMetadata(id=id, name="first", hostname="first", project_id="p", ip=ip, mac=port.mac, user_data=script)
+
+        hub, metadata = ConsoleHub(booted.hub, log_of=hypervisor.console_log), MetadataServer(lookup)
+        undo.callback(lambda: booted.run(metadata.close()))
+        booted.run(metadata.sync({net.id: fabric.namespace_of(net.id)}))
+        undo.callback(lambda: booted.run(hub.close()))
+        booted.run(hub.start())
+        undo.callback(hypervisor.undefine, id)
+        undo.callback(hypervisor.stop, id)
+        hypervisor.define(spec)
+        began = time.monotonic()
+        hypervisor.start(id)
+        print(f"start() took {time.monotonic() - began:.2f} s")
+        places = {"serial": hypervisor.serial_socket(id), "vnc": hypervisor.vnc_socket(id), "log": hypervisor.console_log(id)}
+        booted.run(hub.watch(id, **places))
+        yield booted
+
+
+def a_network() -> tuple[NetworkSpec, PortSpec]:
+    """One with the machine's port on it, which lets pings in."""
     cidr, gateway = IPv4Network("10.66.0.0/24"), IPv4Address("10.66.0.1")
     net = NetworkSpec(id=uuid4(), cidr=cidr, gateway=gateway, dns_domain="demo.internal", number=100)
     rules = (RuleSpec(id=uuid4(), direction="egress"), RuleSpec(id=uuid4(), direction="ingress", protocol="icmp", remote="0.0.0.0/0"))
-    port = PortSpec(id=uuid4(), network_id=net.id, mac="52:54:00:66:00:05", ip="10.66.0.5", hostname="first", rules=rules)
-    fabric = LinuxFabric(box.home, box.name)
-    fabric.apply(FabricSpec(networks=(net,), ports=(port,)))
-    nic = NicSpec(port_id=port.id, network_id=net.id, mac=port.mac)
-    disk = volumes.create_root(id, base=images.path(image), size_gib=1)
-    spec = MachineSpec(id=id, name="first", vcpus=1, memory_mib=128, root_disk=disk, nics=(nic,))
-    hypervisor = LibvirtHypervisor(box.home, box.name, accelerator="tcg")
-
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asked: list[tuple[UUID, str]] = []
-
-    async def lookup(network: UUID, ip: str) -> InstanceMetadata:
-        asked.append((network, ip))
-        script = b"#!/bin/sh\necho it-came-by-user-data >/root/proof\n"
-        return InstanceMetadata(id=id, name="first", hostname="first", project_id="p", ip=ip, mac=port.mac, user_data=script)
-
-    told: list[MachineEvent] = []
-    booted = Booted(box, spec, hypervisor, box.home / "run" / "console.sock", loop, port, asked, told)
-    end = hypervisor.watch(told.append)
-    hub, metadata = ConsoleHub(booted.hub), MetadataServer(lookup)
-    booted.run(hub.start())
-    booted.run(metadata.sync({net.id: fabric.namespace_of(net.id)}))
-    hypervisor.define(spec)
-    began = time.monotonic()
-    hypervisor.start(id)
-    print(f"start() took {time.monotonic() - began:.2f} s")
-    places = {"serial": hypervisor.serial_socket(id), "vnc": hypervisor.vnc_socket(id), "log": hypervisor.console_log(id)}
-    booted.run(hub.watch(id, **places))
-    try:
-        yield booted
-    finally:
-        hypervisor.stop(id)
-        hypervisor.undefine(id)
-        booted.run(hub.close())
-        booted.run(metadata.close())
-        end()
-        hypervisor.close()
-        volumes.delete(id)
-        images.delete(image)
-        fabric.apply(FabricSpec())
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    return net, PortSpec(id=uuid4(), network_id=net.id, mac="52:54:00:66:00:05", ip="10.66.0.5", hostname="first", rules=rules)
 
 
 def test_a_shell_on_the_console(booted: Booted) -> None:

@@ -95,7 +95,7 @@ class Service:
 
     def __init__(self, lookup: Callable[[UUID, str], InstanceMetadata | None]) -> None:
         self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
 
         async def answer(network: UUID, ip: str) -> InstanceMetadata | None:
