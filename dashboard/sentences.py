@@ -49,7 +49,12 @@ def who(event: Event) -> str:
 
 
 def subject(event: Event) -> str:
-    """The thing's name; where it has none, what kind it is."""
-    if event.verb == "sign-in":
-        return ""
-    return event.subject if event.subject and not event.subject.endswith(")") else noun(event)
+    """The thing's name."""
+    if event.noun in ("token", "access-key", "credentials"):
+        return event.detail.split(" CBX")[0] if event.outcome == Event.Outcome.OK else ""
+    return "" if event.verb == "sign-in" or event.subject.endswith(")") else event.subject
+
+
+def kind(event: Event) -> str:
+    """What the thing is, where its name alone would leave it open; instances are most of a project and go without."""
+    return "" if (event.noun == "instance" and event.subject) or event.verb == "sign-in" else noun(event)

@@ -23,8 +23,8 @@ def told(event: Event, base: str = "", there: Collection[UUID] = ()) -> SafeStri
     """The event without its time: who, did, what. The thing is a link while it is `there`."""
     name = sentences.subject(event)
     link = base and event.noun in _PAGES and event.subject_id in there
-    thing = format_html('<a href="{}/{}/{}">{}</a>', base, _PAGES[event.noun], event.subject_id, name) if link else name
+    thing = format_html('<a class="cb-in" href="{}/{}/{}">{}</a>', base, _PAGES[event.noun], event.subject_id, name) if link else name
     became = sentences.became(event)
     if became:
         return format_html("{} {}", thing, became)
-    return format_html('<b class="cb-b">{}</b> {} {}', sentences.who(event), sentences.verb(event), thing)
+    return format_html('<b class="cb-b">{}</b> {} {} {}', sentences.who(event), sentences.verb(event), sentences.kind(event), thing)
