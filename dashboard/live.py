@@ -153,7 +153,7 @@ def _detail(ctx: Context, asked: Subscription, found: Iterable[Any]) -> list[tup
             continue
         shown = {"base": f"/p/{instance.project.slug}", "ctx": ctx} | instance_rows.head(ctx, instance)
         shown["events"] = activity.list(ctx, subject_id=instance.id)[:ACTIVITY_LINES]
-        for part in ("head", "props", "recent"):
+        for part in ("head", "props", "recent", "screen"):
             html = render_to_string(f"dashboard/portal/instances/_{part}.html", shown)
             made.append((instance.id, {"id": f"{part}-{instance.id}", "html": html}))
     return made

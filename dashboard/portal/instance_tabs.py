@@ -33,12 +33,16 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)
 _MARK = re.compile(r"^--- (Started .*) ---$")
 
 
+def _read(ctx: Context, id: UUID) -> tuple[int, Any]:
+    """The last event, then the instance: what happens in between is told again, never missed."""
+    return live.last_event(ctx), instances.get(ctx, id)
+
+
 def _tab(
     request: HttpRequest, ctx: Context, id: UUID, name: str, more: dict[str, Any], *, template: str = "", status: int = 200
 ) -> HttpResponse:
     """A tab: the head, the properties, the tab's own part, and at its foot what happened last."""
-    instance = more.pop("instance", None) or instances.get(ctx, id)
-    since = live.last_event(ctx)
+    since, instance = more.pop("read", None) or _read(ctx, id)
     shown = instance_rows.head(ctx, instance, tab=name) | {
         "tabs": [(key, title, f"/p/{ctx.needed_project.slug}/instances/{id}" + (f"/{key}" if key else "")) for key, title in TABS],
         "tab": name,
@@ -57,10 +61,10 @@ def overview(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
 @require_safe
 @portal_page
 def console(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
-    instance = instances.get(ctx, id)
+    read = _, instance = _read(ctx, id)
     button = instance_rows.button(ctx, instance, "console")
     kind = "vnc" if request.GET.get("view") == "screen" else "serial"
-    more = {"instance": instance, "button": button, "kind": kind, "series": _series(ctx, id, "5m"), "range": "5m"}
+    more = {"read": read, "button": button, "kind": kind, "series": _series(ctx, id, "5m"), "range": "5m"}
     return _tab(request, ctx, id, "console", more)
 
 
@@ -164,7 +168,7 @@ def activity_tab(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @portal_page
 def settings(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
-    instance = instances.get(ctx, id)
+    read = _, instance = _read(ctx, id)
     values = {"name": instance.name, "description": instance.description, "tags": forms.tags_text(instance.tags)}
     wrong: dict[str, str] = {}
     if request.method == "POST":
@@ -181,7 +185,7 @@ def settings(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
             messages.success(request, "Saved.")
             return HttpResponseRedirect(request.path)
     more = {
-        "instance": instances.get(ctx, id),
+        "read": read,
         "values": values,
         "errors": wrong,
         "rename": instance_rows.button(ctx, instance, "rename"),

@@ -9,7 +9,7 @@ const box = document.getElementById("console"), body = document.getElementById("
 const state = document.getElementById("console-state"), keys = document.getElementById("console-keys");
 const copyButton = document.getElementById("console-copy"), cad = document.getElementById("console-cad"), more = document.getElementById("console-more");
 const head = () => document.querySelector("[data-status]");
-const HAS_CONSOLE = new Set(["running", "paused", "rebooting", "starting"]);
+const HAS_CONSOLE = new Set(["running", "paused", "rebooting"]);
 // Closings after which nothing is tried again by itself.
 const FINAL = { 4403: "", 4408: "Closed after half an hour without a key.", 4410: "Closed after twelve hours.", 4413: "That was too much at once." };
 
@@ -30,7 +30,8 @@ function say(text, good = false, button = false) {
 async function key() {
   const data = new FormData();
   data.set("kind", kind);
-  const answer = await fetch(box.dataset.openUrl, { method: "POST", body: data, headers: { "X-CSRFToken": document.body.dataset.csrf } });
+  const answer = await fetch(box.dataset.openUrl, { method: "POST", body: data, headers: { "X-CSRFToken": document.body.dataset.csrf } })
+    .catch(() => { throw new Error("The box does not answer. Trying again."); });
   const found = await answer.json().catch(() => ({}));
   if (!answer.ok) throw Object.assign(new Error(found.error ?? "The box did not answer."), { status: answer.status });
   return `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}${found.path}`;

@@ -31,6 +31,10 @@ function tidy() {
   for (const key of Object.keys(data)) data[key] = data[key].filter((_, n) => keep[n] && (n < end || end === 0));
 }
 
+const tick = (at) => {
+  const day = new Date(at * 1000), date = `${day.getDate()} ${day.toLocaleString("en", { month: "short" })}`;
+  return SECONDS[range] > 86400 || (day.getHours() === 0 && day.getMinutes() === 0) ? date : day.toTimeString().slice(0, range === "5m" && day.getSeconds() ? 8 : 5);
+};
 const columns = ({ keys, map = (v) => v }) => [data.at, ...keys.map((key) => data[key].map(map))];
 const charts = [];
 
@@ -39,13 +43,13 @@ function make(place) {
   const font = `11px ${css("--font") || "sans-serif"}`, bare = place.closest(".id-charts") !== null;
   const options = {
     width: Math.max(120, place.clientWidth), height: place.clientHeight || 120, cursor: { y: false, points: { size: 6 } }, legend: { show: false },
-    padding: [6, 4, bare ? 7 : 0, 0],
+    padding: [6, bare ? 4 : 18, bare ? 7 : 0, 0],
     scales: {
       x: { time: true, range: () => { const now = Date.now() / 1000; return [now - SECONDS[range], now]; } },
       y: { range: (_, __, high) => [0, chart.max || top(high || 1)] },
     },
     axes: [
-      { show: !bare, stroke: css("--ink-3"), font, size: 22, grid: { show: false }, ticks: { show: false }, space: 70 },
+      { show: !bare, stroke: css("--ink-3"), font, size: 22, grid: { show: false }, ticks: { show: false }, space: 70, values: (_, all) => all.map(tick) },
       { stroke: css("--ink-3"), font, size: 44, gap: 4, grid: { stroke: css("--grid"), width: 1 }, ticks: { show: false }, splits: (u) => [0, u.scales.y.max / 2, u.scales.y.max], values: (_, all) => all.map((v) => (v >= 10000 ? `${Math.round(v / 1000)}k` : Number(v.toPrecision(3)).toString())) },
     ],
     series: [{}, ...chart.keys.map((_, n) => ({ stroke: css(colours[n]), width: 1.5, dash: n ? [4, 3] : [], points: { show: false }, spanGaps: false }))],
