@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
 
 from cloudbox.common.errors import CloudError
 from compute import images, instances, keypairs, networks, security_groups
@@ -25,6 +26,7 @@ from identity.context import Context
 QUERY_MAX = 200
 EACH = 5
 PROJECTS = 8
+_NOUNS = {entry.path for section in PORTAL for entry in section.entries}
 _PROJECT = re.compile(r"/p/([a-z0-9-]+)(?:/|$)")
 _INSTANCE = re.compile(r"/p/[a-z0-9-]+/instances/([0-9a-f-]{36})(?:/|$)")
 _REQUEST = re.compile(r"req-[0-9a-f-]{36}")
@@ -49,17 +51,18 @@ ACCOUNT = (
 )
 
 
+@require_safe
 @account_page
 def palette(request: HttpRequest, ctx: Context) -> HttpResponse:
     q = request.GET.get("q", "").strip()[:QUERY_MAX]
     here = request.GET.get("at", "")[:QUERY_MAX]
     ctx = _in_project(request, here) or ctx
     if request.GET.get("mode") == "project":
-        groups = [_projects(ctx, q)]
+        groups = [_projects(ctx, q, here)]
     else:
         admin = here.startswith("/admin")
         groups = [_on_this(ctx, here, q), _things(ctx, q), *(_of_admin(ctx, q) if admin else ())]
-        groups += [_pages(ctx, q, admin=admin), _create(ctx, q), _projects(ctx, q), _rest(ctx, q)]
+        groups += [_pages(ctx, q, admin=admin), _create(ctx, q), _projects(ctx, q, here), _rest(ctx, q)]
     response = JsonResponse({"groups": [group for group in groups if group["items"]]})
     response["Cache-Control"] = "no-store"
     return response
@@ -204,9 +207,12 @@ def _create(ctx: Context, q: str) -> dict[str, Any]:
     return _group("Create", items if q else items[:3])
 
 
-def _projects(ctx: Context, q: str) -> dict[str, Any]:
+def _projects(ctx: Context, q: str, here: str) -> dict[str, Any]:
+    """The noun of the page is kept: from the networks of one project to those of the other."""
+    folder = here.split("/")[3] if here.startswith("/p/") and here.count("/") > 2 else ""
+    noun = f"/{folder}" if folder and folder in _NOUNS else ""
     rows = [row for row in projects.list(ctx, q=q)[:PROJECTS] if ctx.project is None or row.id != ctx.project.id]
-    items = [{"title": row.name, "note": row.slug, "icon": "folder", "url": f"/p/{row.slug}"} for row in rows]
+    items = [{"title": row.name, "note": row.slug, "icon": "folder", "url": f"/p/{row.slug}{noun}"} for row in rows]
     return _group("Switch to project", items)
 
 

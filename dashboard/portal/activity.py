@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from django.views.decorators.http import require_safe
 
 from cloudbox.common.models import Event
 from compute import images, instances, keypairs, networks, security_groups
@@ -29,6 +30,7 @@ LOOK: dict[str, Callable[[Context], Any]] = {
 }
 
 
+@require_safe
 @portal_page
 def index(request: HttpRequest, ctx: Context) -> HttpResponse:
     query = {name: request.GET.get(name, "").strip()[:200] for name in FILTERS}

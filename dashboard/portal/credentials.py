@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from cloudbox.common import clock
 from dashboard import commands
@@ -21,6 +21,7 @@ def _base(ctx: Context) -> str:
     return f"/p/{ctx.needed_project.slug}/credentials"
 
 
+@require_safe
 @portal_page
 def index(request: HttpRequest, ctx: Context) -> HttpResponse:
     context = {

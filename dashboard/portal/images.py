@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from compute import images
 from dashboard.forms.base import Form
@@ -34,6 +34,7 @@ def _why_not(ctx: Context, image: Any) -> str:
     return ctx.why_not("images.manage")
 
 
+@require_safe
 @portal_page
 def index(request: HttpRequest, ctx: Context) -> HttpResponse:
     q = request.GET.get("q", "").strip()[:100]

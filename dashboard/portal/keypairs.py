@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from compute import keypairs
 from dashboard import commands
@@ -15,6 +15,7 @@ from dashboard.shell import attempt, page, portal_page
 from identity.context import Context
 
 
+@require_safe
 @portal_page
 def index(request: HttpRequest, ctx: Context) -> HttpResponse:
     q = request.GET.get("q", "").strip()[:100]
@@ -41,6 +42,7 @@ def new(request: HttpRequest, ctx: Context) -> HttpResponse:
     return page(request, "portal/keypairs/new.html", context, status=form.status)
 
 
+@require_safe
 @portal_page
 def detail(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     context = {"keypair": keypairs.get(ctx, id), "why": ctx.why_not("keypairs.manage")}

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from dashboard.forms.base import Form
 from dashboard.shell import attempt, page, portal_page
@@ -25,6 +25,7 @@ def _base(ctx: Context) -> str:
     return f"/p/{ctx.needed_project.slug}/members"
 
 
+@require_safe
 @portal_page
 def index(request: HttpRequest, ctx: Context) -> HttpResponse:
     context = {"rows": projects.members(ctx), "roles": Role.choices, "why": ctx.why_not("members.manage")}

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from compute import networks, ports
 from dashboard import commands
@@ -21,6 +21,7 @@ def _base(ctx: Context) -> str:
     return f"/p/{ctx.needed_project.slug}/networks"
 
 
+@require_safe
 @portal_page
 def index(request: HttpRequest, ctx: Context) -> HttpResponse:
     q = request.GET.get("q", "").strip()[:100]

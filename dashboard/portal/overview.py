@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from django.views.decorators.http import require_safe
 
 from compute import instances
-from dashboard import live
 from dashboard.portal import instance_rows
-from dashboard.portal.activity import there
 from dashboard.shell import page, portal_page
 from identity import activity, quotas
 from identity.context import Context
@@ -35,13 +34,14 @@ class Need:
     button: str
 
 
+@require_safe
 @portal_page
 def overview(request: HttpRequest, ctx: Context) -> HttpResponse:
-    since = live.last_event(ctx)
+    events = [*activity.list(ctx)[:EVENTS]]  # first: what happens meanwhile comes by the live channel
     counts = instances.counts(ctx)
     lines = quotas.lines(ctx)
     shown = instance_rows.rows(ctx, [*instances.list(ctx, sort="-created")[:WALL]])
-    events = [*activity.list(ctx)[:EVENTS]]
+    gone = {event.subject_id for event in events if event.verb in ("delete", "deleted")}
     context = {
         "counts": counts,
         "needs": _needs(ctx, counts, lines),
@@ -49,9 +49,9 @@ def overview(request: HttpRequest, ctx: Context) -> HttpResponse:
         "others": [line for line in lines if line.resource not in MAIN],
         "rows": shown,
         "events": events,
-        "there": there(ctx, events),
+        "there": {event.subject_id for event in events} - gone,
         "why_launch": ctx.why_not("instances.launch"),
-        "live": {"project": ctx.needed_project.slug, "part": "page", "since": since},
+        "live": {"project": ctx.needed_project.slug, "part": "page", "since": events[0].id if events else 0},
     }
     return page(request, "portal/overview.html", context)
 

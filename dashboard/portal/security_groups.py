@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from compute import security_groups
 from dashboard import commands
@@ -31,6 +31,7 @@ def _base(ctx: Context) -> str:
     return f"/p/{ctx.needed_project.slug}/security-groups"
 
 
+@require_safe
 @portal_page
 def index(request: HttpRequest, ctx: Context) -> HttpResponse:
     q = request.GET.get("q", "").strip()[:100]
