@@ -6,10 +6,12 @@ rights it does not need and becomes the program (exec), so there is one place fo
 
 from __future__ import annotations
 
+import ctypes
 import grp
 import http.client
 import os
 import pwd
+import resource
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +23,9 @@ from cloudbox.common.errors import CloudError
 
 # Procrastinate's workers say every 10 s that they live.
 HEARTBEAT_SECONDS_MAX = 35
+# Every WebSocket and every guest's sockets are open files; the usual 1024 are few.
+FILES_MAX = 65536
+PR_SET_NO_NEW_PRIVS = 38  # <linux/prctl.h>
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ def environment(box: Box) -> dict[str, str]:
 def become(box: Box, name: str) -> None:
     """Turn this process into that component; only returns by raising."""
     argv, user, group = _PREPARE[name](box)
+    _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES_MAX, files_max), files_max))
     os.chdir(box.app if box.app.exists() else "/")
     if user:
         record = pwd.getpwnam(user)
@@ -77,6 +84,8 @@ def become(box: Box, name: str) -> None:
         os.setgid(grp.getgrnam(group).gr_gid if group else record.pw_gid)
         os.setuid(record.pw_uid)
         os.umask(0o027 if name == "web" else 0o077)
+        # Not even by a set-uid program can it get rights back.
+        ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     try:
         os.execve(argv[0], argv, environment(box))
     except OSError as error:

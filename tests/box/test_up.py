@@ -17,28 +17,29 @@ from typing import Any
 
 import pytest
 
-from cloudbox.box import proc
+from cloudbox.box import code, proc
 from cloudbox.box.paths import CHECKOUT, Box
 
 pytestmark = [pytest.mark.machines, pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="setting a box up needs root")]
 
 
 class Command:
-    """bin/cloudbox for one home."""
+    """bin/cloudbox for one home, of a checkout that nobody edits meanwhile."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, checkout: Path) -> None:
         self.box = Box(home)
+        self.program = str(checkout / "bin" / "cloudbox")
         # Nothing of the test run's own home may leak in.
         self.env = {key: value for key, value in os.environ.items() if not key.startswith(("CLOUDBOX_", "DJANGO_", "PYTHON"))}
 
     def __call__(self, verb: str, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-        argv = [str(CHECKOUT / "bin" / "cloudbox"), verb, "--home", str(self.box.home), *words]
+        argv = [self.program, verb, "--home", str(self.box.home), *words]
         done = subprocess.run(argv, capture_output=True, text=True, env=self.env, stdin=subprocess.DEVNULL, check=False)
         assert done.returncode == expect, done.stdout + done.stderr
         return done
 
     def status(self) -> dict[str, Any]:
-        argv = [str(CHECKOUT / "bin" / "cloudbox"), "status", "--json", "--home", str(self.box.home)]
+        argv = [self.program, "status", "--json", "--home", str(self.box.home)]
         return dict(json.loads(subprocess.run(argv, capture_output=True, text=True, env=self.env, check=False).stdout))
 
     def component(self, name: str) -> dict[str, Any]:
@@ -59,10 +60,14 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def cloudbox() -> Iterator[Command]:
+def cloudbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """A box of its own, up; gone afterwards, whatever happened."""
     home = Path(tempfile.mkdtemp(prefix="cbx-up-", dir="/tmp"))
-    command = Command(home)
+    frozen = tmp_path_factory.mktemp("checkout")
+    for name in code.files():
+        (frozen / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(CHECKOUT / name, frozen / name)
+    command = Command(home, frozen)
     try:
         with socket.socket() as other:
             other.bind(("0.0.0.0", 0))
@@ -92,6 +97,7 @@ def test_everything_serves(cloudbox: Command) -> None:
     assert owners == {"postgres": "postgres", "redis": "redis", "libvirtd": "root", "worker": "root", "web": "cloudbox"}
     web = Path(f"/proc/{cloudbox.component('web')['pid']}/status").read_text()
     assert "CapEff:\t0000000000000000" in web
+    assert "NoNewPrivs:\t1" in web
     assert status["pss_bytes"] < 400 * 2**20
 
 
