@@ -132,6 +132,8 @@ class Worker:
         if power in (Power.RUNNING, Power.PAUSED):
             fresh = id not in self._running
             self._running.add(id)
+            if fresh:  # a fast guest asks for its metadata before the next heartbeat
+                await self._metadata.sync(await _in_thread(_namespaces))
             await self._hub.watch(id, serial=hypervisor.serial_socket(id), vnc=hypervisor.vnc_socket(id), log=hypervisor.console_log(id))
             if fresh and power == Power.RUNNING:
                 await self._hub.mark(id, time.strftime("Started %d %B %Y %H:%M:%S UTC", time.gmtime()))
