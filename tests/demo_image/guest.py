@@ -77,18 +77,12 @@ def booted(image: Path, folder: Path, *, memory_mib: int = 128, disk_gib: int = 
     """A machine with a disk of its own on top of the image, as the box makes it; gone at the end."""
     disk = folder / "disk.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", image, disk, f"{disk_gib}G"], check=True)
-    command = ["qemu-system-x86_64", "-nodefaults", "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", str(memory_mib)]
+    # As much room for translated code as compute.drivers.libvirt gives.
+    command = ["qemu-system-x86_64", "-nodefaults", "-machine", "q35", "-accel", "tcg,tb-size=128", "-cpu", "max", "-m", str(memory_mib)]
     command += ["-drive", f"file={disk},if=virtio,format=qcow2,cache=unsafe", "-vga", "std", "-display", "none"]
     command += ["-chardev", f"socket,id=serial,path={folder}/serial,server=on,wait=on", "-serial", "chardev:serial"]
-    command += [
-        "-qmp",
-        f"unix:{folder}/qmp,server=on,wait=off",
-        "-device",
-        "virtio-serial-pci",
-        "-object",
-        "rng-random,id=rng,filename=/dev/urandom",
-    ]
-    command += ["-device", "virtio-rng-pci,rng=rng", "-device", "virtio-balloon-pci"]
+    command += ["-qmp", f"unix:{folder}/qmp,server=on,wait=off", "-device", "virtio-serial-pci", "-device", "virtio-balloon-pci"]
+    command += ["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"]
     command += ["-chardev", f"socket,id=agent,path={folder}/agent,server=on,wait=off"]
     command += ["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0", *more]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=(folder / "qemu.log").open("wb"), stderr=subprocess.STDOUT)
