@@ -114,6 +114,7 @@ def _on_this(ctx: Context, here: str, q: str) -> dict[str, Any]:
         else:
             item |= {"post": f"{base}/do/{button.key}", "fields": {"back": here}}
         items.append(item)
+    items.sort(key=lambda item: bool(item["why"]))  # what is possible first
     return _group(f"On {instance.name}", items[: EACH + 2])
 
 

@@ -7,7 +7,7 @@ function set(opened, opener) {
   side.classList.toggle("is-open", opened);
   shade.hidden = !opened;
   document.querySelectorAll("[data-menu]").forEach((button) => button.setAttribute("aria-expanded", String(opened)));
-  if (opened) side.querySelector("a[aria-current], nav a, a")?.focus();
+  if (opened) (side.querySelector("nav a[aria-current]") ?? side.querySelector("nav a"))?.focus();
   else (opener ?? document.querySelector("[data-menu]"))?.focus();
 }
 
