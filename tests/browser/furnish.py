@@ -68,6 +68,7 @@ def _instances(ctx: Context) -> dict[str, str]:
     while (seen := _statuses(wanted)) != wanted:
         assert time.monotonic() < deadline, f"wanted {wanted}, have {seen}"
         time.sleep(0.1)
+    images.deactivate(SYSTEM, broken.id)
     return {"web": str(web.id), "db": str(db.id), "failed": str(failed.id), "image": str(image.id), "broken": str(broken.id)}
 
 

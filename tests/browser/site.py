@@ -75,8 +75,8 @@ def own() -> Iterator[Site]:
         _manage(box, "seed_box", stdin=json.dumps(seed))
         worker = stack.enter_context(_process(box, "worker", [sys.executable, "manage.py", "worker"]))
         server = [
-            str(Path(sys.executable).with_name("granian")), "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port),
-            "--ws", "--no-access-log", "cloudbox.asgi:application",
+            sys.executable, "-m", "granian", "--interface", "asginl", "--host", "127.0.0.1", "--port", str(port),
+            "--runtime-mode", "st", "--loop", "asyncio", "--http", "1", "cloudbox.asgi:application",
         ]  # fmt: skip
         web = stack.enter_context(_process(box, "web", server))
         url = f"http://127.0.0.1:{port}"

@@ -40,7 +40,7 @@ def test_page(case: Case, own_site: Site, open_tab: Callable[..., Tab], screens:
         if size is not loaded:
             _open(tab, case, own_site)
             loaded = size
-        assert tab.page.evaluate("document.documentElement.dataset.bsTheme") == theme
+        tab.page.wait_for_function("(theme) => document.documentElement.dataset.bsTheme === theme", arg=theme)
         wrong += [f"{look}: {line}" for line in _axe(tab)]
         wrong += [f"{look}: {line}" for line in tab.complaints() if not any(part in line for part in case.says)]
         if said := tab.page.evaluate(OVERFLOW):
