@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socketserver
+import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,25 @@ def plain_static(settings: Any) -> None:
     """Pages name static files as they lie in the source: nothing is collected for a test."""
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
+
+
+class _Hub(socketserver.StreamRequestHandler):
+    """One question, one answer: what the worker's console hub says of a log."""
+
+    def handle(self) -> None:
+        self.rfile.readline()
+        self.wfile.write(b'{"ok": true}\nlogin: ')
+
+
+@pytest.fixture
+def hub(settings: Any) -> Iterator[None]:
+    """A console hub that knows one log. Its folder has a short name: the path of a socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="hub-") as folder:
+        settings.RUN_DIR = Path(folder)
+        with socketserver.ThreadingUnixStreamServer(f"{folder}/console.sock", _Hub) as server:
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+            yield
+            server.shutdown()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.fixtures import machine_home, plain_static, world  # noqa: F401
+from tests.fixtures import hub, machine_home, plain_static, world  # noqa: F401
 from tests.world import World
 
 

@@ -84,13 +84,13 @@ def test_filters(world: World, speak: Speak, query: str) -> None:
     assert names == (["back", "front"] if query == "q=10.20.0.1" else ["front"])
 
 
-def test_console_log_metrics_screenshot(world: World, speak: Speak) -> None:
+def test_console_log_metrics_screenshot(world: World, speak: Speak, hub: None) -> None:
     instance = world.running()
     api, here = speak("member"), f"/instances/{instance.id}"
     opened = api.post(f"{here}/consoles", {"kind": "vnc"})
     assert opened.status_code == 201
     assert opened.json()["path"].startswith("/console/")
-    assert api.get(f"{here}/console-log?tail_bytes=100").json().keys() == {"text"}
+    assert api.get(f"{here}/console-log?tail_bytes=100").json() == {"text": "login: "}
     metrics = api.get(f"{here}/metrics?range=5m").json()
     assert len(metrics["at"]) == len(metrics["cpu"]) > 25
     assert api.get(f"{here}/screenshot").json()["code"] == "not-found"
@@ -104,6 +104,13 @@ def instance_screen(instance: Instance) -> Any:
     from django.conf import settings
 
     return settings.HOME / "screens" / f"{instance.id}.png"
+
+
+def test_a_log_without_a_worker(world: World, speak: Speak) -> None:
+    """The log is the worker's to tell; while it is away, the caller is asked to come back."""
+    answer = speak("reader").get(f"/instances/{world.launch()[0].id}/console-log")
+    assert answer.status_code == 503
+    assert answer["Retry-After"] == "2"
 
 
 def test_quota_says_what_is_left(world: World, speak: Speak) -> None:

@@ -40,7 +40,7 @@ schema.app = get_wsgi_application()
 
 
 @pytest.fixture
-def known(world: World) -> Iterator[dict[str, Any]]:
+def known(world: World, hub: None) -> Iterator[dict[str, Any]]:
     """Values that exist, so that the requests get past the door. The test's transaction must survive them, so its connection stays."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
