@@ -15,6 +15,13 @@ _PAST = {
     "open-console": "opened the console of", "reset-password": "set a new password for", "end": "ended a session of", "manage": "changed",
     "console": "opened a console", "power": "changed the power of", "list": "looked at", "get": "looked at",
 }  # fmt: skip
+# Behind "to", where the verb alone does not say it; some are the second halves of policy actions.
+_PLAIN = {
+    "manage": "change", "catalogue": "change", "power": "start or stop", "console": "open the console of", "open-console": "open the console of",
+    "log": "read the log of", "list": "look at", "get": "look at", "update": "change", "sign-in": "sign in", "self": "change",
+    "force-stop": "pull the plug of", "unprotect": "allow deletion of", "set-role": "change the role of", "set-groups": "change the groups of",
+    "add-rule": "add a rule to", "remove-rule": "remove a rule from", "reset-password": "set a new password for", "end": "end a session of",
+}  # fmt: skip
 # Moves that the box reports, as the thing's own state.
 _BECAME = {
     "running": "is running", "stopped": "is stopped", "paused": "is paused", "suspended": "is suspended", "error": "failed",
@@ -38,9 +45,10 @@ def became(event: Event) -> str:
 
 def verb(event: Event) -> str:
     """What was done, without its subject."""
-    past = _PAST.get(event.verb, event.verb.replace("-", " "))
-    before = {Event.Outcome.REFUSED: "was refused:", Event.Outcome.FAILED: "failed:"}.get(Event.Outcome(event.outcome), "")
-    return f"{before} {past}".strip()
+    if event.outcome == Event.Outcome.OK:
+        return _PAST.get(event.verb, event.verb.replace("-", " "))
+    plain = _PLAIN.get(event.verb, event.verb.replace("-", " "))
+    return f"was not allowed to {plain}" if event.outcome == Event.Outcome.REFUSED else f"failed to {plain}"
 
 
 def who(event: Event) -> str:
