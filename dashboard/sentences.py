@@ -17,10 +17,11 @@ _PAST = {
 }  # fmt: skip
 # Behind "to", where the verb alone does not say it; some are the second halves of policy actions.
 _PLAIN = {
-    "manage": "change", "catalogue": "change", "power": "start or stop", "console": "open the console of", "open-console": "open the console of",
-    "log": "read the log of", "list": "look at", "get": "look at", "update": "change", "sign-in": "sign in", "self": "change",
-    "force-stop": "pull the plug of", "unprotect": "allow deletion of", "set-role": "change the role of", "set-groups": "change the groups of",
-    "add-rule": "add a rule to", "remove-rule": "remove a rule from", "reset-password": "set a new password for", "end": "end a session of",
+    "manage": "change", "catalogue": "change", "update": "change", "self": "change", "list": "look at", "get": "look at",
+    "power": "start or stop", "force-stop": "pull the plug of", "console": "open the console of", "open-console": "open the console of",
+    "log": "read the log of", "unprotect": "allow deletion of", "set-role": "change the role of", "set-groups": "change the groups of",
+    "add-rule": "add a rule to", "remove-rule": "remove a rule from", "reset-password": "set a new password for",
+    "end": "end a session of", "sign-in": "sign in",
 }  # fmt: skip
 # Moves that the box reports, as the thing's own state.
 _BECAME = {
