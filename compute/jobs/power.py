@@ -54,7 +54,9 @@ def _wait_off(run: Run) -> None:
     instance = _subject(run)
     if host.hypervisor().power(instance.id) in (Power.RUNNING, Power.PAUSED):
         if clock.now() - run.job.created_at < dt.timedelta(seconds=STOP_SECONDS):
-            raise Later(1)
+            if host.hypervisor().power(instance.id) == Power.RUNNING:  # a guest that was still booting did not hear the first press
+                host.hypervisor().shutdown(instance.id)
+            raise Later(3)
         host.hypervisor().stop(instance.id)
         detail = f"forced: the guest did not shut down in {STOP_SECONDS} s"
     else:
