@@ -44,6 +44,8 @@ def page(request: HttpRequest, ctx: Context) -> HttpResponse:
     for address, methods in schema()["paths"].items():
         for method, operation in methods.items():
             chapters.setdefault(operation["tags"][0], []).append(_operation(address, method, operation))
+    # Those who look after the box come last: everybody else reads from the top.
+    chapters = dict(sorted(chapters.items(), key=lambda chapter: chapter[0] == "admin"))
     problems = {code: (status, title) for code, status, title in errors.TABLE.values()}
     context = {
         "chapters": [{"name": name, "anchor": name.replace(" ", "-"), "operations": rows} for name, rows in chapters.items()],

@@ -117,7 +117,7 @@ class MembersView(ApiView):
 
 
 class MemberView(ApiView):
-    @operation("members_set_role", "Give a member another role", status=204, body=MemberChange, example={"role": "reader"})
+    @operation("members_set_role", "Give a member another role", status=204, body=MemberChange, example={"role": "reader"}, tag="members")
     def patch(self, request: Request, project: str, user_id: UUID) -> Response:
         projects.set_role(self.ctx, user_id, **self.body(MemberChange))
         return self.nothing()
