@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 # A row changes at most four times a second, and late enough for the answer of one's own request to win.
 COALESCE_SECONDS = 0.25
 CHECK_SECONDS = 10
+RETRY_SECONDS = 2
 MESSAGE_BYTES_MAX = 64 * 1024
 CLOSE_SIGNED_OUT, CLOSE_NO_RIGHT, CLOSE_NONSENSE = 4401, 4403, 4400
 
@@ -122,8 +123,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
             except CloudError as error:
                 await self._refused(error)
                 return
-            except Exception:  # a page that is not updated can be reloaded; a socket that dies in silence cannot be seen
+            except Exception:  # the database may be restarting: what was to be told is told then
                 log.exception("a live fragment could not be made")
+                self._changed = changed | self._changed
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
             if fragments:
                 await self._tell({"fragments": fragments, "at": self._last})
