@@ -18,7 +18,8 @@ from identity.context import Context
 
 @admin_page
 def list(request: HttpRequest, ctx: Context) -> HttpResponse:
-    rows = flavors.list(ctx, retired=True).annotate(in_use=Count("instance", filter=~Q(instance__status="deleted")))
+    counted = flavors.list(ctx, retired=True).annotate(in_use=Count("instance", filter=~Q(instance__status="deleted")))
+    rows = counted.order_by("sort", "memory_mib", "name")  # counting drops the order of the table
     shown = {"rows": rows, "why": ctx.why_not("flavors.manage")}
     return page(request, "admin/flavors/list.html", shown)
 

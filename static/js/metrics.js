@@ -1,6 +1,8 @@
 // Charts of one machine: history from the page, and on the shortest range a sample every two seconds from the live channel.
-import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { bus, samples } from "./live.js";
+
+// A classic script of the page: its package has no small module.
+const { uPlot } = window;
 
 const host = document.querySelector("[data-charts]"), range = host?.dataset.charts, store = document.getElementById("series");
 const SECONDS = { "5m": 300, "1h": 3600, "24h": 86400, "7d": 604800, "30d": 2592000 };
