@@ -17,6 +17,7 @@ from identity.context import Context
 
 SHOWN_MAX = 5
 TIGHT_PERCENT = 90
+RECONCILER = "Reconciler "  # what the names of their components begin with
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -51,6 +52,15 @@ def verdict(parts: Sequence[Component], watch: int) -> str:
         return "Healthy"
     said = _WORDS[watch] if watch < len(_WORDS) else str(watch)
     return f"Healthy, with {said} thing{'' if watch == 1 else 's'} to watch"
+
+
+def tiles(parts: Sequence[Component]) -> list[Component]:
+    """The parts for the home page, where reconcilers that are in step need only one tile."""
+    calm = [part for part in parts if part.name.startswith(RECONCILER) and part.state == "ok"]
+    rest = [part for part in parts if part not in calm]
+    if calm:
+        rest.append(Component("Reconcilers", "ok", f"{len(calm)} in step."))
+    return rest
 
 
 def todos(ctx: Context, parts: Sequence[Component]) -> list[Todo]:
@@ -105,7 +115,7 @@ def numbers(host: HostLine, project_count: int, user_count: int) -> list[Number]
 
 
 def _gib(mib: int) -> str:
-    return f"{mib / 1024:.3g} GiB"
+    return f"{mib} MiB" if mib < 1024 else f"{mib / 1024:.3g} GiB"
 
 
 def _share(part: int, whole: int) -> int:
@@ -121,7 +131,7 @@ def home(request: HttpRequest, ctx: Context) -> HttpResponse:
         "verdict": verdict(parts, len(todo)),
         "host": host,
         "todo": todo,
-        "parts": parts,
+        "parts": tiles(parts),
         "numbers": numbers(host, project_count, user_count),
         "project_count": project_count,
         "moving": health.jobs(ctx, limit=10),

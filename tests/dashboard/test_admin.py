@@ -19,7 +19,7 @@ from cloudbox.common import events
 from cloudbox.common.models import Event, Job
 from compute.health import Component
 from compute.models import Flavor, Image, Instance
-from dashboard.admin.home import verdict
+from dashboard.admin.home import tiles, verdict
 from dashboard.admin.hosts import room
 from identity.models import Project, Quota, User
 from tests.world import World, work
@@ -129,6 +129,11 @@ def test_verdict() -> None:
     assert verdict([good], 12) == "Healthy, with 12 things to watch"
     assert verdict([good, bad], 1) == "Not healthy: Worker needs a person"
     assert verdict([bad, worse], 2) == "Not healthy: Worker and Disk need a person"
+
+
+def test_reconcilers_in_step_share_a_tile() -> None:
+    calm, late = Component("Reconciler powers", "ok", "."), Component("Reconciler images", "warn", "Failed.")
+    assert [part.name for part in tiles([calm, late, calm])] == ["Reconciler images", "Reconcilers"]
 
 
 def _alive(settings: Any) -> None:
@@ -321,7 +326,9 @@ def test_instances_of_all_projects(browse: Browse, world: World) -> None:
     assert "Type <b>web</b> to go on" in page
     assert "Nothing matches." in _said(client.get("/admin/instances?status=error"))
     assert "Nothing matches." in _said(client.get("/admin/instances?project=none-such"))
-    assert instance.name in _said(client.get("/admin/instances?project=shop&status=running"))
+    text = _said(client.get("/admin/instances?project=shop&status=running"))
+    assert instance.name in text
+    assert "1 of 1" in text
 
 
 def test_stop_and_delete_by_the_project_s_own_verbs(browse: Browse, world: World) -> None:
