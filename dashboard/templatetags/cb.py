@@ -58,7 +58,9 @@ def ago(moment: dt.datetime | None) -> SafeString:
     if moment is None:
         return mark_safe("–")
     seconds = (clock.now() - moment).total_seconds()
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{moment:%d %B %Y %H:%M:%S UTC}", _said(seconds, moment))
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{moment:%d %B %Y %H:%M:%S UTC}", _said(seconds, moment)
+    )
 
 
 def _said(seconds: float, moment: dt.datetime) -> str:
@@ -80,9 +82,12 @@ def spark(values: list[float] | None) -> SafeString:
     step = 64 / (len(values) - 1)
     points = " ".join(f"{'M' if n == 0 else 'L'}{n * step:.1f} {19 - min(100.0, v) * 0.18:.1f}" for n, v in enumerate(values))
     return format_html(
-        '<svg class="cb-spark" viewBox="0 0 64 20" role="img" aria-label="CPU now {} percent"><path class="a" d="{} V20 H0 z"/><path d="{}"/></svg>',
-        round(values[-1]), points, points,
-    )  # fmt: skip
+        '<svg class="cb-spark" viewBox="0 0 64 20" role="img" aria-label="CPU now {} percent">'
+        '<path class="a" d="{} V20 H0 z"/><path d="{}"/></svg>',
+        round(values[-1]),
+        points,
+        points,
+    )
 
 
 @register.filter
