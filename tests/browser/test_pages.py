@@ -19,11 +19,17 @@ LOOKS = (("light", WIDE), ("dark", WIDE), ("dark", PHONE), ("light", PHONE))
 NARROWEST = {"width": 320, "height": 720}
 RUN_AXE = """() => axe.run(document, { resultTypes: ["violations"] }).then((found) => found.violations.map((violation) =>
   `${violation.id} (${violation.impact}): ` + violation.nodes.map((node) => node.target.join(" ")).join(", ")))"""
+# Two frames, and all transitions over: what was resized has settled.
+SETTLE = """async () => {
+  for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+  const moving = document.getAnimations().filter((animation) => animation.effect.getTiming().iterations !== Infinity);
+  await Promise.allSettled(moving.map((animation) => animation.finished));
+}"""
 OVERFLOW = """() => {
   const wide = document.documentElement.clientWidth, page = document.documentElement.scrollWidth;
   if (page <= wide) return "";
   const out = [...document.querySelectorAll("body *")]
-    .filter((e) => e.getBoundingClientRect().right > wide + 1 && !e.closest(".cb-scroll, pre"));
+    .filter((e) => e.getBoundingClientRect().right > wide + 1 && !e.closest(".cb-scroll, .cb-tabs, pre"));
   return `${page} > ${wide}: ` + out.slice(0, 4).map((e) => e.tagName + "." + e.className).join(", ");
 }"""
 
@@ -41,6 +47,7 @@ def test_page(case: Case, own_site: Site, open_tab: Callable[..., Tab], screens:
             _open(tab, case, own_site)
             loaded = size
         tab.page.wait_for_function("(theme) => document.documentElement.dataset.bsTheme === theme", arg=theme)
+        tab.page.evaluate(SETTLE)
         wrong += [f"{look}: {line}" for line in _axe(tab)]
         wrong += [f"{look}: {line}" for line in tab.complaints() if not any(part in line for part in case.says)]
         if said := tab.page.evaluate(OVERFLOW):
@@ -49,6 +56,7 @@ def test_page(case: Case, own_site: Site, open_tab: Callable[..., Tab], screens:
             name = "phone" if size is PHONE else theme
             tab.page.screenshot(path=screens / f"{case.name}-{name}.png", full_page=True)
     tab.page.set_viewport_size(NARROWEST)  # type: ignore[arg-type]
+    tab.page.evaluate(SETTLE)
     if said := tab.page.evaluate(OVERFLOW):
         wrong.append(f"320: scrolls sideways: {said}")
     assert not wrong, "\n".join(wrong)
