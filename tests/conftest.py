@@ -12,3 +12,8 @@ import pytest
 def box_home() -> Path:
     """The home of this test run: PostgreSQL and Redis answer on its sockets, box.json says drivers "fake"."""
     return Path(os.environ["CLOUDBOX_HOME"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests last: Playwright keeps an event loop running in this thread, in which no other test can run its own."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
