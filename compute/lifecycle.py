@@ -11,7 +11,7 @@ from cloudbox.common.errors import Conflict
 from cloudbox.common.events import SYSTEM, Actor
 from cloudbox.common.models import Job
 from cloudbox.common.states import Machine
-from compute.drivers.specs import Power
+from compute.drivers.specs import POWERED_OFF, Power
 from compute.models import Instance, UsageInterval
 
 S = Instance.Status
@@ -86,7 +86,7 @@ def observe(instance_id: UUID, power: Power, *, why: str = "") -> None:
         if instance.status == S.STOPPING and status == S.STOPPED:
             _try_move(instance, S.STOPPED, SYSTEM)
         return
-    if power == Power.SHUTOFF and why == "shutdown" and instance.intended == Instance.Intent.RUNNING:
+    if power == Power.SHUTOFF and why == POWERED_OFF and instance.intended == Instance.Intent.RUNNING:
         Instance.objects.filter(id=instance.id).update(intended=Instance.Intent.STOPPED)
         _try_move(instance, S.STOPPED, SYSTEM, detail="the guest powered itself off", intended=Instance.Intent.STOPPED)
         return

@@ -22,7 +22,7 @@ from cloudbox.common.errors import Conflict, NotFound
 from compute.drivers import paths, png
 from compute.drivers.fake_guest import Guests
 from compute.drivers.faults import Faults
-from compute.drivers.specs import FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power, bridge_name, tap_name
+from compute.drivers.specs import POWERED_OFF, FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power, bridge_name, tap_name
 
 ON = (Power.RUNNING, Power.PAUSED)
 
@@ -61,7 +61,7 @@ class FakeHypervisor(Faults):
 
     def guest_poweroff(self, id: UUID) -> None:
         """Somebody inside typed `poweroff`."""
-        self._become(id, Power.SHUTOFF, "guest powered off")
+        self._become(id, Power.SHUTOFF, POWERED_OFF)
 
     def report_all(self) -> None:
         """What a real driver does after it lost and found its daemon."""
@@ -93,7 +93,7 @@ class FakeHypervisor(Faults):
         with self._lock:
             if self._get(id).power is not Power.RUNNING:
                 raise Conflict("The machine is not running, so it cannot be asked to shut down.")
-            self._become(id, Power.SHUTOFF, "guest powered off")
+            self._become(id, Power.SHUTOFF, POWERED_OFF)
 
     def stop(self, id: UUID) -> None:
         self._may_fail("stop")

@@ -103,6 +103,10 @@ class FabricSpec:
     ports: tuple[PortSpec, ...] = ()
 
 
+# The `why` of a guest that switched itself off: the one reason that changes what its tenant wants.
+POWERED_OFF = "guest powered off"
+
+
 @dataclass(frozen=True, kw_only=True)
 class MachineEvent:
     """The hypervisor saw a machine change. `power` is the state after it; `why` a word for the activity list."""

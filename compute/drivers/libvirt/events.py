@@ -15,7 +15,7 @@ import libvirt
 
 from compute.drivers.libvirt.connection import open_connection
 from compute.drivers.libvirt.states import machine_id, power_of
-from compute.drivers.specs import MachineEvent, Power
+from compute.drivers.specs import POWERED_OFF, MachineEvent, Power
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ RESYNC_SECONDS = 10.0
 RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0)  # the last one repeats
 
 _STOPPED = {
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: (Power.SHUTOFF, "guest powered off"),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: (Power.SHUTOFF, POWERED_OFF),
     libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: (Power.SHUTOFF, "stopped"),
     libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: (Power.CRASHED, "crashed"),
     libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: (Power.CRASHED, "failed"),
