@@ -71,12 +71,14 @@ def test_two_hosts_of_one_name() -> None:
     assert names == "10.0.0.5 a\n"
 
 
-@pytest.mark.parametrize("more", [{"protocol": "tcp -j ACCEPT"}, {"protocol": "\n"}, {"remote": "0.0.0.0/0 -j"}, {"remote_ips": ("x",)}])
+@pytest.mark.parametrize(
+    "more", [{"protocol": "tcp -j ACCEPT"}, {"protocol": "\n"}, {"protocol": "256"}, {"remote": "0.0.0.0/0 -j"}, {"remote_ips": ("x",)}]
+)
 def test_a_rule_is_never_an_option(more: dict[str, object]) -> None:
-    """What is no protocol and no address does not reach iptables."""
+    """What is no protocol and no address does not reach nft."""
     rule = replace(RuleSpec(id=uuid4(), direction="ingress"), **more)  # type: ignore[arg-type]
     with pytest.raises(Invalid):
-        firewall.security_groups("cbx-1", FabricSpec(networks=(NET,), ports=(replace(PORT, rules=(rule,)),)))
+        firewall.render("cbx-1", FabricSpec(networks=(NET,), ports=(replace(PORT, rules=(rule,)),)))
 
 
 def test_rules_as_text() -> None:
@@ -84,24 +86,29 @@ def test_rules_as_text() -> None:
 
     def lines(**more: object) -> list[str]:
         rule = replace(RuleSpec(id=uuid4(), direction="ingress"), **more)  # type: ignore[arg-type]
-        text = firewall.security_groups("cbx-1", FabricSpec(networks=(NET,), ports=(replace(PORT, rules=(rule,)),)))
-        return [line.split(" ", 2)[2] for line in text.splitlines() if line.startswith("-A in-") and "--sport 67" not in line]
+        text = firewall.render("cbx-1", FabricSpec(networks=(NET,), ports=(replace(PORT, rules=(rule,)),)))
+        chain = text.partition("  chain in-")[2].partition("  }")[0]
+        return [line.strip() for line in chain.splitlines()[1:]]
 
-    assert lines() == ["-j ACCEPT", "-j DROP"]
-    assert lines(protocol="tcp", port_min=80) == ["-p tcp --dport 80:80 -j ACCEPT", "-j DROP"]
-    assert lines(protocol="udp", port_min=1, port_max=9, remote="10.1.2.3/8") == ["-s 10.0.0.0/8 -p udp --dport 1:9 -j ACCEPT", "-j DROP"]
-    assert lines(protocol="icmp", port_min=8, port_max=0) == ["-p icmp --icmp-type 8/0 -j ACCEPT", "-j DROP"]
-    assert lines(protocol="tcp", remote_ips=("10.0.0.9",)) == ["-s 10.0.0.9 -p tcp -j ACCEPT", "-j DROP"]
-    assert lines(remote_ips=()) == ["-j DROP"]
-    assert lines(ethertype="IPv6") == ["-j DROP"]
+    assert lines() == ["goto pass", "goto refuse"]
+    assert lines(protocol="tcp", port_min=80) == ["tcp dport 80 goto pass", "goto refuse"]
+    assert lines(protocol="udp", port_min=1, port_max=9, remote="10.1.2.3/8") == [
+        "ip saddr 10.0.0.0/8 udp dport 1-9 goto pass",
+        "goto refuse",
+    ]
+    assert lines(protocol="icmp", port_min=8, port_max=0) == ["icmp type 8 icmp code 0 goto pass", "goto refuse"]
+    assert lines(protocol="tcp", remote_ips=("10.0.0.9",)) == ["ip saddr { 10.0.0.9 } meta l4proto tcp goto pass", "goto refuse"]
+    assert lines(protocol="47") == ["meta l4proto 47 goto pass", "goto refuse"]
+    assert lines(remote_ips=()) == ["goto refuse"]
+    assert lines(ethertype="IPv6") == ["goto refuse"]
 
 
 def test_ports_of_the_same_rules_share_their_chains() -> None:
     """A thousand ports of one rule set make two chains."""
     rules = (RuleSpec(id=uuid4(), direction="egress"), RuleSpec(id=uuid4(), direction="ingress", protocol="tcp", port_min=22))
     ports = tuple(replace(PORT, id=uuid4(), rules=rules) for _ in range(1000))
-    text = firewall.security_groups("cbx-1", FabricSpec(networks=(NET,), ports=ports))
-    assert sum(line.startswith((":in-", ":out-")) for line in text.splitlines()) == 2
+    text = firewall.render("cbx-1", FabricSpec(networks=(NET,), ports=ports))
+    assert sum(line.startswith(("  chain in-", "  chain out-")) for line in text.splitlines()) == 2
 
 
 def test_a_slice_that_the_host_uses_is_passed_over() -> None:

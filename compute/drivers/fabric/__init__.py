@@ -3,7 +3,7 @@
 linux.py      apply(): observe, compare, change; the order of things
 names.py      what things are called and which addresses they have
 links.py      bridges, veth pairs, router namespaces, as `ip -batch` text
-firewall.py   security groups as one iptables-restore text; anti-spoofing as one nft text
+firewall.py   security groups and anti-spoofing as one nft text
 router.py     a router namespace's own firewall and NAT
 dnsmasq.py    DHCP and DNS of a network: one dnsmasq in its router namespace
 

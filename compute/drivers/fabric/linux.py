@@ -33,7 +33,7 @@ class LinuxFabric:
     def apply(self, spec: FabricSpec) -> None:
         with self._lock:
             seen = links.observe(self.box)
-            # Rules before taps can carry a packet, and old rules gone only after new ones are in: both are one atomic swap.
+            # Rules before taps can carry a packet, and old rules gone only when new ones are in: one atomic swap.
             self._load_firewall(spec, seen)
             wanted = {each.id: names(self.box, each) for each in spec.networks}
             self._remove_others(set(wanted.values()), seen)
@@ -61,16 +61,13 @@ class LinuxFabric:
         return Dnsmasq(self._folder / namespace, namespace)
 
     def _load_firewall(self, spec: FabricSpec, seen: dict[str, links.Link]) -> None:
-        groups, guard = firewall.security_groups(self.box, spec), firewall.anti_spoofing(spec)
-        alias = f"firewall {_hash(groups + guard)}"
+        rules = firewall.render(self.box, spec)
+        alias = f"firewall {_hash(rules)}"
         if UPLINK not in seen:
             raise Unavailable("The box's way out is missing; it is made when the box starts.")
         if seen[UPLINK].alias == alias:
             return
-        inside = netns.enter(self.box)
-        # Guards first: a new port's packets must never pass unguarded.
-        run([*inside, "nft", "-f", "-"], input=guard)
-        run([*inside, "iptables-restore", "-w", "30"], input=groups)
+        run([*netns.enter(self.box), "nft", "-f", "-"], input=rules)
         run(["ip", "-n", self.box, "link", "set", "dev", UPLINK, "alias", alias])
 
     def _remove_others(self, wanted: set[Names], seen: dict[str, links.Link]) -> None:
