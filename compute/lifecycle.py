@@ -6,12 +6,15 @@ import datetime as dt
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
+
 from cloudbox.common import clock, jobs
 from cloudbox.common.errors import Conflict
 from cloudbox.common.events import SYSTEM, Actor
 from cloudbox.common.models import Job
 from cloudbox.common.states import Machine
-from compute.drivers.specs import POWERED_OFF, Power
+from compute import host
+from compute.drivers.specs import Power
 from compute.models import Instance, UsageInterval
 
 S = Instance.Status
@@ -50,10 +53,11 @@ def _on_move(instance: Instance, before: str, after: str) -> None:
 
 machine = Machine(noun="instance", model=Instance, moves=MOVES, on_move=_on_move)
 
-_STATUS_OF = {
+STATUS_OF = {
     Power.RUNNING: S.RUNNING,
     Power.PAUSED: S.PAUSED,
     Power.SHUTOFF: S.STOPPED,
+    Power.POWERED_OFF: S.STOPPED,
     Power.SAVED: S.SUSPENDED,
     Power.CRASHED: S.STOPPED,
 }
@@ -72,28 +76,48 @@ def has_job(instance_id: UUID) -> bool:
     return Job.objects.filter(subject_id=instance_id, state__in=live).exists()
 
 
-def observe(instance_id: UUID, power: Power, *, why: str = "") -> None:
+def observe(instance_id: UUID, power: Power) -> None:
     """The hypervisor said what the machine is: make the row say so, and act where it is not what was asked.
 
-    A guest that powered itself off has changed the intent: it stays off. A machine that died is started again, a few times.
+    A guest that powered itself off has changed the intent: it stays off. A machine that died, or that was lost with the host, is
+    started again, a few times. Calls the hypervisor, so not to be called in a transaction.
     """
     instance = Instance.objects.exclude(status=S.DELETED).filter(id=instance_id).first()
     if instance is None or instance.status == S.DELETING or instance.intended == Instance.Intent.DELETED:
         return
-    status = _STATUS_OF.get(power)
+    status = STATUS_OF.get(power)
     if instance.status in MOVING and has_job(instance_id):
         # The one thing that need not wait for the job's next look: an asked-for stop has come true.
         if instance.status == S.STOPPING and status == S.STOPPED:
             _try_move(instance, S.STOPPED, SYSTEM)
         return
-    if power == Power.SHUTOFF and why == POWERED_OFF and instance.intended == Instance.Intent.RUNNING:
-        Instance.objects.filter(id=instance.id).update(intended=Instance.Intent.STOPPED)
-        _try_move(instance, S.STOPPED, SYSTEM, detail="the guest powered itself off", intended=Instance.Intent.STOPPED)
+    if _is_wanted(power, instance):
+        if status is not None and status != instance.status:
+            _try_move(instance, status, SYSTEM, error="")
         return
-    if status is None or power != WANTED.get(Instance.Intent(instance.intended)):
+    # An event waits in line, and a list of all machines ages while it is gone through. What counts is the machine as it is now.
+    if host.hypervisor().power(instance_id) != power:
+        return
+    if power == Power.POWERED_OFF and instance.intended == Instance.Intent.RUNNING:
+        _leave_off(instance_id)
+    else:
         bring_back(instance)
-    elif status != instance.status:
-        _try_move(instance, status, SYSTEM, error="")
+
+
+def _is_wanted(power: Power, instance: Instance) -> bool:
+    """Is this what was asked? Who wants it off does not mind who switched it off."""
+    return (Power.SHUTOFF if power == Power.POWERED_OFF else power) == WANTED.get(Instance.Intent(instance.intended))
+
+
+def _leave_off(instance_id: UUID) -> None:
+    """The guest wants to be off: so it is, unless somebody has asked for something since."""
+    with transaction.atomic():
+        instance = Instance.objects.select_for_update(of=("self",)).get(id=instance_id)
+        if instance.intended != Instance.Intent.RUNNING or has_job(instance_id):
+            return
+        instance.intended = Instance.Intent.STOPPED
+        instance.save(update_fields=["intended"])
+        _try_move(instance, S.STOPPED, SYSTEM, detail="the guest powered itself off")
 
 
 def bring_back(instance: Instance) -> None:

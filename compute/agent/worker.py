@@ -33,7 +33,7 @@ from compute.agent.console_hub import ConsoleHub
 from compute.agent.metadata import lookup
 from compute.agent.metadata_server import MetadataServer
 from compute.agent.sampler import Sampler
-from compute.drivers.specs import MachineEvent, Power
+from compute.drivers.specs import ON, MachineEvent, Power
 from compute.health import HEARTBEAT
 from compute.lifecycle import observe
 from compute.models import Network
@@ -121,7 +121,7 @@ class Worker:
         while True:
             event = await self._events.get()
             try:
-                await _in_thread(lambda event=event: observe(event.id, event.power, why=event.why))
+                await _in_thread(lambda event=event: observe(event.id, event.power))
                 await self._follow(event.id, event.power)
             except Exception:
                 log.exception("the event %s was not taken in; the reconciler will", event)
@@ -129,13 +129,13 @@ class Worker:
     async def _follow(self, id: UUID, power: Power) -> None:
         """Keep the console hub on machines that run."""
         hypervisor = host.hypervisor()
-        if power in (Power.RUNNING, Power.PAUSED):
+        if power in ON:
             fresh = id not in self._running
             self._running.add(id)
             if fresh:  # a fast guest asks for its metadata before the next heartbeat
                 await self._metadata.sync(await _in_thread(_namespaces))
             await self._hub.watch(id, serial=hypervisor.serial_socket(id), vnc=hypervisor.vnc_socket(id), log=hypervisor.console_log(id))
-            if fresh and power == Power.RUNNING:
+            if fresh:
                 await self._hub.mark(id, time.strftime("Started %d %B %Y %H:%M:%S UTC", time.gmtime()))
         else:
             self._running.discard(id)
@@ -147,7 +147,7 @@ class Worker:
         for id in self._running - powers.keys():
             await self._follow(id, Power.ABSENT)
         for id, power in powers.items():
-            if (power in (Power.RUNNING, Power.PAUSED)) != (id in self._running):
+            if (power in ON) != (id in self._running):
                 if id not in self._running:
                     self._running.add(id)  # it ran before this worker did: no boot to mark
                 await self._follow(id, power)

@@ -20,8 +20,9 @@ class Hypervisor(Protocol):
     def define(self, spec: MachineSpec) -> None:
         """Make the machine known, or replace its description; takes effect at its next start."""
 
-    def start(self, id: UUID) -> None:
-        """Start it, or continue a saved one. Already running: nothing. Not defined: NotFound."""
+    def start(self, id: UUID, *, paused: bool = False) -> None:
+        """Start it, or continue a saved one; `paused`: it is there, but runs nothing until `resume`. Already on: nothing. Not
+        defined: NotFound."""
 
     def shutdown(self, id: UUID) -> None:
         """Ask the guest to power off and return at once; it may take its time, or refuse."""

@@ -22,9 +22,7 @@ from cloudbox.common.errors import Conflict, NotFound
 from compute.drivers import paths, png
 from compute.drivers.fake_guest import Guests
 from compute.drivers.faults import Faults
-from compute.drivers.specs import POWERED_OFF, FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power, bridge_name, tap_name
-
-ON = (Power.RUNNING, Power.PAUSED)
+from compute.drivers.specs import ON, FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power, bridge_name, tap_name
 
 
 @dataclass
@@ -61,7 +59,7 @@ class FakeHypervisor(Faults):
 
     def guest_poweroff(self, id: UUID) -> None:
         """Somebody inside typed `poweroff`."""
-        self._become(id, Power.SHUTOFF, POWERED_OFF)
+        self._become(id, Power.POWERED_OFF, "guest powered off")
 
     def report_all(self) -> None:
         """What a real driver does after it lost and found its daemon."""
@@ -79,21 +77,21 @@ class FakeHypervisor(Faults):
             else:
                 known.spec = spec
 
-    def start(self, id: UUID) -> None:
+    def start(self, id: UUID, *, paused: bool = False) -> None:
         self._may_fail("start")
         with self._lock:
             machine = self._get(id)
             if machine.power in ON:
                 return
             machine.started = time.time()
-            self._become(id, Power.RUNNING, "restored" if machine.power is Power.SAVED else "booted")
+            self._become(id, Power.PAUSED if paused else Power.RUNNING, "restored" if machine.power is Power.SAVED else "booted")
 
     def shutdown(self, id: UUID) -> None:
         self._may_fail("shutdown")
         with self._lock:
             if self._get(id).power is not Power.RUNNING:
                 raise Conflict("The machine is not running, so it cannot be asked to shut down.")
-            self._become(id, Power.SHUTOFF, POWERED_OFF)
+            self._become(id, Power.POWERED_OFF, "guest powered off")
 
     def stop(self, id: UUID) -> None:
         self._may_fail("stop")

@@ -17,10 +17,15 @@ class Power(enum.StrEnum):
 
     RUNNING = "running"
     PAUSED = "paused"
-    SHUTOFF = "shutoff"
+    SHUTOFF = "shutoff"  # by somebody outside, or never on since the hypervisor knows it (the host was off, too)
+    POWERED_OFF = "powered off"  # by the guest itself, be it on its own or because its power button was pressed
     SAVED = "saved"  # shut off, with its memory kept (managed save)
     CRASHED = "crashed"
     ABSENT = "absent"
+
+
+ON = frozenset({Power.RUNNING, Power.PAUSED})
+OFF = frozenset({Power.SHUTOFF, Power.POWERED_OFF, Power.CRASHED})
 
 
 def bridge_name(network_id: UUID) -> str:
@@ -101,10 +106,6 @@ class FabricSpec:
 
     networks: tuple[NetworkSpec, ...] = ()
     ports: tuple[PortSpec, ...] = ()
-
-
-# The `why` of a guest that switched itself off: the one reason that changes what its tenant wants.
-POWERED_OFF = "guest powered off"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Launch: root disk, networks and firewall, definition, start. What fails is undone; the row says ERROR and why."""
+"""Launch: root disk, definition, networks and firewall, start. What fails is undone; the row says ERROR and why."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from cloudbox.common import clock
 from cloudbox.common.errors import Conflict
 from cloudbox.common.jobs import Kind, Run, Step
 from compute import desired, host
+from compute.jobs.bring_up import bring_up
 from compute.lifecycle import machine
 from compute.models import Instance
 
@@ -29,11 +30,6 @@ def _no_disk(run: Run) -> None:
     host.volumes().delete(run.subject_id)
 
 
-def _network(run: Run) -> None:
-    _subject(run)
-    desired.apply_fabric()
-
-
 def _define(run: Run) -> None:
     host.hypervisor().define(desired.machine(_subject(run)))
 
@@ -46,9 +42,10 @@ def _undefine(run: Run) -> None:
 def _start(run: Run) -> None:
     instance = _subject(run)
     if instance.intended == Instance.Intent.STOPPED:
+        desired.apply_fabric()
         machine.move(instance, S.STOPPED, actor=run.actor, error="")
         return
-    host.hypervisor().start(instance.id)
+    bring_up(instance)
     if instance.status == S.BUILDING:
         machine.move(instance, S.RUNNING, actor=run.actor, error="", started_at=clock.now())
 
@@ -69,9 +66,8 @@ KIND = Kind(
     noun="instance",
     steps=(
         Step("Making the root disk", _disk, _no_disk),
-        Step("Connecting its networks", _network),
         Step("Setting up the machine", _define, _undefine),
-        Step("Starting", _start, _stop),
+        Step("Connecting its networks and starting", _start, _stop),
     ),
     on_failed=_failed,
 )

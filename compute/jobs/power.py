@@ -8,8 +8,9 @@ from cloudbox.common import clock
 from cloudbox.common.errors import CloudError, Conflict
 from cloudbox.common.jobs import Kind, Later, Run, Step
 from compute import desired, host
-from compute.drivers.specs import Power
-from compute.lifecycle import WANTED, machine
+from compute.drivers.specs import ON, Power
+from compute.jobs.bring_up import bring_up
+from compute.lifecycle import STATUS_OF, WANTED, machine
 from compute.models import Instance
 
 S = Instance.Status
@@ -25,12 +26,10 @@ def _subject(run: Run) -> Instance:
 
 
 def _bring_up(instance: Instance) -> None:
-    """Networks first (they are gone after a reboot of the host), then the definition as the tables have it, then power."""
-    desired.apply_fabric()
-    power = host.hypervisor().power(instance.id)
-    if power not in (Power.RUNNING, Power.PAUSED, Power.SAVED):
+    """The definition as the tables have it, then networks (they are gone after a reboot of the host) and power."""
+    if host.hypervisor().power(instance.id) not in (*ON, Power.SAVED):
         host.hypervisor().define(desired.machine(instance))
-    host.hypervisor().start(instance.id)
+    bring_up(instance)
 
 
 def _start(run: Run) -> None:
@@ -52,7 +51,7 @@ def _ask_off(run: Run) -> None:
 def _wait_off(run: Run) -> None:
     """Until the guest is off, or its time is over: then the power is cut."""
     instance = _subject(run)
-    if host.hypervisor().power(instance.id) in (Power.RUNNING, Power.PAUSED):
+    if host.hypervisor().power(instance.id) in ON:
         if clock.now() - run.job.created_at < dt.timedelta(seconds=STOP_SECONDS):
             if host.hypervisor().power(instance.id) == Power.RUNNING:  # a guest that was still booting did not hear the first press
                 host.hypervisor().shutdown(instance.id)
@@ -102,7 +101,7 @@ def _restore(run: Run) -> None:
         host.hypervisor().stop(instance.id)
         machine.move(instance, S.STOPPED, actor=run.actor)
         return
-    if wanted == Power.SAVED and power in (Power.RUNNING, Power.PAUSED):
+    if wanted == Power.SAVED and power in ON:
         host.hypervisor().save(instance.id)
         power = Power.SAVED
     if wanted == Power.SAVED and power == Power.SAVED:
@@ -115,7 +114,7 @@ def _restore(run: Run) -> None:
         return
     if wanted == Power.RUNNING and power == Power.PAUSED:
         host.hypervisor().resume(instance.id)
-    elif power not in (Power.RUNNING, Power.PAUSED):
+    elif power not in ON:
         _bring_up(instance)
     if wanted == Power.PAUSED:
         host.hypervisor().pause(instance.id)
@@ -132,7 +131,7 @@ def _failed(run: Run, sentence: str) -> None:
         power = host.hypervisor().power(instance.id)
     except CloudError:
         power = Power.ABSENT
-    status = {Power.RUNNING: S.RUNNING, Power.PAUSED: S.PAUSED, Power.SHUTOFF: S.STOPPED, Power.SAVED: S.SUSPENDED}.get(power, S.ERROR)
+    status = S.ERROR if power in (Power.ABSENT, Power.CRASHED) else STATUS_OF[power]
     intent = {S.RUNNING: "running", S.PAUSED: "paused", S.STOPPED: "stopped", S.SUSPENDED: "suspended"}.get(status)
     fields = {"intended": intent} if intent else {}
     if instance.status == status:

@@ -15,6 +15,7 @@ from compute.lifecycle import bring_back
 from compute.models import Instance, Port
 from identity import quotas
 from tests.jobs import Killed, changed, die_once, fail_after, fail_before, steps_of, twice
+from tests.machines import eventually
 from tests.world import World, work
 
 
@@ -63,7 +64,7 @@ TRIALS = {
     "delete stopped": Trial("delete-instance", _in("stop"), _ask("delete"), "deleted", Power.ABSENT),
     "start": Trial("start-instance", _in("stop"), _ask("start"), "running", Power.RUNNING),
     "start suspended": Trial("start-instance", _in("suspend"), _ask("start"), "running", Power.RUNNING),
-    "stop": Trial("stop-instance", _running, _ask("stop"), "stopped", Power.SHUTOFF),
+    "stop": Trial("stop-instance", _running, _ask("stop"), "stopped", Power.POWERED_OFF),
     "stop forced": Trial("stop-instance", _running, _ask("stop", force=True), "stopped", Power.SHUTOFF),
     "stop paused": Trial("stop-instance", _in("pause"), _ask("stop"), "stopped", Power.SHUTOFF),
     "reboot": Trial("reboot-instance", _running, _ask("reboot"), "running", Power.RUNNING),
@@ -79,7 +80,14 @@ EVERY_STEP = [
     for name, trial in TRIALS.items()
     for number in range(len(steps_of(trial.kind)))
 ]
-TRUTH = {Power.RUNNING: "running", Power.PAUSED: "paused", Power.SHUTOFF: "stopped", Power.SAVED: "suspended", Power.CRASHED: "error"}
+TRUTH = {
+    Power.RUNNING: "running",
+    Power.PAUSED: "paused",
+    Power.SHUTOFF: "stopped",
+    Power.POWERED_OFF: "stopped",
+    Power.SAVED: "suspended",
+    Power.CRASHED: "error",
+}
 
 
 def test_every_kind_has_a_trial() -> None:
@@ -185,6 +193,24 @@ def test_a_driver_that_comes_back(world: World) -> None:
     work()
     other.refresh_from_db()
     assert (other.status, other.id in host.volumes().all()) == ("error", False)
+
+
+def test_no_guest_runs_without_its_firewall(world: World) -> None:
+    """The machine is started beside its networks, but paused: where the firewall cannot be loaded it never runs, and is off again."""
+    instance, told = _in("stop")(world), list[Power]()
+    end = host.hypervisor().watch(lambda event: told.append(event.power))
+    host.fabric().fail("apply", times=jobs.ATTEMPTS_MAX)  # type: ignore[attr-defined]
+    instances.start(world.ctx("member"), instance.id)
+    work()
+    instance.refresh_from_db()
+    assert (instance.status, host.hypervisor().power(instance.id)) == ("stopped", Power.SHUTOFF)
+    assert instance.error
+    eventually(lambda: told.count(Power.SHUTOFF) == jobs.ATTEMPTS_MAX)
+    assert told == [Power.PAUSED, Power.SHUTOFF] * jobs.ATTEMPTS_MAX
+    instances.start(world.ctx("member"), instance.id)
+    work()
+    eventually(lambda: told[-2:] == [Power.PAUSED, Power.RUNNING])
+    end()
 
 
 def test_deleted_while_it_is_built(world: World) -> None:

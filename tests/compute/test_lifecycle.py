@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cloudbox.common.models import Job
 from compute import host, instances, reconcilers
 from compute.drivers.specs import MachineEvent, Power
 from compute.lifecycle import observe
@@ -14,7 +15,7 @@ def _take_in(told: list[MachineEvent]) -> None:
     """As the worker does with what it was told."""
     while told:
         event = told.pop(0)
-        observe(event.id, event.power, why=event.why)
+        observe(event.id, event.power)
 
 
 def test_a_guest_that_powers_itself_off_stays_off(world: World) -> None:
@@ -31,7 +32,56 @@ def test_a_guest_that_powers_itself_off_stays_off(world: World) -> None:
     work()
     instance = Instance.objects.get(id=instance.id)
     assert (instance.status, instance.intended) == ("stopped", "stopped")
-    assert host.hypervisor().power(instance.id) == Power.SHUTOFF
+    assert host.hypervisor().power(instance.id) == Power.POWERED_OFF
+
+
+def test_the_reconciler_looks_before_the_event_comes(world: World) -> None:
+    """The guest powers itself off; before anybody hears of it (or while no worker ran) the reconciler compares: it stays off."""
+    instance = world.running()
+    host.hypervisor().guest_poweroff(instance.id)  # type: ignore[attr-defined]
+
+    reconcilers.powers()
+    work()
+    instance = Instance.objects.get(id=instance.id)
+    assert (instance.status, instance.intended) == ("stopped", "stopped")
+    assert host.hypervisor().power(instance.id) == Power.POWERED_OFF
+
+
+def test_a_machine_lost_with_the_host_runs_again(world: World) -> None:
+    """After a reboot of the host the hypervisor knows it as off, and no more: it is brought back. So is one that it does not know."""
+    instance, other = world.running(), world.running(name="other")
+    host.hypervisor().stop(instance.id)
+    host.hypervisor().stop(other.id)
+    host.hypervisor().undefine(other.id)
+    reconcilers.powers()
+    work()
+    for each in (instance, other):
+        assert instances.get(world.ctx("member"), each.id).status == "running"
+        assert host.hypervisor().power(each.id) == Power.RUNNING
+
+
+def test_old_news_moves_nothing(world: World) -> None:
+    """Events wait in line, and so does a reconciler's list: what was true before a start that has ended since changes nothing."""
+    instance = world.running()
+    for power in (Power.POWERED_OFF, Power.CRASHED, Power.PAUSED, Power.ABSENT):
+        observe(instance.id, power)
+    work()
+    instance = Instance.objects.get(id=instance.id)
+    assert (instance.status, instance.intended) == ("running", "running")
+    assert not Job.objects.filter(subject_id=instance.id, kind="restore-instance").exists()
+
+
+def test_started_again_meanwhile(world: World) -> None:
+    """Powered off from inside, and started by a person before the event is taken in: the start counts."""
+    instance = world.running()
+    host.hypervisor().guest_poweroff(instance.id)  # type: ignore[attr-defined]
+    reconcilers.powers()
+    work()
+    instances.start(world.ctx("member"), instance.id)
+    observe(instance.id, Power.POWERED_OFF)
+    work()
+    instance = Instance.objects.get(id=instance.id)
+    assert (instance.status, instance.intended) == ("running", "running")
 
 
 def test_a_machine_whose_process_died_runs_again(world: World) -> None:

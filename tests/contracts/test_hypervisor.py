@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -49,6 +49,40 @@ def test_pausing_and_saving(hypervisor: Hypervisor, new_machine: NewMachine) -> 
         verb(spec.id)
         verb(spec.id)
         assert hypervisor.power(spec.id) is power
+
+
+def test_a_guest_that_powers_itself_off(hypervisor: Hypervisor, new_machine: NewMachine, power_off_inside: Callable[[UUID], None]) -> None:
+    """It is told apart from one that was stopped, in the event and for whoever asks later; once started and stopped it is as any."""
+    spec, told = new_machine(), list[MachineEvent]()
+    end = hypervisor.watch(told.append)
+    hypervisor.define(spec)
+    hypervisor.start(spec.id)
+    power_off_inside(spec.id)
+    eventually(lambda: hypervisor.power(spec.id) is Power.POWERED_OFF)
+    eventually(lambda: told and told[-1].power is Power.POWERED_OFF)
+    hypervisor.define(spec)
+    assert hypervisor.all()[spec.id] is Power.POWERED_OFF
+    hypervisor.start(spec.id)
+    assert hypervisor.power(spec.id) is Power.RUNNING
+    hypervisor.stop(spec.id)
+    assert hypervisor.power(spec.id) is Power.SHUTOFF
+    end()
+
+
+def test_started_paused(hypervisor: Hypervisor, new_machine: NewMachine, power_off_inside: Callable[[UUID], None]) -> None:
+    """It is there and does nothing; resumed, it runs. Asked again while it is on, nothing happens."""
+    spec = new_machine()
+    hypervisor.define(spec)
+    for _ in range(2):
+        hypervisor.start(spec.id, paused=True)
+        assert hypervisor.power(spec.id) is Power.PAUSED
+    hypervisor.start(spec.id)
+    assert hypervisor.power(spec.id) is Power.PAUSED
+    hypervisor.resume(spec.id)
+    hypervisor.start(spec.id, paused=True)
+    assert hypervisor.power(spec.id) is Power.RUNNING
+    power_off_inside(spec.id)
+    eventually(lambda: hypervisor.power(spec.id) is Power.POWERED_OFF)
 
 
 def test_nobody(hypervisor: Hypervisor) -> None:

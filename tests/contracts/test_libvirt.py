@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -65,6 +67,48 @@ def test_qemu_dies(real_libvirt: RealBox, hypervisor: LibvirtHypervisor, new_mac
     hypervisor.start(spec.id)
     eventually(lambda: told[-1].power is Power.RUNNING)
     end()
+
+
+def test_the_host_ends_qemu(real_libvirt: RealBox, hypervisor: LibvirtHypervisor, new_machine: Callable[..., MachineSpec]) -> None:
+    """A host that goes down sends QEMU a SIGTERM, and libvirt then says what it says of a guest that powered itself off. It is told
+    as a crash all the same: the guest did not want that. Started and powered off from inside, it is the guest's wish again."""
+    spec, told = new_machine(), list[MachineEvent]()
+    end = hypervisor.watch(told.append)
+    hypervisor.define(spec)
+    hypervisor.start(spec.id)
+    os.kill(process_of(real_libvirt, spec), signal.SIGTERM)
+    eventually(lambda: told and told[-1].power is Power.CRASHED)
+    assert hypervisor.power(spec.id) is Power.CRASHED
+    hypervisor.start(spec.id)
+    assert hypervisor.power(spec.id) is Power.RUNNING
+    end()
+
+
+def test_powered_off_while_nobody_watched(
+    real_libvirt: RealBox,
+    hypervisor: LibvirtHypervisor,
+    new_machine: Callable[..., MachineSpec],
+    power_off_inside: Callable[[UUID], None],
+) -> None:
+    """The guest powers itself off, first while no worker runs, then while even libvirtd is down: who comes later still learns it."""
+    spec = new_machine()
+    hypervisor.define(spec)
+    hypervisor.start(spec.id)
+    power_off_inside(spec.id)
+    later, told = LibvirtHypervisor(real_libvirt.home, real_libvirt.name, accelerator="tcg"), list[MachineEvent]()
+    eventually(lambda: later.power(spec.id) is Power.POWERED_OFF)
+    end = later.watch(told.append)
+    eventually(lambda: [each.power for each in told if each.id == spec.id] == [Power.POWERED_OFF])
+    end()
+    later.start(spec.id)
+    real_libvirt.kill_libvirtd()
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(later.serial_socket(spec.id)))
+        line.sendall(b"x")
+        # QEMU stays, switched off, until libvirtd is there to take note.
+        real_libvirt.start_libvirtd()
+        eventually(lambda: later.power(spec.id) is Power.POWERED_OFF)
+    later.close()
 
 
 def test_qemu_is_unprivileged(real_libvirt: RealBox, hypervisor: LibvirtHypervisor, new_machine: Callable[..., MachineSpec]) -> None:

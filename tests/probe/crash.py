@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTLE_SECONDS = 15.0
 STRIKE_SECONDS = 60.0
 
-LAUNCH_STEPS, DELETE_STEPS = 4, 5
+LAUNCH_STEPS, DELETE_STEPS = 3, 5
 
 
 def points() -> list[str]:
@@ -31,7 +31,9 @@ def points() -> list[str]:
     for kind, steps in (("launch-instance", LAUNCH_STEPS), ("delete-instance", DELETE_STEPS)):
         for step in range(steps):
             found += [f"{kind}:{step}:{when}:{victim}" for when in ("before", "after") for victim in ("worker", "libvirtd")]
-    return [*found, "launch-instance:3:after:qemu", "delete-instance:0:before:qemu"]
+    # Amid: the machine is there, paused, and its first instruction is still to come.
+    found += [f"launch-instance:{LAUNCH_STEPS - 1}:{when}" for when in ("amid:worker", "amid:libvirtd", "amid:qemu", "after:qemu")]
+    return [*found, "delete-instance:0:before:qemu"]
 
 
 class Process:

@@ -1,6 +1,7 @@
-"""The box's worker, made to fail at one point: `python -m tests.probe.crashing_worker KIND:STEP:before|after:worker|libvirtd|qemu`.
+"""The box's worker, made to fail at one point: `python -m tests.probe.crashing_worker KIND:STEP:before|amid|after:worker|libvirtd|qemu`.
 
 `before`: the step is written down as begun, nothing of it is done. `after`: all of it is done, nothing of that is written down.
+`amid`, of a step that starts a machine: it is started, paused, and about to be resumed.
 Killed with SIGKILL there: the worker itself, or the daemon or the guest's process that it was talking to (once; then it goes on).
 """
 
@@ -12,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import django
 
@@ -20,6 +22,7 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 
 from cloudbox.common.jobs import Run, registry  # noqa: E402
+from compute import host  # noqa: E402
 
 
 def pids(victim: str) -> list[int]:
@@ -45,20 +48,34 @@ def arm(point: str) -> None:
     kind, step, when, victim = point.split(":")
     fired = False
 
+    def strike() -> None:
+        nonlocal fired
+        if not fired:
+            fired = True
+            print(f"probe: {point}", flush=True)
+            for pid in pids(victim):
+                os.kill(pid, signal.SIGKILL)
+
     def blow(do: Callable[[Run], None]) -> Callable[[Run], None]:
         def wrapped(run: Run) -> None:
-            nonlocal fired
             if when == "after":
                 do(run)
-            if not fired:
-                fired = True
-                print(f"probe: {point}", flush=True)
-                for pid in pids(victim):
-                    os.kill(pid, signal.SIGKILL)
+            strike()
             if when == "before":
                 do(run)
 
         return wrapped
+
+    if when == "amid":
+        hypervisor = host.hypervisor()
+        resume = hypervisor.resume
+
+        def struck_resume(id: UUID) -> None:
+            strike()
+            resume(id)
+
+        hypervisor.resume = struck_resume  # type: ignore[method-assign]
+        return
 
     old = registry.kinds[kind]
     steps = [dataclasses.replace(s, do=blow(s.do)) if number == int(step) else s for number, s in enumerate(old.steps)]

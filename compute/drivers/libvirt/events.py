@@ -8,14 +8,15 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import libvirt
 
 from compute.drivers.libvirt.connection import open_connection
-from compute.drivers.libvirt.states import machine_id, power_of
-from compute.drivers.specs import POWERED_OFF, MachineEvent, Power
+from compute.drivers.libvirt.states import Powers, machine_id
+from compute.drivers.specs import ON, MachineEvent, Power
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ RESYNC_SECONDS = 10.0
 RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0)  # the last one repeats
 
 _STOPPED = {
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: (Power.SHUTOFF, POWERED_OFF),
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: (Power.POWERED_OFF, "guest powered off"),
     libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: (Power.SHUTOFF, "stopped"),
     libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: (Power.CRASHED, "crashed"),
     libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: (Power.CRASHED, "failed"),
@@ -55,9 +56,10 @@ def translate(id: UUID, event: int, detail: int) -> MachineEvent | None:
 class Watcher:
     """Calls back until ended. libvirt's loop only enqueues: a callback that took its time there would hold up every call."""
 
-    def __init__(self, home: Path, box: str, callback: Callable[[MachineEvent], None]) -> None:
+    def __init__(self, home: Path, box: str, powers: Powers, callback: Callable[[MachineEvent], None]) -> None:
         self._home = home
         self._box = box
+        self._powers = powers
         self._callback = callback
         # An event, or None for "the connection is gone".
         self._inbox: queue.SimpleQueue[MachineEvent | None] = queue.SimpleQueue()
@@ -104,11 +106,11 @@ class Watcher:
         """Tell what no event told. libvirt sends none for a machine whose QEMU dies while the daemon is still finding it again.
         One cheap call when all is as told."""
         on = {id for each in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE) if (id := machine_id(self._box, each))}
-        told_on = {id for id, power in self._told.items() if power in (Power.RUNNING, Power.PAUSED)}
+        told_on = {id for id, power in self._told.items() if power in ON}
         if on != told_on:
             known = {id: each for each in connection.listAllDomains() if (id := machine_id(self._box, each))}
             for id in on ^ told_on:
-                power = power_of(known[id]) if id in known else Power.ABSENT
+                power = self._powers.of(known[id]) if id in known else Power.ABSENT
                 self._tell(MachineEvent(id=id, power=power, why="found"))
 
     def _connect(self) -> libvirt.virConnect:
@@ -121,7 +123,7 @@ class Watcher:
             connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, inbox)
             for domain in connection.listAllDomains():
                 if id := machine_id(self._box, domain):
-                    inbox.put(MachineEvent(id=id, power=power_of(domain), why="connected"))
+                    inbox.put(MachineEvent(id=id, power=self._powers.of(domain), why="connected"))
         except libvirt.libvirtError:
             self._leave(connection)
             raise
@@ -145,8 +147,12 @@ class Watcher:
         inbox: queue.SimpleQueue[MachineEvent | None],
     ) -> None:
         id = machine_id(self._box, domain)
+        if id and event == libvirt.VIR_DOMAIN_EVENT_SHUTDOWN and detail == libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_HOST:
+            self._powers.ended_by_host(id)
+        if id and event == libvirt.VIR_DOMAIN_EVENT_STARTED:
+            self._powers.started(id)
         if id and (ours := translate(id, event, detail)):
-            inbox.put(ours)
+            inbox.put(replace(ours, power=self._powers.off(id, ours.power)))
 
     def _tell(self, event: MachineEvent) -> None:
         self._told[event.id] = event.power

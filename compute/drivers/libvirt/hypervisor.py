@@ -16,10 +16,9 @@ from compute.drivers import paths
 from compute.drivers.libvirt import screen, stats, xml
 from compute.drivers.libvirt.connection import Connection
 from compute.drivers.libvirt.events import Watcher
-from compute.drivers.libvirt.states import machine_id, power_of
-from compute.drivers.specs import HostFacts, MachineEvent, MachineSpec, MachineStats, Power
+from compute.drivers.libvirt.states import Powers, machine_id
+from compute.drivers.specs import ON, HostFacts, MachineEvent, MachineSpec, MachineStats, Power
 
-ON = (Power.RUNNING, Power.PAUSED)
 FORGET = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -36,6 +35,7 @@ class LibvirtHypervisor:
         self.box = box
         self.accelerator = accelerator
         self._connection = Connection(home)
+        self._powers = Powers()
 
     def close(self) -> None:
         self._connection.close()
@@ -50,12 +50,12 @@ class LibvirtHypervisor:
         with self._connection.use(resource=spec.id) as connection:
             connection.defineXML(text)
 
-    def start(self, id: UUID) -> None:
+    def start(self, id: UUID, *, paused: bool = False) -> None:
         with self._domain(id) as domain:
             if domain.isActive():
                 return
             try:
-                domain.create()
+                domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
             except libvirt.libvirtError:
                 # Somebody else was faster: then it is as asked.
                 if not domain.isActive():
@@ -87,17 +87,17 @@ class LibvirtHypervisor:
 
     def pause(self, id: UUID) -> None:
         with self._domain(id) as domain:
-            if power_of(domain) is not Power.PAUSED:
+            if self._powers.of(domain) is not Power.PAUSED:
                 domain.suspend()
 
     def resume(self, id: UUID) -> None:
         with self._domain(id) as domain:
-            if power_of(domain) is not Power.RUNNING:
+            if self._powers.of(domain) is not Power.RUNNING:
                 domain.resume()
 
     def save(self, id: UUID) -> None:
         with self._domain(id) as domain:
-            if power_of(domain) is not Power.SAVED:
+            if self._powers.of(domain) is not Power.SAVED:
                 domain.managedSave()
 
     def undefine(self, id: UUID) -> None:
@@ -115,14 +115,14 @@ class LibvirtHypervisor:
     def power(self, id: UUID) -> Power:
         try:
             with self._domain(id) as domain:
-                return power_of(domain)
+                return self._powers.of(domain)
         except NotFound:
             return Power.ABSENT
 
     def all(self) -> dict[UUID, Power]:
         with self._connection.use() as connection:
             domains = [(machine_id(self.box, each), each) for each in connection.listAllDomains()]
-            powers = {id: power_of(domain) for id, domain in domains if id is not None}
+            powers = {id: self._powers.of(domain) for id, domain in domains if id is not None}
         return {id: power for id, power in powers.items() if power is not Power.ABSENT}
 
     def stats(self) -> list[MachineStats]:
@@ -146,7 +146,7 @@ class LibvirtHypervisor:
         return paths.console_log(self.home, id)
 
     def watch(self, callback: Callable[[MachineEvent], None]) -> Callable[[], None]:
-        return Watcher(self.home, self.box, callback).end
+        return Watcher(self.home, self.box, self._powers, callback).end
 
     def host(self) -> HostFacts:
         with self._connection.use() as connection:
