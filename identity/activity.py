@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet, Subquery
 
 from cloudbox.common import events
 from cloudbox.common.events import ChainReport
@@ -35,6 +36,26 @@ def list(
     exact = {"verb": verb, "outcome": outcome, "api": api}
     rows = rows.filter(**{name: value for name, value in exact.items() if value})
     return rows.filter(actor__iexact=actor) if actor else rows
+
+
+def place() -> int:
+    """Where the log stands: the number of its last sealed event.
+
+    Whatever has a lower one could be read before this was called, since seals follow commits. Ids do not: they are given before.
+    """
+    return Event.objects.aggregate(last=Max("chain"))["last"] or 0
+
+
+def latest(ctx: Context, count: int, *, all_projects: bool = False) -> tuple[Sequence[Event], int]:
+    """The newest events, and where the log stood as they were read: one look at the tables."""
+    stood = Event.objects.exclude(chain=None).order_by("-chain").values("chain")[:1]
+    rows = [*list(ctx, all_projects=all_projects).annotate(stood=Subquery(stood))[:count]]
+    return rows, (rows[0].stood or 0) if rows else 0  # type: ignore[attr-defined]
+
+
+def since(ctx: Context, place: int, *, all_projects: bool = False) -> QuerySet[Event]:
+    """What happened since the log stood there, newest first: events with a higher number, and those that have none yet."""
+    return list(ctx, all_projects=all_projects).filter(Q(chain__gt=place) | Q(chain=None))
 
 
 def verify(ctx: Context) -> ChainReport:

@@ -50,10 +50,13 @@ def _shown(request: HttpRequest, ctx: Context) -> dict[str, Any]:
     filters, rows = _rows(request, ctx)
     found = tools.listing(request, rows, filters, labels=LABELS)
     named = {project.id: project for project in projects.list(ctx, all=True).filter(id__in={row.project_id for row in found.rows})}
+    newest = found.rows[0].id if found.rows else 0
     query = tools.url_with(request, {name: value for name, value in filters.items() if value}).partition("?")[2]
     return {
         "found": found,
         "filters": filters,
+        # How many are new is told where all are shown: at the top, without a filter.
+        "live": tools.live("log", newest) if found.is_first and not found.is_filtered else None,
         "projects": named,
         "outcomes": Event.Outcome.choices,
         "doors": DOORS,

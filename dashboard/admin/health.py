@@ -7,13 +7,16 @@ from django.urls import path
 
 from cloudbox.common import clock
 from compute import health
+from dashboard.admin import tools
 from dashboard.admin.home import verdict
 from dashboard.shell import admin_page, page
+from identity import activity
 from identity.context import Context
 
 
 @admin_page
 def show(request: HttpRequest, ctx: Context) -> HttpResponse:
+    since = activity.place()
     parts = health.components(ctx)
     watch = sum(part.state == "warn" for part in parts)
     shown = {
@@ -22,6 +25,7 @@ def show(request: HttpRequest, ctx: Context) -> HttpResponse:
         "moving": health.jobs(ctx),
         "failed": health.jobs(ctx, failed=True),
         "checked": clock.now(),
+        "live": tools.live("page", since),
     }
     return page(request, "admin/health.html", shown)
 

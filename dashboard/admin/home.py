@@ -11,11 +11,13 @@ from django.urls import path
 
 from compute import health, instances
 from compute.health import Component, HostLine
+from dashboard.admin import tools
 from dashboard.shell import admin_page, page
 from identity import activity, projects, quotas, users
 from identity.context import Context
 
 SHOWN_MAX = 5
+EVENTS = 10
 TIGHT_PERCENT = 90
 RECONCILER = "Reconciler "  # what the names of their components begin with
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -124,6 +126,7 @@ def _share(part: int, whole: int) -> int:
 
 @admin_page
 def home(request: HttpRequest, ctx: Context) -> HttpResponse:
+    events, since = activity.latest(ctx, EVENTS, all_projects=True)  # first: what happens meanwhile comes by the live channel
     parts, (host, *_) = health.components(ctx), health.hosts(ctx)
     todo = todos(ctx, parts)
     project_count, user_count = projects.list(ctx, all=True).count(), users.list(ctx).count()
@@ -135,7 +138,8 @@ def home(request: HttpRequest, ctx: Context) -> HttpResponse:
         "numbers": numbers(host, project_count, user_count),
         "project_count": project_count,
         "moving": health.jobs(ctx, limit=10),
-        "events": activity.list(ctx, all_projects=True)[:10],
+        "events": events,
+        "live": tools.live("page", since),
     }
     return page(request, "admin/home.html", shown)
 

@@ -9,7 +9,9 @@ from django.urls import path
 
 from compute import flavors, health
 from compute.health import HostLine
+from dashboard.admin import tools
 from dashboard.shell import admin_page, page
+from identity import activity
 from identity.context import Context
 
 
@@ -34,6 +36,7 @@ def room(host: HostLine, *, name: str, vcpus: int, memory_mib: int, disk_gib: in
 
 @admin_page
 def list(request: HttpRequest, ctx: Context) -> HttpResponse:
+    since = activity.place()
     hosts = health.hosts(ctx)
     sizes = [
         room(hosts[0], name=flavor.name, vcpus=flavor.vcpus, memory_mib=flavor.memory_mib, disk_gib=flavor.disk_gib)
@@ -48,7 +51,7 @@ def list(request: HttpRequest, ctx: Context) -> HttpResponse:
         }
         for host in hosts
     ]
-    return page(request, "admin/hosts.html", {"lines": lines, "sizes": sizes})
+    return page(request, "admin/hosts.html", {"lines": lines, "sizes": sizes, "live": tools.live("page", since)})
 
 
 urlpatterns = [path("/hosts", list, name="admin-hosts")]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -11,30 +9,20 @@ from django.urls import path
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from cloudbox.common.errors import CloudError
-from compute import actions, instances, progress
-from dashboard.admin import tools
+from compute import instances
+from dashboard.admin import instance_rows, tools
 from dashboard.shell import admin_page, attempt, page
-from identity import projects
+from identity import activity, projects
 from identity.context import Context
 
 STATUSES = ("running", "stopped", "building", "error", "paused", "suspended", "starting", "stopping", "rebooting", "deleting")
-
-
-@dataclass(frozen=True)
-class Line:
-    """An instance with what its row shows besides."""
-
-    it: Any
-    progress: progress.Progress | None
-    why_stop: str
-    why_delete: str
-    url: str
 
 
 @admin_page
 def list(request: HttpRequest, ctx: Context) -> HttpResponse:
     filters = tools.asked(request, "q", "status", "project")
     status = filters["status"] if filters["status"] in STATUSES else ""
+    since = activity.place()  # first: what happens meanwhile is told again, never missed
     rows = instances.list(ctx, q=filters["q"], status=status, all_projects=True)
     if filters["project"]:
         try:
@@ -42,18 +30,14 @@ def list(request: HttpRequest, ctx: Context) -> HttpResponse:
         except CloudError:  # a project that is not there has no instances
             rows = rows.none()
     found = tools.listing(request, rows, filters, labels={"status": "State", "project": "Project"})
-    moving = progress.of(found.rows)
-    lines = [
-        Line(
-            it=row,
-            progress=moving.get(row.id),
-            why_stop=actions.why_not(ctx, row, "stop"),
-            why_delete=actions.why_not(ctx, row, "delete"),
-            url=f"/p/{row.project.slug}/instances/{row.id}",
-        )
-        for row in found.rows
-    ]
-    shown = {"found": found, "lines": lines, "filters": filters, "statuses": STATUSES, "total": rows.count()}
+    shown = {
+        "found": found,
+        "lines": instance_rows.lines(ctx, found.rows),
+        "filters": filters,
+        "statuses": STATUSES,
+        "total": rows.count(),
+        "live": tools.live("row", since, insert=found.is_first and not found.is_filtered),
+    }
     return page(request, "admin/instances/list.html", shown)
 
 

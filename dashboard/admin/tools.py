@@ -52,6 +52,11 @@ def listing(request: HttpRequest, rows: QuerySet[Any], filters: Mapping[str, str
     return Rows(rows=found, next_url=next_url, is_first=not after, is_filtered=bool(on), chips=chips)
 
 
+def live(part: str, since: int, *, insert: bool = False) -> dict[str, Any]:
+    """What the page asks of the live channel, about the box: the part that lives, and where the log stood before it was read."""
+    return {"project": "", "part": part, "since": since, "insert": insert}
+
+
 def url_with(request: HttpRequest, query: Mapping[str, str], *, without: str = "") -> str:
     kept = {name: value for name, value in query.items() if name != without}
     return f"{request.path}?{urlencode(kept)}" if kept else request.path

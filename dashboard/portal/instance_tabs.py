@@ -34,8 +34,8 @@ _MARK = re.compile(r"^--- (Started .*) ---$")
 
 
 def _read(ctx: Context, id: UUID) -> tuple[int, Any]:
-    """The last event, then the instance: what happens in between is told again, never missed."""
-    return live.last_event(ctx), instances.get(ctx, id)
+    """The place in the log, then the instance: what happens in between is told again, never missed."""
+    return activity.place(), instances.get(ctx, id)
 
 
 def _tab(

@@ -15,11 +15,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cloudbox.common.errors import CloudError, Invalid
 from compute import consoles, instances
-from dashboard import live, words
+from dashboard import words
 from dashboard.api import pages
 from dashboard.forms.instances import uuids
 from dashboard.portal import instance_rows, instance_tabs, launch
 from dashboard.shell import attempt, page, portal_page
+from identity import activity
 from identity.context import Context
 
 PAGE = 50
@@ -63,7 +64,7 @@ def index(request: HttpRequest, ctx: Context) -> HttpResponse:
     query = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "state", "tag", "sort", "after")}
     if query["sort"].removeprefix("-") not in dict(SORTS):
         query["sort"] = "name"
-    since = live.last_event(ctx)
+    since = activity.place()  # first: what happens meanwhile is told again, never missed
     wanted = instances.list(ctx, q=query["q"], status=query["state"], tag=query["tag"], sort=query["sort"])
     filtered = any(query[name] for name in ("q", "state", "tag"))
     try:

@@ -37,7 +37,7 @@ class Need:
 @require_safe
 @portal_page
 def overview(request: HttpRequest, ctx: Context) -> HttpResponse:
-    events = [*activity.list(ctx)[:EVENTS]]  # first: what happens meanwhile comes by the live channel
+    events, since = activity.latest(ctx, EVENTS)  # first: what happens meanwhile comes by the live channel
     counts = instances.counts(ctx)
     lines = quotas.lines(ctx)
     shown = instance_rows.rows(ctx, [*instances.list(ctx, sort="-created")[:WALL]])
@@ -51,7 +51,7 @@ def overview(request: HttpRequest, ctx: Context) -> HttpResponse:
         "events": events,
         "there": {event.subject_id for event in events} - gone,
         "why_launch": ctx.why_not("instances.launch"),
-        "live": {"project": ctx.needed_project.slug, "part": "page", "since": events[0].id if events else 0},
+        "live": {"project": ctx.needed_project.slug, "part": "page", "since": since},
     }
     return page(request, "portal/overview.html", context)
 

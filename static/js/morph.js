@@ -1,5 +1,5 @@
 // Make one tree of nodes like another, in place: focus, scroll, open popovers and what people typed stay.
-// [data-keep] belongs to the page's scripts and is left alone.
+// [data-keep] belongs to the page's scripts and is left alone; so is a dialog that somebody is answering.
 const token = document.body.dataset.csrf;
 
 export function parse(html) {
@@ -13,7 +13,7 @@ export function morph(from, to) {
     if (from.data !== to.data) from.data = to.data;
     return;
   }
-  if (from.hasAttribute("data-keep")) return;
+  if (from.hasAttribute("data-keep") || (from.nodeName === "DIALOG" && from.open)) return;
   attributes(from, to);
   children(from, to);
 }
