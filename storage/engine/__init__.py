@@ -39,7 +39,7 @@ A drive is a folder:
 
 A segment begins with a header of 4,096 bytes, padded with zeros:
     8s  "CbxSegm1"      Q  segment id (a stamp)     B  worker     B  storage class     H  header length
-    Q   capacity in bytes       16s  store id       I  CRC-32C of the 48 bytes before
+    Q   capacity in bytes       16s  store id       B  number of drives, 16s* their ids    I  CRC-32C of all before
 Records follow, each starting where the one before ends:
     4s  "CbR1"          Q  segment id (an old record in a reused file never matches)
     B   record type     B  format version           H  key length
@@ -59,8 +59,9 @@ Record types, key and entry:
     7 ABORT         empty                        Q* stamps of records that did not reach their quorum and do not count
 A PUT that completes an upload names it, and so is its tombstone as well: one record, one commit.
 
-An extent holds the body from offset 0, then, at the next multiple of 4,096, the CRC-32C of each block of 256 KiB and a trailer:
-    8s "CbxExtn1"   16s blob id   Q size   I block size   I blocks   B fragment   B data fragments   B parity fragments   5x
+An extent holds the body from offset 0, then, at the next multiple of 4,096, the CRC-32C (I) of each block of 256 KiB; its last 64 bytes,
+which end at a multiple of 4,096, are a trailer:
+    8s "CbxExtn1"   16s blob id   Q size   I block size   I blocks   B fragment   B data fragments   B parity fragments   13x
     I  CRC-32C of the table       I CRC-32C of the 60 bytes before
 A manifest (the body of a PUT made of parts) is a row per part: 16s blob id, Q size, H number, B length of etag, etag, facts.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from cloudbox.common.errors import PreconditionFailed
+from storage.engine.drives import Drive
 
 SMALL_MAX_BYTES = 1 << 20  # Larger bodies become extents.
 NAME_MAX_BYTES = 1024
@@ -64,7 +66,8 @@ class DriveSpec:
     path: Path
     weight: float = 1.0
     domain: str = ""
-    draining: bool = False
+    draining: bool = False  # Nothing new goes there, and the repairer moves away what is there.
+    drive: Drive | None = None  # Instead of the folder: a drive in memory, say.
 
 
 class Location(NamedTuple):
@@ -141,7 +144,8 @@ class Part(NamedTuple):
     blob: bytes = b""
 
 
-class FileView(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FileView:
     """A stretch of a file for sendfile(2). Give it back with `close()`, which closes the duplicate descriptor."""
 
     fd: int
@@ -149,8 +153,6 @@ class FileView(NamedTuple):
     count: int
 
     def close(self) -> None:
-        import os
-
         os.close(self.fd)
 
 

@@ -1,0 +1,472 @@
+"""Group commit: what many requests want to write goes to each drive in one durable write, and counts when a quorum has it.
+
+A *lane* writes one open segment. While a batch is being written, the next one gathers; it starts when the batch before has ended. The
+drive's thread that completes the quorum brings the batch into the index, and then the callers are answered.
+
+Conditional changes. A change that depends on the present state reserves its name in the index, draws its stamp, looks, and only then
+is written. Whatever else changes that name meanwhile either has a newer stamp (and so comes after it), or finds the reservation or a
+newer change in place when it arrives at the index, is `LOST` there, and is written again with a new stamp, which puts it behind. So
+nothing ever slips in between the look and the change, and changes without a condition pay nothing for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from awscrt.checksums import crc32c
+
+from cloudbox.common.errors import CloudError, InsufficientCapacity, NotFound, Unavailable
+from storage.engine import changes, segments
+from storage.engine.changes import GONE, LOST, Item
+from storage.engine.clock import Clock
+from storage.engine.drives import Buffer, File
+from storage.engine.entries import pack_abort
+from storage.engine.index import SEALED, STALE, Index, Segment
+from storage.engine.members import Bay, Members
+from storage.engine.records import ABORT, HEADER_BYTES, PUT, Record, head_of
+from storage.engine.segments import NoRoom, OpenSegment
+from storage.engine.types import StorageClass
+
+log = logging.getLogger(__name__)
+
+BATCH_BYTES = 8 << 20
+BATCH_RECORDS = 2048
+PENDING_BYTES = 64 << 20
+BEHIND_BATCHES = 32  # So many batches a drive may be behind its fellows before it is left out.
+RETRY_SECONDS = 0.5
+
+FULL = "The object store's drives are full. Delete something, or add a drive."
+FEW = "Too few of the object store's drives answer to keep this safely. Try again when they are back."
+GONE_TEXT = "It has been deleted in the meantime."
+
+
+class Op:
+    """A record on its way, and who waits for it."""
+
+    __slots__ = ("conditional", "copy", "freeing", "future", "record", "row_offset", "segment")
+
+    def __init__(self, record: Record, future: asyncio.Future[Op], *, conditional: bool, copy: bool, freeing: bool) -> None:
+        self.record, self.future = record, future
+        self.conditional, self.copy, self.freeing = conditional, copy, freeing
+        self.segment = 0
+        self.row_offset = 0  # Of the body.
+
+    @property
+    def place(self) -> tuple[int, int, int, int]:
+        return self.segment, self.row_offset, len(self.record.body), self.record.body_crc
+
+
+def restamped(record: Record, stamp: int) -> Record:
+    """The same change, made later."""
+    entry = record.entry
+    if record.type == PUT and struct.unpack_from("<Q", entry, 2)[0] == record.stamp:
+        entry = entry[:2] + struct.pack("<Q", stamp) + entry[10:]
+    return record._replace(stamp=stamp, entry=entry)
+
+
+class _Batch:
+    """Records that are written together. `report` is called once by each drive's thread."""
+
+    def __init__(self, lane: Lane, ops: list[Op], segment: OpenSegment, start: int, end: int) -> None:
+        self.lane, self.ops, self.segment, self.start, self.end = lane, ops, segment, start, end
+        self.outcomes: list[str] = []
+        self.error: BaseException | None = None
+        self.failed: set[bytes] = set()
+        self._waiting = len(segment.files)
+        self._good = 0
+        self._decided = False
+        self._lock = threading.Lock()
+
+    def report(self, bay: Bay, error: OSError | None) -> None:
+        with self._lock:
+            self._waiting -= 1
+            if error is None:
+                self._good += 1
+            else:
+                self.failed.add(bay.id)
+            decide = not self._decided and (self._good >= self.lane.quorum or not self._waiting)
+            late = self._decided and error is not None
+            self._decided = self._decided or decide
+        if decide:
+            if self._good >= self.lane.quorum:
+                self.lane.enter(self)
+            else:
+                self.error = Unavailable(FEW)
+            self.lane.tell(self.lane.ended, self)
+        elif late:
+            self.lane.tell(self.lane.degraded, self)
+
+
+class Lane:
+    """One open segment of one class of replication."""
+
+    def __init__(self, committer: Committer, storage_class: StorageClass) -> None:
+        self._committer = committer
+        self.storage_class, self.replicas, self.quorum = storage_class.number, storage_class.replicas, storage_class.quorum
+        self._pending: deque[Op] = deque()
+        self._pending_bytes = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._busy = False
+        self._given: dict[bytes, int] = {}  # Batches per drive: counted here by the loop,
+        self._taken: dict[bytes, int] = {}  # and here by the drive's thread.
+        self._unentered: list[tuple[_Batch, list[Item]]] = []
+        self._next: asyncio.Task[OpenSegment | None] | None = None
+        self.segment: OpenSegment | None = None
+
+    # --- on the event loop
+
+    async def room(self) -> None:
+        while not self._room.is_set():
+            await self._room.wait()
+
+    def submit(self, op: Op) -> None:
+        self._pending.append(op)
+        self._pending_bytes += len(op.record.body)
+        if self._pending_bytes > PENDING_BYTES:
+            self._room.clear()
+        if not self._busy:
+            self._busy = True
+            self._committer.loop.call_soon(self._kick)
+
+    def _kick(self) -> None:
+        """Write the next batch, if there is something to write."""
+        if not self._pending:
+            self._busy = False
+            self._committer.settled()
+            return
+        segment = self.segment
+        first = self._pending[0].record
+        if (
+            segment is None
+            or segment.bad
+            or segment.end + HEADER_BYTES + len(first.key) + len(first.entry) + len(first.body) > segment.capacity
+            or self._behind(segment)
+        ):
+            self._committer.start(self._roll())
+            return
+        self._write(segment)
+
+    def _behind(self, segment: OpenSegment) -> bool:
+        """Whether a drive hangs: then the segment is left to it, and the next one is made without it."""
+        hanging = [b for b, _ in segment.files if self._given.get(b.id, 0) - self._taken.get(b.id, 0) > BEHIND_BATCHES]
+        for bay in hanging:
+            segment.bad.add(bay.id)
+            bay.failed(TimeoutError("the drive is far behind its fellows"))
+        return bool(hanging)
+
+    def _write(self, segment: OpenSegment) -> None:
+        ops: list[Op] = []
+        iov: list[Buffer] = []
+        start = end = segment.end
+        while self._pending and len(ops) < BATCH_RECORDS and end - start < BATCH_BYTES:
+            op = self._pending[0]
+            head = head_of(segment.id, op.record)
+            body = op.record.body
+            if end + len(head) + len(body) > segment.capacity:
+                break
+            self._pending.popleft()
+            self._pending_bytes -= len(body)
+            op.segment, op.row_offset = segment.id, end + len(head)
+            end += len(head) + len(body)
+            iov.append(head)
+            if body:
+                iov.append(body)
+            ops.append(op)
+        if not self._room.is_set() and self._pending_bytes < PENDING_BYTES // 2:
+            self._room.set()
+        segment.end = end
+        batch = _Batch(self, ops, segment, start, end)
+        for bay, file in segment.files:
+            self._given[bay.id] = self._given.get(bay.id, 0) + 1
+            bay.submit(self._job(batch, bay, file, iov, start))
+
+    def _job(self, batch: _Batch, bay: Bay, file: File, iov: list[Buffer], offset: int) -> Callable[[], None]:
+        def write() -> None:
+            error: OSError | None = None
+            started = time.perf_counter()
+            try:
+                file.write(iov, offset, durable=True)
+            except OSError as raised:
+                error = raised
+                bay.failed(raised)
+                log.warning("drive %s failed a write: %s", bay.label, raised)
+            else:
+                health = bay.health
+                health.writes += 1
+                health.write_bytes += batch.end - batch.start
+                health.write_latency += 0.05 * (time.perf_counter() - started - health.write_latency)
+            self._taken[bay.id] = self._taken.get(bay.id, 0) + 1
+            batch.report(bay, error)
+
+        return write
+
+    def ended(self, batch: _Batch) -> None:
+        """The quorum has it and the index has it, or it has failed: answer, and go on. Nothing an answer does may stop the next batch."""
+        if batch.failed:
+            batch.segment.bad |= batch.failed
+        if batch.error is not None:
+            self._fail(batch)
+        else:
+            for op, outcome in zip(batch.ops, batch.outcomes, strict=True):
+                self._answer(op, outcome)
+        self._kick()
+
+    def _answer(self, op: Op, outcome: str) -> None:
+        if op.future.done():  # Its caller has gone.
+            return
+        if outcome == LOST and not op.conditional and not op.copy:
+            op.record = restamped(op.record, self._committer.clock.stamp())
+            # A moment later: what it has to wait for needs the index as well.
+            self._committer.loop.call_later(0.001, self._committer.resubmit, self, op)
+        elif outcome == GONE and not op.copy:
+            op.future.set_exception(NotFound(GONE_TEXT))
+        else:
+            op.future.set_result(op)
+
+    def _fail(self, batch: _Batch) -> None:
+        """Fewer than the quorum have it. Nobody was told that it is safe; say in the log that it does not count, if that can be said."""
+        segment = batch.segment
+        segment.bad |= {bay.id for bay, _ in segment.files}
+        error = batch.error if isinstance(batch.error, CloudError) else Unavailable(FEW)
+        if all(b.space()[0] <= self._committer.members.reserve_bytes for b, _ in segment.files):
+            error = InsufficientCapacity(FULL)
+        for op in batch.ops:
+            if not op.future.done():
+                op.future.set_exception(error)
+        future: asyncio.Future[Op] = self._committer.loop.create_future()
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        record = Record(ABORT, self._committer.clock.stamp(), b"", pack_abort(segment.id, batch.start))
+        self._pending.appendleft(Op(record, future, conditional=False, copy=False, freeing=True))
+        with contextlib.suppress(OSError):
+            self._committer.cut(segment.id, batch.start)
+
+    def degraded(self, batch: _Batch) -> None:
+        """A drive failed after the quorum was complete: its replica lacks bytes from now on."""
+        batch.segment.bad |= batch.failed
+        try:
+            changes.apply(self._committer.index, batch.segment.id, [], batch.start, stale=list(batch.failed))
+        except OSError as error:
+            log.error("cannot note a bad replica: %s", error)
+
+    async def _roll(self) -> None:
+        """Go on with a new segment."""
+        old, self.segment = self.segment, None
+        try:
+            segment = await self._take_next()
+        except NoRoom as error:
+            await self._out_of_room(error)
+            return
+        except OSError as error:
+            log.error("no new segment: %s", error)
+            await self._out_of_room(NoRoom(0, self.quorum, full=error.errno == errno.ENOSPC))
+            return
+        segment.stop_filling.set()
+        try:
+            self._committer.activate(segment, old)
+        except OSError as error:
+            log.error("the index takes nothing: %s", error)
+            segment.discard()
+            await self._out_of_room(NoRoom(0, self.quorum, full=True))
+            return
+        self.segment = segment
+        self._kick()
+
+    async def _take_next(self) -> OpenSegment:
+        ready, self._next = self._next, None
+        segment = await ready if ready is not None else None
+        if segment is not None and any(bay.suspect_until > time.monotonic() for bay, _ in segment.files):
+            await asyncio.to_thread(segment.discard)
+            segment = None
+        if segment is None:
+            freeing = any(op.freeing for op in self._pending)
+            try:
+                segment = await self._make(False)
+            except NoRoom:
+                if not freeing:
+                    raise
+                # Deletions get through a full disk: else it could never become less full.
+                self._refuse(InsufficientCapacity(FULL), lambda op: not op.freeing)
+                return await self._make(True)
+        self._next = self._committer.loop.create_task(self._prepare())
+        return segment
+
+    async def _make(self, freeing: bool) -> OpenSegment:
+        committer = self._committer
+        capacity = committer.segment_bytes if not freeing else min(committer.segment_bytes, 4 << 20)
+        return await asyncio.to_thread(
+            segments.make,
+            committer.members,
+            committer.clock.stamp(),
+            committer.worker,
+            storage_class=self.storage_class,
+            replicas=self.replicas,
+            quorum=self.quorum,
+            capacity=capacity,
+            freeing=freeing,
+        )
+
+    async def _prepare(self) -> OpenSegment | None:
+        try:
+            segment = await self._make(False)
+        except (NoRoom, OSError):
+            return None
+        if self._committer.fill_ahead:
+            threading.Thread(target=segments.fill, args=(segment,), name="fill ahead", daemon=True).start()
+        return segment
+
+    async def _out_of_room(self, error: NoRoom) -> None:
+        self._refuse(InsufficientCapacity(FULL) if error.full else Unavailable(FEW), lambda op: True)
+        await asyncio.sleep(0)
+        self._kick()
+
+    def _refuse(self, error: CloudError, which: Callable[[Op], bool]) -> None:
+        kept: deque[Op] = deque()
+        for op in self._pending:
+            if which(op):
+                self._pending_bytes -= len(op.record.body)
+                if not op.future.done():
+                    op.future.set_exception(error)
+            else:
+                kept.append(op)
+        self._pending = kept
+        self._room.set()
+
+    async def close(self) -> None:
+        if self._next is not None:
+            segment = await self._next
+            if segment is not None:
+                await asyncio.to_thread(segment.discard)
+            self._next = None
+
+    @property
+    def idle(self) -> bool:
+        return not self._busy
+
+    # --- in the thread of the drive that completes the quorum
+
+    def enter(self, batch: _Batch) -> None:
+        """Bring it into the index; with it, what could not be brought in before (its callers have been told to try again)."""
+        items = [Item(op.record, op.row_offset, op.conditional, op.copy) for op in batch.ops]
+        try:
+            while self._unentered:
+                before, left = self._unentered[0]
+                changes.apply(self._committer.index, before.segment.id, left, before.end, stale=list(before.failed))
+                self._unentered.pop(0)
+            batch.outcomes = changes.apply(self._committer.index, batch.segment.id, items, batch.end, stale=list(batch.failed))
+        except Exception as error:
+            log.exception("the index did not take a batch")
+            self._unentered.append((batch, items))
+            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            batch.error = InsufficientCapacity(FULL) if full else Unavailable("The object store's index does not answer. Try again.")
+
+    def tell(self, what: Callable[[_Batch], None], batch: _Batch) -> None:
+        with contextlib.suppress(RuntimeError):  # The loop has ended: nobody waits any more.
+            self._committer.loop.call_soon_threadsafe(what, batch)
+
+
+class Committer:
+    """The lanes of a worker."""
+
+    def __init__(
+        self,
+        index: Index,
+        members: Members,
+        clock: Clock,
+        worker: int,
+        *,
+        segment_bytes: int,
+        fill_ahead: bool,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.index, self.members, self.clock, self.worker = index, members, clock, worker
+        self.segment_bytes, self.fill_ahead, self.loop = segment_bytes, fill_ahead, loop
+        self._lanes: dict[tuple[int, int], Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._settled = asyncio.Event()
+        self._waiting = 0
+        self.draining = False
+
+    def lane(self, storage_class: StorageClass) -> Lane:
+        key = (storage_class.replicas, storage_class.quorum)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(self, storage_class)
+        return lane
+
+    async def commit(
+        self, record: Record, storage_class: StorageClass, *, conditional: bool = False, copy: bool = False, freeing: bool = False
+    ) -> Op:
+        """Write a record; returns when it is safe and visible. Raises as `Store.put` says."""
+        if self.draining and not copy:
+            raise Unavailable("The object store is stopping. Try again in a moment.")
+        lane = self.lane(storage_class)
+        if not lane._room.is_set():
+            await lane.room()
+        future: asyncio.Future[Op] = self.loop.create_future()
+        op = Op(record, future, conditional=conditional, copy=copy, freeing=freeing)
+        lane.submit(op)
+        self._waiting += 1
+        try:
+            return await future  # What is being written is written even if its caller is cancelled.
+        finally:
+            self._waiting -= 1
+
+    def resubmit(self, lane: Lane, op: Op) -> None:
+        lane.submit(op)
+
+    def start(self, coroutine: object) -> None:
+        task: asyncio.Task[None] = self.loop.create_task(coroutine)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def activate(self, segment: OpenSegment, old: OpenSegment | None) -> None:
+        """From now on this one is written; in the index before its first record, so that a recovery knows of it."""
+        with self.index.writing() as txn:
+            key = segment.id.to_bytes(8, "big")
+            txn.put(key, segment.row(self.worker).pack(), db=self.index.segments)
+            txn.put(b"newest", self.clock.stamp().to_bytes(8, "little"), db=self.index.misc)
+        if old is not None:
+            self.seal(old)
+
+    def seal(self, segment: OpenSegment) -> None:
+        def sealed(row: Segment) -> Segment:
+            replicas = tuple((drive, STALE if drive in segment.bad else state) for drive, state in row.replicas)
+            return replace(row, state=SEALED, replicas=replicas)
+
+        self.index.update_segment(segment.id, sealed)
+
+    def cut(self, segment: int, offset: int) -> None:
+        """What lies from there on does not count."""
+        self.index.set_note(b"abort" + segment.to_bytes(8, "big"), offset.to_bytes(8, "big"))
+
+    def settled(self) -> None:
+        self._settled.set()
+
+    async def drain(self) -> None:
+        self.draining = True
+        while self._waiting or not all(lane.idle for lane in self._lanes.values()):
+            self._settled.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), 0.05)
+
+    async def close(self) -> None:
+        for lane in self._lanes.values():
+            await lane.close()
+            if lane.segment is not None:
+                self.seal(lane.segment)
+                lane.segment = None
+
+
+def record(type: int, stamp: int, key: bytes, entry: bytes, body: bytes | memoryview = b"") -> Record:
+    """A record with the checksum of its body."""
+    return Record(type, stamp, key, entry, body, crc32c(body) if body else 0)

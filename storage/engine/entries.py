@@ -1,0 +1,203 @@
+"""Entries: what a record and the index say about a version, a part or an upload, packed.
+
+The index keeps a version as its *place* (segment, body offset, length, CRC, stamp of the last change) followed by the very bytes of
+the record's entry. One `unpack` reads both; a listing of a thousand names does a thousand of them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from storage.engine.types import CLASS_BY_NUMBER, Location, Part, StorageClass, Upload, Version
+
+# Of an entry's flags
+NULL_VERSION, MARKER, MANIFEST, BLOB, EXTENT, COMPLETES = 1, 2, 4, 8, 16, 32
+
+PLACE = struct.Struct("<QIIIQ")
+_VERSION = struct.Struct("<BBQQQB")
+_ROW = struct.Struct("<QIIIQBBQQQB")
+_TOMBSTONE = struct.Struct("<QB")
+_PART = struct.Struct("<BQQBB")
+_PART_ROW = struct.Struct("<QIIIQBQQBB")
+_UPLOAD = struct.Struct("<16sHBQI")
+_EXTENT = struct.Struct("<QBBB")
+_MANIFEST = struct.Struct("<16sQHBB")
+_ABORT = struct.Struct("<QQ")
+BLOB_BYTES = 16
+PLACE_BYTES = PLACE.size
+FLAGS_AT = PLACE.size  # In a row: where the entry's flags are,
+STAMP_AT = PLACE.size + 2  # and its stamp.
+
+
+def pack_version(
+    *,
+    flags: int,
+    storage_class: int,
+    stamp: int,
+    modified_ns: int,
+    size: int,
+    etag: str,
+    meta: bytes,
+    blob: bytes = b"",
+    upload: bytes = b"",
+) -> bytes:
+    tag = etag.encode()
+    return b"%b%b%b%b%b" % (_VERSION.pack(flags, storage_class, stamp, modified_ns, size, len(tag)), blob, upload, tag, meta)
+
+
+def row_of(location: Location | tuple[int, int, int, int], changed: int, entry: bytes) -> bytes:
+    return PLACE.pack(*location, changed) + entry
+
+
+class Head(NamedTuple):
+    """The part of a version's entry that a change needs."""
+
+    flags: int
+    stamp: int
+    size: int
+    blob: bytes
+    upload: bytes
+
+
+def head_of(entry: bytes) -> Head:
+    flags, _, stamp, _, size, _ = _VERSION.unpack_from(entry)
+    if not flags & (BLOB | COMPLETES):
+        return Head(flags, stamp, size, b"", b"")
+    at = _VERSION.size
+    blob = entry[at : at + BLOB_BYTES] if flags & BLOB else b""
+    at += len(blob)
+    return Head(flags, stamp, size, blob, entry[at : at + 16] if flags & COMPLETES else b"")
+
+
+def version_of(bucket: UUID, name: bytes, row: bytes, latest: bool) -> Version:
+    """The Version that an index row tells of."""
+    segment, offset, length, crc, changed, flags, storage_class, stamp, modified_ns, size, tag_length = _ROW.unpack_from(row)
+    at = _ROW.size
+    blob = b""
+    if flags & (BLOB | COMPLETES):
+        if flags & BLOB:
+            blob = row[at : at + BLOB_BYTES]
+            at += BLOB_BYTES
+        if flags & COMPLETES:
+            at += 16
+    return Version(
+        bucket,
+        name,
+        stamp,
+        changed,
+        modified_ns,
+        size,
+        row[at : at + tag_length].decode(),
+        row[at + tag_length :],
+        bool(flags & NULL_VERSION),
+        bool(flags & MARKER),
+        latest,
+        CLASS_BY_NUMBER[storage_class],
+        bool(flags & MANIFEST),
+        None if blob or flags & MARKER else Location(segment, offset, length, crc),
+        blob,
+    )
+
+
+def pack_tombstone(stamp: int, null: bool) -> bytes:
+    return _TOMBSTONE.pack(stamp, null)
+
+
+def tombstone_of(entry: bytes) -> tuple[int, bool]:
+    stamp, null = _TOMBSTONE.unpack(entry)
+    return stamp, bool(null)
+
+
+# --- multipart
+
+
+def pack_part(*, flags: int, modified_ns: int, size: int, blob: bytes, etag: str, facts: bytes) -> bytes:
+    tag = etag.encode()
+    return b"%b%b%b%b" % (_PART.pack(flags, modified_ns, size, len(tag), len(facts)), blob, tag, facts)
+
+
+def part_of(number: int, row: bytes) -> Part:
+    *_, modified_ns, size, tag_length, facts_length = _PART_ROW.unpack_from(row)
+    at = _PART_ROW.size
+    blob = row[at : at + BLOB_BYTES]
+    at += BLOB_BYTES
+    return Part(number, size, row[at : at + tag_length].decode(), row[at + tag_length : at + tag_length + facts_length], modified_ns, blob)
+
+
+def part_head(entry: bytes) -> tuple[int, int, bytes]:
+    """Flags, size and blob of a part's entry."""
+    flags, _, size, _, _ = _PART.unpack_from(entry)
+    return flags, size, entry[_PART.size : _PART.size + BLOB_BYTES]
+
+
+def pack_upload(*, bucket: bytes, name: bytes, storage_class: int, started_ns: int, meta: bytes) -> bytes:
+    return _UPLOAD.pack(bucket, len(name), storage_class, started_ns, len(meta)) + name + meta
+
+
+def upload_of(upload: bytes, stamp: int, entry: bytes) -> Upload:
+    bucket, name_length, storage_class, started_ns, meta_length = _UPLOAD.unpack_from(entry)
+    at = _UPLOAD.size
+    name, meta = entry[at : at + name_length], entry[at + name_length : at + name_length + meta_length]
+    return Upload(UUID(bytes=upload), UUID(bytes=bucket), name, started_ns, meta, CLASS_BY_NUMBER[storage_class], stamp)
+
+
+def upload_place(entry: bytes) -> tuple[bytes, bytes]:
+    """Bucket and name that an upload's entry tells of."""
+    bucket, name_length, *_ = _UPLOAD.unpack_from(entry)
+    return bucket, entry[_UPLOAD.size : _UPLOAD.size + name_length]
+
+
+# --- bodies that tell of other bytes
+
+
+class ExtentFacts(NamedTuple):
+    """The body of a record that brings an extent: its size, its code (0, 0 for replicas) and the drives that had it then, in order."""
+
+    size: int
+    data: int
+    parity: int
+    drives: tuple[bytes, ...]
+
+    def pack(self) -> bytes:
+        return _EXTENT.pack(self.size, self.data, self.parity, len(self.drives)) + b"".join(self.drives)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> ExtentFacts:
+        size, data, parity, count = _EXTENT.unpack_from(body)
+        at = _EXTENT.size
+        return cls(size, data, parity, tuple(body[at + 16 * i : at + 16 * i + 16] for i in range(count)))
+
+
+def pack_manifest(parts: Sequence[Part]) -> bytes:
+    rows = []
+    for part in parts:
+        tag = part.etag.encode()
+        rows.append(_MANIFEST.pack(part.blob, part.size, part.number, len(tag), len(part.facts)) + tag + part.facts)
+    return b"".join(rows)
+
+
+def manifest_of(body: bytes) -> list[Part]:
+    parts, at = [], 0
+    while at < len(body):
+        blob, size, number, tag_length, facts_length = _MANIFEST.unpack_from(body, at)
+        at += _MANIFEST.size
+        tag, facts = body[at : at + tag_length], body[at + tag_length : at + tag_length + facts_length]
+        at += tag_length + facts_length
+        parts.append(Part(number, size, tag.decode(), facts, 0, blob))
+    return parts
+
+
+def pack_abort(segment: int, offset: int) -> bytes:
+    return _ABORT.pack(segment, offset)
+
+
+def abort_of(entry: bytes) -> tuple[int, int]:
+    segment, offset = _ABORT.unpack(entry)
+    return segment, offset
+
+
+def class_of(number: int) -> StorageClass:
+    return CLASS_BY_NUMBER[number]
