@@ -18,9 +18,9 @@ was begun is ended properly.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -142,7 +142,7 @@ class Response:
         self.close = close
 
 
-App = Callable[[Request], Awaitable[Response]]
+App = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 async def in_task() -> None:
