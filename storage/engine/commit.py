@@ -46,6 +46,7 @@ RETRY_SECONDS = 0.5
 
 FULL = "The object store's drives are full. Delete something, or add a drive."
 FEW = "Too few of the object store's drives answer to keep this safely. Try again when they are back."
+INDEX_FULL = "The disk of the object store's index is full. Nothing can be changed until there is room."
 GONE_TEXT = "It has been deleted in the meantime."
 
 
@@ -79,7 +80,7 @@ class _Batch:
     def __init__(self, lane: Lane, ops: list[Op], segment: OpenSegment, start: int, end: int) -> None:
         self.lane, self.ops, self.segment, self.start, self.end = lane, ops, segment, start, end
         self.outcomes: list[str] = []
-        self.error: BaseException | None = None
+        self.error: Unavailable | None = None
         self.failed: set[bytes] = set()
         self._waiting = len(segment.files)
         self._good = 0
@@ -237,12 +238,10 @@ class Lane:
         """Fewer than the quorum have it. Nobody was told that it is safe; say in the log that it does not count, if that can be said."""
         segment = batch.segment
         segment.bad |= {bay.id for bay, _ in segment.files}
-        error = batch.error if isinstance(batch.error, CloudError) else Unavailable(FEW)
-        if all(b.space()[0] <= self._committer.members.reserve_bytes for b, _ in segment.files):
-            error = InsufficientCapacity(FULL)
+        # Unavailable even if the drives are full: it says that the change may yet turn out to have happened.
         for op in batch.ops:
             if not op.future.done():
-                op.future.set_exception(error)
+                op.future.set_exception(batch.error or Unavailable(FEW))
         future: asyncio.Future[Op] = self._committer.loop.create_future()
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         record = Record(ABORT, self._committer.clock.stamp(), b"", pack_abort(segment.id, batch.start))
@@ -363,11 +362,11 @@ class Lane:
                 changes.apply(self._committer.index, before.segment.id, left, before.end, stale=list(before.failed))
                 self._unentered.pop(0)
             batch.outcomes = changes.apply(self._committer.index, batch.segment.id, items, batch.end, stale=list(batch.failed))
-        except Exception as error:
+        except Exception as error:  # Whatever it is, the callers must hear of it and the next batch must be written.
             log.exception("the index did not take a batch")
             self._unentered.append((batch, items))
             full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-            batch.error = InsufficientCapacity(FULL) if full else Unavailable("The object store's index does not answer. Try again.")
+            batch.error = Unavailable(INDEX_FULL if full else "The object store's index does not answer. Try again.")
 
     def tell(self, what: Callable[[_Batch], None], batch: _Batch) -> None:
         with contextlib.suppress(RuntimeError):  # The loop has ended: nobody waits any more.

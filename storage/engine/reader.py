@@ -19,7 +19,7 @@ from cloudbox.common.errors import NotFound, Unavailable
 from storage.engine import coding, entries, extents
 from storage.engine.drives import File
 from storage.engine.extents import BLOCK_BYTES, Table
-from storage.engine.index import EXTENT, STALE, Blob, Index
+from storage.engine.index import EXTENT, OPEN, STALE, Blob, Index
 from storage.engine.members import Bay, Members
 from storage.engine.segments import SegmentFiles, path_of
 from storage.engine.types import FileView, Location, Part, Version
@@ -81,26 +81,26 @@ class Reader:
         """A body from a segment, from whichever replica is good; the others are put right. Raises _Gone, Unavailable."""
         if not place.length:
             return b""
-        bad: list[tuple[Bay, File | None]] = []
+        bad: list[Bay] = []
         bays = self.files.replicas(place.segment, fresh=True)
         if not bays and self.files.row(place.segment) is None:
             raise _Gone
         for bay in bays:
-            file: File | None = None
             try:
-                file = self.files.file(place.segment, bay)
-                body = file.read(place.offset, place.length)
+                body = self.files.file(place.segment, bay).read(place.offset, place.length)
             except OSError as error:
                 self._failed(bay, error)
-                bad.append((bay, file))
+                bad.append(bay)
                 continue
             bay.health.reads += 1
             bay.health.read_bytes += len(body)
             if len(body) == place.length and crc32c(body) == place.crc:
-                for other, _ in bad:
-                    self._heal_segment(other, place, body)
+                row = self.files.row(place.segment)
+                if row is not None and row.state != OPEN:  # Else the slowest drive may just not have it yet; the auditor will see.
+                    for other in bad:
+                        self._heal_segment(other, place, body)
                 return body
-            bad.append((bay, file))
+            bad.append(bay)
         self.files.forget(place.segment)
         raise Unavailable(UNREADABLE)
 

@@ -1,7 +1,7 @@
 """Drives that live in memory and fail on demand: for tests of what must survive, and for boxes that need no disk.
 
 A `Platter` is what a power loss leaves; a `MemoryDrive` is a drive plugged onto it. Faults are asked for on the platter
-(`platter.fail(...)`, `platter.cut_after(n)`) and take effect at the drive's next operations.
+(`platter.fail(...)`, `platter.power.cut_after(n)`) and take effect at the drive's next operations.
 """
 
 from __future__ import annotations
@@ -33,17 +33,40 @@ def _put(target: bytearray, offset: int, data: Buffer) -> None:
     target[offset : offset + len(data)] = data
 
 
+class Power:
+    """What drives are plugged into; one for several drives lets them lose it at the same moment."""
+
+    def __init__(self) -> None:
+        self.off = False
+        self.operations = 0
+        self.cut_at: int | None = None
+        self.lock = threading.Lock()
+
+    def cut_after(self, operations: int) -> None:
+        """It goes during the n-th operation that changes something, counted from now."""
+        self.cut_at = self.operations + operations
+
+    def count(self) -> bool:
+        """One more such operation; True if it is the one."""
+        with self.lock:
+            self.operations += 1
+            if self.cut_at is not None and self.operations >= self.cut_at:
+                self.off = True
+            return self.off
+
+    def restore(self) -> None:
+        self.off, self.cut_at = False, None
+
+
 class Platter:
     """The state of a drive apart from its power. `capacity` bounds the sum of its files."""
 
-    def __init__(self, capacity: int = 1 << 40, *, seed: int = 0) -> None:
+    def __init__(self, capacity: int = 1 << 40, *, seed: int = 0, power: Power | None = None) -> None:
+        self.power = power or Power()
         self.files: dict[str, _Content] = {}
         self.capacity = capacity
         self.random = random.Random(seed)
         self.lock = threading.RLock()
-        self.off = False
-        self.operations = 0
-        self._cut_at: int | None = None
         self._faults: dict[str, tuple[int, int]] = {}
 
     def fail(self, operation: str, number: int = errno.EIO, *, times: int = 1 << 60) -> None:
@@ -52,10 +75,6 @@ class Platter:
 
     def heal(self) -> None:
         self._faults.clear()
-
-    def cut_after(self, operations: int) -> None:
-        """The power goes during the n-th operation that changes something, counted from now; a write under way is torn."""
-        self._cut_at = self.operations + operations
 
     def flip(self, name: str, offset: int, mask: int = 0x01) -> None:
         """One byte goes bad, silently."""
@@ -71,7 +90,7 @@ class Platter:
                     self._tear(content, offset, data)
                 content.unsynced.clear()
                 content.seen = bytearray(content.durable)
-            self.off, self._cut_at = False, None
+            self.power.restore()
 
     def snapshot(self) -> dict[str, bytes]:
         """For `restore`: a drive that returns stale."""
@@ -89,7 +108,7 @@ class Platter:
 
     def check(self, operation: str, *, changes: bool = False) -> bool:
         """Count an operation and raise what was asked for; True if the power goes during this one."""
-        if self.off:
+        if self.power.off:
             raise OSError(errno.ENODEV, "the drive has no power")
         for kind in (operation, "any"):
             if kind in self._faults:
@@ -99,12 +118,7 @@ class Platter:
                 else:
                     self._faults[kind] = (number, times - 1)
                 raise OSError(number, os.strerror(number))
-        if changes:
-            self.operations += 1
-            if self._cut_at is not None and self.operations >= self._cut_at:
-                self.off = True
-                return True
-        return False
+        return changes and self.power.count()
 
     def write(self, content: _Content, data: bytes, offset: int, *, durable: bool) -> None:
         with self.lock:

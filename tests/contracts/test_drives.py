@@ -129,7 +129,7 @@ def test_the_power_goes_at_an_operation() -> None:
     """The write under way fails and is torn, everything after fails, and after a power loss the drive is there again."""
     platter = Platter(seed=3)
     file = MemoryDrive(platter).create("segments/a")
-    platter.cut_after(2)
+    platter.power.cut_after(2)
     file.write([b"1" * 5000], 0, durable=True)
     with pytest.raises(OSError, match="power"):
         file.write([b"2" * 5000], 5000, durable=True)

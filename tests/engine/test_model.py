@@ -57,9 +57,7 @@ step = st.one_of(
 async def run(history: list[Any], folder: Path) -> None:
     box, twin = Box(folder), Twin()
     store = await box.start()
-    serial = 0
-    for what, *rest in history:
-        serial += 1
+    for serial, (what, *rest) in enumerate(history):
         meta = b"%d" % serial
         if what in ("put", "large", "parts"):
             name, body, mode = rest

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from storage.engine import Mode, Store, Version
-from storage.engine.simulated import MemoryDrive, Platter
+from storage.engine.simulated import MemoryDrive, Platter, Power
 from storage.engine.store import Settings
 
 BUCKET = UUID(int=0x11)
@@ -24,6 +24,13 @@ class Box:
     platters: list[Platter] = field(default_factory=lambda: [Platter(seed=n) for n in range(4)])
     segment_bytes: int = 256 << 10
     boots: int = 1
+
+    def share_power(self) -> Power:
+        """One plug for all drives."""
+        power = Power()
+        for platter in self.platters:
+            platter.power = power
+        return power
 
     async def start(self, *, worker: int = 0, without: tuple[int, ...] = (), accept_loss: bool = False) -> Store:
         drives = [MemoryDrive(p) for n, p in enumerate(self.platters) if n not in without]
@@ -41,6 +48,17 @@ class Box:
         import shutil
 
         shutil.rmtree(self.folder / "index", ignore_errors=True)
+
+    @staticmethod
+    def abandon(store: Store) -> None:
+        """What a kill leaves of it: no seal, no sync, no mark that all is well."""
+        for lane in store.committer._lanes.values():
+            if lane._next is not None:
+                lane._next.cancel()
+        store.members.close()
+        store.pool.shutdown(wait=True, cancel_futures=True)
+        store.index.env.close()
+        store._locks.close()
 
     def power_loss(self) -> None:
         """What was not synced is torn, and the index of this boot is not to be trusted."""
@@ -142,7 +160,7 @@ async def same(store: Store, twin: Twin, bucket: UUID = BUCKET) -> None:
     """The store holds exactly what the twin says, byte for byte, and its counters agree."""
     for name, versions in twin.names.items():
         latest = store.get(bucket, name)
-        assert latest is not None and latest.id == versions[0].id, (name, latest, versions)
+        assert (latest and latest.id) == versions[0].id, (name, latest, versions)
         for number, kept in enumerate(versions):
             version = store.get(bucket, name, kept.id)
             assert version is not None, (name, kept)
