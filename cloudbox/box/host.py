@@ -15,6 +15,7 @@ from cloudbox.box.paths import CACHE, CHECKOUT, LONGEST_SOCKET, SOCKET_PATH_BYTE
 from cloudbox.box.shell import Failed, Log, output, run
 
 QEMU_USER = "libvirt-qemu"
+METADATA_USER = "cloudbox-metadata"
 FOLDERS = ("run", "logs", "stamps", "images", "instances", "console", "screens", "releases")
 
 
@@ -22,7 +23,9 @@ FOLDERS = ("run", "logs", "stamps", "images", "instances", "console", "screens",
 
 
 def accounts_exist() -> bool:
-    return all(_exists(pwd.getpwnam, name) for name in (USER, QEMU_USER)) and all(_exists(grp.getgrnam, name) for name in (USER, QEMU_USER))
+    return all(_exists(pwd.getpwnam, name) for name in (USER, METADATA_USER, QEMU_USER)) and all(
+        _exists(grp.getgrnam, name) for name in (USER, QEMU_USER)
+    )
 
 
 def _exists(look: Callable[[str], object], name: str) -> bool:
@@ -34,10 +37,12 @@ def _exists(look: Callable[[str], object], name: str) -> bool:
 
 
 def make_accounts(*, log: Log) -> None:
-    """`cloudbox` for the web, `libvirt-qemu` for the guests: Debian's name for it, whose group libvirt insists on."""
+    """`cloudbox` for the web, `cloudbox-metadata` for who reads what guests send, `libvirt-qemu` for the guests: Debian's name for it,
+    whose group libvirt insists on."""
     add = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin"]
-    if not _exists(pwd.getpwnam, USER):
-        run([*add, "--home-dir", "/nonexistent", "--user-group", USER], log=log)
+    for user in (USER, METADATA_USER):
+        if not _exists(pwd.getpwnam, user):
+            run([*add, "--home-dir", "/nonexistent", "--user-group", user], log=log)
     for group in ("kvm", QEMU_USER):
         if not _exists(grp.getgrnam, group):
             run(["groupadd", "--system", group], log=log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from compute.agent.metadata_server import InstanceMetadata
+from compute.agent.metadata_tree import InstanceMetadata
 from compute.desired import domain_of
 from compute.models import Instance, Port
 

@@ -1,7 +1,7 @@
-"""The metadata service at 169.254.169.254: one asyncio server for all networks.
+"""The metadata service at 169.254.169.254: one asyncio server for all networks. It runs without rights (`metadata_process`).
 
-For each network a listening socket is opened inside its router namespace, and stays there wherever it is served. So a caller is
-known by the network of the socket and its address, unique although addresses of networks overlap; the fabric drops forged ones.
+It is handed, for each network, a socket that listens inside its router namespace and stays there wherever it is served. So a caller
+is known by the network of the socket and its address, unique although addresses of networks overlap; the fabric drops forged ones.
 Nothing in a request says who asks.
 
 Tokens of EC2's IMDSv2 are signed, not stored; their answer travels one hop only, so a proxy inside the guest cannot pass it on.
@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import hmac
 import logging
-import os
 import secrets
 import socket
 import time
@@ -25,15 +24,10 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 from uuid import UUID
 
-from cloudbox.common.errors import CloudError
 from compute.agent.metadata_tree import Answer, InstanceMetadata, find
-from compute.drivers import netns
-
-__all__ = ["InstanceMetadata", "MetadataServer"]
 
 log = logging.getLogger(__name__)
 
-ADDRESS = ("169.254.169.254", 80)
 HEAD_BYTES_MAX = 8 * 1024
 HEAD_SECONDS = 10.0
 LOOKUP_SECONDS = 10.0
@@ -67,10 +61,7 @@ class _Response:
 
 @dataclass
 class _Listener:
-    namespace: str
-    identity: int  # of the namespace: one made anew under the same name needs a new socket
     server: asyncio.Server
-    callers: Counter[str]
     writers: set[asyncio.StreamWriter]
 
 
@@ -79,31 +70,11 @@ class MetadataServer:
         self._lookup = lookup
         self._listeners: dict[UUID, _Listener] = {}
         self._key = secrets.token_bytes(32)
-        self._lock = asyncio.Lock()
 
-    async def sync(self, networks: Mapping[UUID, str]) -> None:
-        """Listen on these networks (id to router namespace) and no others. One whose namespace is not there is left for next time."""
-        async with self._lock:
-            for id, listener in list(self._listeners.items()):
-                if networks.get(id) != listener.namespace or _identity(listener.namespace) != listener.identity:
-                    await self._shut(id)
-            for id, namespace in networks.items():
-                if id not in self._listeners:
-                    try:
-                        await self._open(id, namespace)
-                    except (OSError, CloudError) as error:
-                        log.warning("The metadata service cannot listen in %s: %s", namespace, error)
-
-    async def close(self) -> None:
-        async with self._lock:
-            for id in list(self._listeners):
-                await self._shut(id)
-
-    async def _open(self, id: UUID, namespace: str) -> None:
-        identity = _identity(namespace)
-        if identity is None:
-            raise FileNotFoundError(f"there is no namespace {namespace}")
-        sock = await asyncio.to_thread(netns.call, namespace, _listening_socket)
+    async def listen(self, id: UUID, sock: socket.socket) -> None:
+        """Serve a network by a socket that listens inside its router namespace; in the place of an earlier one, if there is one."""
+        await self.shut(id)
+        sock.setblocking(False)
         callers: Counter[str] = Counter()
         writers: set[asyncio.StreamWriter] = set()
 
@@ -111,13 +82,19 @@ class MetadataServer:
             await self._connection(id, callers, writers, reader, writer)
 
         server = await asyncio.start_server(serve, sock=sock, limit=HEAD_BYTES_MAX)
-        self._listeners[id] = _Listener(namespace, identity, server, callers, writers)
+        self._listeners[id] = _Listener(server, writers)
 
-    async def _shut(self, id: UUID) -> None:
-        listener = self._listeners.pop(id)
+    async def shut(self, id: UUID) -> None:
+        listener = self._listeners.pop(id, None)
+        if listener is None:
+            return
         listener.server.close()
         for writer in list(listener.writers):
             writer.transport.abort()
+
+    async def close(self) -> None:
+        for id in list(self._listeners):
+            await self.shut(id)
 
     async def _connection(
         self,
@@ -210,22 +187,6 @@ class MetadataServer:
         if expires < time.time() or expires > time.time() + TOKEN_SECONDS_MAX:
             return False
         return hmac.compare_digest(self._sign(expires, network, caller).encode(), token.encode())
-
-
-def _identity(namespace: str) -> int | None:
-    try:
-        return os.stat(netns.FOLDER / namespace).st_ino if netns.exists(namespace) else None
-    except OSError:
-        return None
-
-
-def _listening_socket() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(ADDRESS)
-    sock.listen(128)
-    sock.setblocking(False)
-    return sock
 
 
 def _parse(head: bytes) -> _Request | None:

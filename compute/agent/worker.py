@@ -1,4 +1,5 @@
-"""The worker: the one privileged process of the box. Jobs, machine events, consoles, metadata, samples and the schedule.
+"""The worker: the one privileged process of the box. Jobs, machine events, consoles, samples and the schedule; and, in a child
+without rights, the metadata service, since that reads what guests send.
 
 One process, so that an idle box stays small; one asyncio loop for waiting, threads for what blocks. Exactly one worker runs in
 a box: a lock in PostgreSQL says so. Since it is the only one, jobs that were `doing` when it starts were cut off by a crash
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.cache import cache
 from django.db import close_old_connections, connection
@@ -31,7 +31,7 @@ from compute import host, metrics
 from compute.agent import screens
 from compute.agent.console_hub import ConsoleHub
 from compute.agent.metadata import lookup
-from compute.agent.metadata_server import MetadataServer
+from compute.agent.metadata_keeper import MetadataKeeper
 from compute.agent.sampler import Sampler
 from compute.drivers.specs import ON, MachineEvent, Power
 from compute.health import HEARTBEAT
@@ -79,7 +79,7 @@ class Worker:
         await _in_thread(give_back_jobs)
         self._hub = ConsoleHub(settings.RUN_DIR / "console.sock", log_of=host.hypervisor().console_log, owner=_web_owner())
         await self._hub.start()
-        self._metadata = MetadataServer(sync_to_async(_lookup_closing, thread_sensitive=False))
+        self._metadata = MetadataKeeper(_lookup_closing)
         end_watch = await asyncio.to_thread(host.hypervisor().watch, self._tell(loop))
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(task) for task in (self._jobs(), self._observe(), self._sample(), self._heartbeat(), self._screens())
@@ -194,6 +194,7 @@ class Worker:
                 "at": time.time(),
                 "up": time.time() - self._started,
                 "libvirt": alive,
+                "metadata": {"pid": self._metadata.pid, "restarts": self._metadata.restarts},
                 "rounds": self._rounds,
                 "hostname": "",
                 "hypervisor": "The hypervisor",

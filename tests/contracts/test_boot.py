@@ -17,7 +17,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from compute.agent.console_hub import ConsoleHub
-from compute.agent.metadata_server import InstanceMetadata, MetadataServer
+from compute.agent.metadata_keeper import MetadataKeeper
+from compute.agent.metadata_tree import InstanceMetadata
 from compute.demo_image.build import build
 from compute.drivers.fabric import LinuxFabric
 from compute.drivers.libvirt import LibvirtHypervisor
@@ -104,12 +105,12 @@ def booted(real_libvirt: RealBox) -> Iterator[Booted]:
         undo.callback(hypervisor.close)
         undo.callback(hypervisor.watch(booted.told.append))
 
-        async def lookup(network: UUID, ip: str) -> InstanceMetadata:
+        def lookup(network: UUID, ip: str) -> InstanceMetadata:
             booted.asked.append((network, ip))
             script = b"#!/bin/sh\necho it-came-by-user-data >/root/proof\n"
             return InstanceMetadata(id=id, name="first", hostname="first", project_id="p", ip=ip, mac=port.mac, user_data=script)
 
-        hub, metadata = ConsoleHub(booted.hub, log_of=hypervisor.console_log), MetadataServer(lookup)
+        hub, metadata = ConsoleHub(booted.hub, log_of=hypervisor.console_log), MetadataKeeper(lookup)
         undo.callback(lambda: booted.run(metadata.close()))
         booted.run(metadata.sync({net.id: fabric.namespace_of(net.id)}))
         undo.callback(lambda: booted.run(hub.close()))
@@ -222,6 +223,6 @@ def test_reboot_and_power_off(booted: Booted) -> None:
     log = booted.hypervisor.console_log(booted.spec.id).read_bytes()
     assert log.index(b"before-2\r\n") < log.index(b"after-2\r\n")
     booted.hypervisor.shutdown(booted.spec.id)
-    eventually(lambda: booted.told[-1].power is Power.SHUTOFF, seconds=90)
+    eventually(lambda: booted.told[-1].power is Power.POWERED_OFF, seconds=90)
     assert booted.told[-1].why == "guest powered off"
     booted.hypervisor.start(booted.spec.id)

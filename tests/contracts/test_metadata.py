@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
-from compute.agent import metadata_server
-from compute.agent.metadata_server import InstanceMetadata, MetadataServer
-from compute.agent.metadata_tree import find
-from compute.drivers import netns
+from compute.agent import metadata_server, metadata_wire
+from compute.agent.metadata_keeper import MetadataKeeper
+from compute.agent.metadata_server import MetadataServer
+from compute.agent.metadata_tree import InstanceMetadata, find
 from compute.drivers.fabric import LinuxFabric
-from compute.drivers.specs import FabricSpec, NetworkSpec, PortSpec
+from compute.drivers.specs import FabricSpec, NetworkSpec, PortSpec, tap_name
 from tests.guests import Guest
-from tests.machines import RealBox
+from tests.machines import RealBox, eventually
 
 INSTANCE = InstanceMetadata(
     id=UUID("0123456789abcdef0123456789abcdef"),
@@ -103,8 +107,8 @@ class Service:
 
         self.server = MetadataServer(answer)
 
-    def sync(self, networks: dict[UUID, str]) -> None:
-        asyncio.run_coroutine_threadsafe(self.server.sync(networks), self.loop).result(10)
+    def listen(self, network: UUID, sock: socket.socket) -> None:
+        asyncio.run_coroutine_threadsafe(self.server.listen(network, sock), self.loop).result(10)
 
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self.server.close(), self.loop).result(10)
@@ -126,14 +130,11 @@ def talk(call: socket.socket, request: bytes) -> tuple[int, dict[str, str], byte
 
 
 @pytest.fixture
-def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], socket.socket]]:
+def local() -> Iterator[Callable[[], socket.socket]]:
     """The service on a loopback port of this host instead of a namespace; gives new connections to it."""
     listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)
-    monkeypatch.setattr(metadata_server, "_identity", lambda namespace: 1)
-    monkeypatch.setattr(netns, "call", lambda namespace, function: listener)
     service = Service(lambda network, ip: INSTANCE)
-    service.sync({uuid4(): "anything"})
+    service.listen(uuid4(), listener)
     calls: list[socket.socket] = []
 
     def connect() -> socket.socket:
@@ -195,17 +196,67 @@ def test_connections_are_limited(local: Callable[[], socket.socket]) -> None:
     assert talk(many[1], b"GET / HTTP/1.1\r\n\r\n")[0] == 200
 
 
+def test_an_instance_travels_unchanged() -> None:
+    """Over the line between the worker and its metadata process, with every field set and with none; the longest fits in a message."""
+    bare = InstanceMetadata(id=uuid4(), name="", hostname="", project_id="", ip="", mac="")
+    full = replace(INSTANCE, user_data=bytes(range(256)) * 255, launched_at=datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC))
+    for instance in (bare, full):
+        packed = metadata_wire.pack({"answer": 1, "instance": metadata_wire.instance_to_wire(instance)})
+        assert len(packed) < metadata_wire.MESSAGE_BYTES_MAX
+        assert metadata_wire.instance_from_wire(json.loads(packed)["instance"]) == instance
+
+
+def check_rights(pid: int | None) -> None:
+    """Neither root nor any capability, nor a way to get them back; no file open but its log, its sockets and its loop."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    ids = {int(each) for name in ("Uid", "Gid") for each in status[name].split()}
+    assert 0 not in ids
+    assert status["Groups"].split() == []
+    assert {int(status[name].strip(), 16) for name in ("CapPrm", "CapEff", "CapAmb")} == {0}
+    assert status["NoNewPrivs"].strip() == "1"
+    opened = {os.readlink(each).partition(":")[0] for each in Path(f"/proc/{pid}/fd").iterdir() if int(each.name) > 2}
+    assert opened <= {"socket", "anon_inode"}
+
+
+@pytest.mark.machines
+def test_nobody_asks_what_is_no_question() -> None:
+    """A process that was taken over says what it likes: wrong questions go unanswered, what is no message ends it, and the next one
+    serves."""
+    asked = []
+    keeper = MetadataKeeper(lambda network, ip: asked.append((network, ip)))
+    try:
+        eventually(lambda: keeper.pid is not None)
+        assert keeper._line is not None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener = threading.Thread(target=keeper._listen_to, args=(ours,))
+        listener.start()
+        for bad in (b"{}", b'{"ask": "x"}', b'{"ask": 1, "network": "no", "ip": "1.2.3.4"}', b'{"ask": 1, "network": 7, "ip": []}'):
+            theirs.send(bad)
+        good = {"ask": 1, "network": str(uuid4()), "ip": "10.0.0.1"}
+        theirs.send(metadata_wire.pack(good | {"ip": "10.0.0.1; drop"}))
+        theirs.send(metadata_wire.pack(good))
+        eventually(lambda: asked)
+        assert asked == [(UUID(str(good["network"])), "10.0.0.1")]
+        theirs.send(b"[" * 200)
+        listener.join(10)
+        assert not listener.is_alive()
+        ours.close()
+        theirs.close()
+    finally:
+        asyncio.run(keeper.close())
+
+
 @pytest.mark.machines
 def test_who_asks(real_box: RealBox) -> None:
     """Two networks of the same addresses: guests of the same address get each their own answer; a listener goes with its network, and
-    comes again when the network's namespace was made anew. The token's answer travels one hop."""
+    comes again when the network's namespace was made anew. Who answers has no rights at all, and is there again when killed."""
     fabric = LinuxFabric(real_box.home, real_box.name)
     cidr, gateway = IPv4Network("192.168.0.0/24"), IPv4Address("192.168.0.1")
     nets = [NetworkSpec(id=uuid4(), cidr=cidr, gateway=gateway, dns_domain="x", number=number) for number in (50, 51)]
     ports = [PortSpec(id=uuid4(), network_id=net.id, mac="52:54:00:00:00:0a", ip="192.168.0.10") for net in nets]
     spec = FabricSpec(networks=tuple(nets), ports=tuple(ports))
     fabric.apply(spec)
-    service = Service(lambda network, ip: replace(INSTANCE, name=f"{network} {ip}"))
+    keeper = MetadataKeeper(lambda network, ip: replace(INSTANCE, name=f"{network} {ip}"))
     guests = [Guest(real_box.name, port, net) for port, net in zip(ports, nets, strict=True)]
     names = {net.id: fabric.namespace_of(net.id) for net in nets}
 
@@ -213,23 +264,36 @@ def test_who_asks(real_box: RealBox) -> None:
         with guest.connect("169.254.169.254", 80) as call:
             return str(json.loads(talk(call, b"GET /openstack/latest/meta_data.json HTTP/1.1\r\n\r\n")[2])["name"])
 
+    def sync(networks: dict[UUID, str]) -> None:
+        asyncio.run(keeper.sync(networks))
+
     try:
-        service.sync(names)
+        sync(names)
         for guest, net in zip(guests, nets, strict=True):
             guest.configure()
             assert name(guest) == f"{net.id} 192.168.0.10"
-        service.sync({nets[0].id: names[nets[0].id]})
+        check_rights(keeper.pid)
+        sync({nets[0].id: names[nets[0].id]})
         assert guests[0].reaches("169.254.169.254", 80)
         assert not guests[1].reaches("169.254.169.254", 80)
         fabric.apply(FabricSpec(networks=(nets[0],), ports=(ports[0],)))
         fabric.apply(spec)
-        service.sync(names)
+        sync(names)
         guests[1].remove()
+        eventually(lambda: tap_name(ports[1].id) not in fabric.taps())
         guests[1] = Guest(real_box.name, ports[1], nets[1])
         guests[1].configure()
         assert name(guests[1]) == f"{nets[1].id} 192.168.0.10"
+        before = keeper.pid
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        eventually(lambda: keeper.pid not in (before, None) and guests[0].reaches("169.254.169.254", 80))
+        assert name(guests[0]) == f"{nets[0].id} 192.168.0.10"
+        assert keeper.restarts == 1
     finally:
+        last = keeper.pid
+        asyncio.run(keeper.close())
+        assert not Path(f"/proc/{last}").exists()
         for guest in guests:
             guest.remove()
-        service.close()
         fabric.apply(FabricSpec())

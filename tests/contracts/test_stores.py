@@ -28,13 +28,13 @@ class Broken(io.RawIOBase):
         return self._head.pop()
 
 
-def test_images(images: ImageStore, empty_disk: Path) -> None:
+def test_images(images: ImageStore, small_disk: Path) -> None:
     """Put, read back, listed, deleted; deleting twice is fine, reading what is not there is NotFound."""
     id = uuid4()
     assert list(images.all()) == []
-    with empty_disk.open("rb") as source:
-        assert images.put(id, source) == empty_disk.stat().st_size
-    assert images.path(id).read_bytes() == empty_disk.read_bytes()
+    with small_disk.open("rb") as source:
+        assert images.put(id, source) == small_disk.stat().st_size
+    assert images.path(id).read_bytes() == small_disk.read_bytes()
     assert list(images.all()) == [id]
     images.delete(id)
     images.delete(id)
@@ -42,24 +42,24 @@ def test_images(images: ImageStore, empty_disk: Path) -> None:
         images.path(id)
 
 
-def test_an_image_comes_whole_or_not_at_all(images: ImageStore, empty_disk: Path) -> None:
+def test_an_image_comes_whole_or_not_at_all(images: ImageStore, small_disk: Path) -> None:
     """The source breaks half-way: there is no image, and no part of one either."""
     id = uuid4()
     with pytest.raises((ConnectionError, CloudError)):
-        images.put(id, Broken(empty_disk.read_bytes()[:1000]))  # type: ignore[arg-type]
+        images.put(id, Broken(small_disk.read_bytes()[:1000]))  # type: ignore[arg-type]
     assert list(images.all()) == []
     assert not list((images.home / "images").glob("*"))  # type: ignore[attr-defined]
 
 
-def test_volumes(volumes: VolumeStore, empty_disk: Path) -> None:
+def test_volumes(volumes: VolumeStore, small_disk: Path) -> None:
     """A root disk is made once, found again, measured and deleted; a base that is not there is NotFound."""
     id = uuid4()
     with pytest.raises(NotFound):
-        volumes.create_root(id, base=empty_disk.with_name("none.qcow2"), size_gib=1)
-    path = volumes.create_root(id, base=empty_disk, size_gib=1)
+        volumes.create_root(id, base=small_disk.with_name("none.qcow2"), size_gib=1)
+    path = volumes.create_root(id, base=small_disk, size_gib=1)
     assert path == volumes.root_path(id)
     before = path.stat().st_ino
-    assert volumes.create_root(id, base=empty_disk, size_gib=1) == path
+    assert volumes.create_root(id, base=small_disk, size_gib=1) == path
     assert path.stat().st_ino == before
     assert volumes.all() == {id}
     assert volumes.used_bytes(id) > 0
@@ -70,10 +70,10 @@ def test_volumes(volumes: VolumeStore, empty_disk: Path) -> None:
         volumes.used_bytes(id)
 
 
-def test_a_root_disk_is_an_overlay(tmp_path: Path, empty_disk: Path) -> None:
+def test_a_root_disk_is_an_overlay(tmp_path: Path, small_disk: Path) -> None:
     """The disk has the size asked for, lies on the image by its absolute path and format, and the image is read-only."""
     images, volumes, id = FileImages(tmp_path), Qcow2Volumes(tmp_path), uuid4()
-    with empty_disk.open("rb") as source:
+    with small_disk.open("rb") as source:
         images.put(id, source)
     assert images.path(id).stat().st_mode & 0o222 == 0
     path = volumes.create_root(id, base=images.path(id), size_gib=3)
@@ -91,25 +91,25 @@ def test_a_disk_smaller_than_its_image_is_refused(tmp_path: Path) -> None:
         Qcow2Volumes(tmp_path).create_root(uuid4(), base=base, size_gib=1)
 
 
-def test_what_a_crash_left_is_found(tmp_path: Path, empty_disk: Path) -> None:
+def test_what_a_crash_left_is_found(tmp_path: Path, small_disk: Path) -> None:
     """A directory with a half-made disk is listed, is no disk, and is deleted whole; names that are no ids are not ours."""
     volumes, id = Qcow2Volumes(tmp_path), uuid4()
     volumes.root_path(id).parent.mkdir(parents=True)
     volumes.root_path(id).with_name("root.qcow2.1234.part").write_bytes(b"half")
     (tmp_path / "instances" / "lost+found").mkdir()
     assert volumes.all() == {id}
-    assert volumes.create_root(id, base=empty_disk, size_gib=1).exists()
+    assert volumes.create_root(id, base=small_disk, size_gib=1).exists()
     volumes.delete(id)
     assert volumes.all() == set()
 
 
 @pytest.mark.parametrize("what", ["backing", "data-file", "raw", "short", "huge", "version"])
-def test_dangerous_images_are_refused(tmp_path: Path, empty_disk: Path, what: str) -> None:
+def test_dangerous_images_are_refused(tmp_path: Path, small_disk: Path, what: str) -> None:
     """An image that names other files would let its tenant read any file of the host; refused, as is what is no qcow2."""
     secret = tmp_path / "secret"
     secret.write_bytes(b"root:x:0:0" * 100)
     evil = tmp_path / "evil.qcow2"
-    data = bytearray(empty_disk.read_bytes())
+    data = bytearray(small_disk.read_bytes())
     match what:
         case "backing":
             subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", secret, evil, "1G"], check=True)

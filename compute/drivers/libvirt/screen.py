@@ -6,7 +6,9 @@ import libvirt
 
 from compute.drivers import png
 
-SCREEN_BYTES_MAX = 128 * 1024 * 1024
+# A machine has 16 MiB of video memory, four bytes a pixel; a picture has three, or is compressed. More would come from a QEMU that
+# somebody has taken over.
+SCREEN_BYTES_MAX = 16 * 1024 * 1024
 
 
 def screenshot(connection: libvirt.virConnect, domain: libvirt.virDomain) -> bytes:
