@@ -65,6 +65,12 @@ def trees(roots: Iterable[int]) -> dict[int, set[int]]:
     return {root: below(root) for root in roots}
 
 
+def children(pid: int) -> set[int]:
+    """Those that run and whose parent it is, by birth or because theirs died."""
+    numbers = (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
+    return {each for each in numbers if (fields := _stat(each)) and fields[0] not in "ZX" and int(fields[1]) == pid}
+
+
 def pss_bytes(pids: Iterable[int]) -> int:
     """Memory with shared pages counted once among their sharers."""
     total = 0
@@ -75,6 +81,14 @@ def pss_bytes(pids: Iterable[int]) -> int:
             continue
         total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
     return total
+
+
+def command(pid: int) -> str:
+    """Its command line, cut short."""
+    try:
+        return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()[:120]
+    except (OSError, ProcessLookupError):
+        return ""
 
 
 def with_words(*words: str) -> dict[int, str]:

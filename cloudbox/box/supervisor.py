@@ -2,11 +2,15 @@
 
 It sleeps until something happens: a process ends (pidfd), a word comes in on run/supervisor.sock, a signal, a deadline.
 Its state is in run/supervisor.json; a supervisor that was killed leaves its processes running, and the next adopts them.
+
+What its processes leave behind (guests of a libvirtd that died, DHCP servers) becomes its own child, not init's: so nothing of a box
+is out of sight, and when it quits nothing is left.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -28,6 +32,9 @@ LOG_BYTES_MAX = 8 * 1024 * 1024
 LOGS_KEPT = 2
 LOG_LOOK_SECONDS = 30.0
 REQUEST_BYTES_MAX = 4096
+PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+# How long what was left behind may take to end when asked, and then when killed.
+LEFT_SECONDS = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
 
 
 class Supervisor:
@@ -45,6 +52,8 @@ class Supervisor:
     def serve(self) -> None:
         """Until asked to quit and the last child has ended."""
         with self._alone(), self._listening() as door, self._waking() as bell:
+            if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+                say("what is left behind by its parent cannot be taken in here; init will have it")
             self._adopt()
             self._save()
             while not (self.quitting and all(child.state == "stopped" for child in self.children.values())):
@@ -55,7 +64,9 @@ class Supervisor:
                         self._rung(bell)
                     else:
                         self._ended(cast("Child", key.data))
+                self._reap()
                 self._advance()
+            self._end_what_is_left()
             say("all have ended")
 
     @contextlib.contextmanager
@@ -90,7 +101,7 @@ class Supervisor:
         inside.setblocking(False)
         outside.setblocking(False)
         signal.set_wakeup_fd(outside.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.selector.register(inside, selectors.EVENT_READ)
@@ -159,6 +170,26 @@ class Supervisor:
         self.selector.unregister(child.pidfd)
         say(child.ended())
         self._save()
+
+    def _reap(self) -> None:
+        """Bury those that were taken in. One of the components is left to its pidfd, which tells of it in the next round."""
+        components = {child.pid for child in self.children.values() if child.ours}
+        with contextlib.suppress(ChildProcessError):  # there is no child at all
+            while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid not in components:
+                os.waitpid(found.si_pid, 0)
+
+    def _end_what_is_left(self) -> None:
+        """The components have ended; whom they left behind goes too, and those whom these leave."""
+        for number, patience in LEFT_SECONDS:
+            deadline, told = time.monotonic() + patience, set[int]()
+            while (left := proc.children(os.getpid())) and time.monotonic() < deadline:
+                for pid in left - told:
+                    say(f"left behind: {pid}, {proc.command(pid)}; ended by {signal.Signals(number).name}")
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
+                told |= left
+                time.sleep(0.05)
+                self._reap()
 
     def _pause(self) -> float:
         times = [at for child in self.children.values() if (at := child.deadline()) is not None]

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 from cloudbox.box import control, proc
@@ -100,6 +101,29 @@ def test_children_survive_where_they_should(supervised: Supervised) -> None:
     supervised.until(lambda: supervised.of("libvirtd")["restarts"] == 1)
     assert proc.start_ticks(inner) is not None
     os.kill(inner, signal.SIGKILL)
+
+
+def test_what_is_left_behind_is_taken_in(supervised: Supervised) -> None:
+    """A daemon's child outlives it and becomes the supervisor's; it is buried when it ends. When the supervisor quits, another such
+    child goes too, a deaf one as well: nothing of the box is left."""
+    one, other = supervised.box.home / "one.pid", supervised.box.home / "other.pid"
+    deaf = "trap '' TERM; while :; do sleep 0.1; done"
+    script = f'sleep 614 & echo $! >{one}; setsid sh -c "{deaf}" & echo $! >{other}; wait'
+    supervised.begin(program("libvirtd", script, group=False))
+    assert supervised.process is not None
+    control.ask(supervised.box, "start", ["libvirtd"])
+    first = int(supervised.until(lambda: one.exists() and one.read_text().strip()))
+    second = int(supervised.until(lambda: other.exists() and other.read_text().strip()))
+    leader = supervised.of("libvirtd")["pid"]
+    control.ask(supervised.box, "stop", ["libvirtd"])
+    supervised.until(lambda: supervised.of("libvirtd")["state"] == "stopped")
+    assert not Path(f"/proc/{leader}").exists()
+    assert {first, second} <= proc.children(supervised.process.pid)
+    os.kill(first, signal.SIGKILL)
+    supervised.until(lambda: not Path(f"/proc/{first}").exists())
+    assert control.quit_supervisor(supervised.box, timeout_seconds=20)
+    assert not Path(f"/proc/{second}").exists()
+    assert "left behind" in supervised.log()
 
 
 def test_a_new_supervisor_takes_over(supervised: Supervised) -> None:
