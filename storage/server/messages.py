@@ -106,10 +106,10 @@ class Request:
         return self._peer()
 
     def query_pairs(self) -> list[tuple[bytes, bytes]]:
-        """The query's parameters in their order, percent-decoded; "+" is a plus, as in every signed query. `a` and `a=` are alike."""
+        """The query's parameters in their order, percent-decoded; "+" is a space, as S3 and Swift read it. `a` and `a=` are alike."""
         if not self.query:
             return []
-        pairs = (item.partition(b"=") for item in self.query.split(b"&") if item)
+        pairs = (item.partition(b"=") for item in self.query.replace(b"+", b"%20").split(b"&") if item)
         return [(unquote_to_bytes(name), unquote_to_bytes(value)) for name, _, value in pairs]
 
     def __repr__(self) -> str:
