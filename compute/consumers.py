@@ -1,6 +1,10 @@
 """The console WebSocket: a token in, then bytes both ways between the browser and the worker's console hub.
 
-Serial and VNC share it: both are byte pipes. For serial the first message is JSON that says what one got.
+Serial and VNC share it: both are byte pipes, as binary frames. On a serial console text frames are control frames, each one JSON
+object. The first is `{"kind": "serial", "history": <bytes that follow from the log>, "write": <may this one type>}`. Then, at once
+and whenever it changes, `{"watchers": <number>}`: how many consoles of the instance are open, this one and VNC's included. A page
+passes over an object whose keys it does not know. VNC has no text frames: its client takes every frame for its own.
+
 It ends when the guest does, when nobody typed or read for long, when it is very old, and when the right to it ends.
 """
 
@@ -58,6 +62,8 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
             await self.send(json.dumps({"kind": "serial", "history": answer.get("history", 0), "write": grant.write}))
         self._started = self._used = time.monotonic()
         self._tasks = [asyncio.create_task(self._pump(reader)), asyncio.create_task(self._guard())]
+        if grant.kind == "serial":
+            self._tasks.append(asyncio.create_task(self._watchers()))
 
     async def _pump(self, reader: asyncio.StreamReader) -> None:
         """Guest to browser."""
@@ -65,6 +71,19 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
             while data := await reader.read(CHUNK_BYTES):
                 await self.send(bytes_data=data)
         await self._end(1000, "The console has ended.")
+
+    async def _watchers(self) -> None:
+        """Pass on how many watch. Without it the console is as good, so an error ends only this."""
+        with contextlib.suppress(OSError, ValueError):
+            reader, writer = await asyncio.open_unix_connection(str(settings.RUN_DIR / "console.sock"), limit=MESSAGE_BYTES_MAX)
+            try:
+                writer.write(json.dumps({"instance": str(self._grant.instance.id), "kind": "watchers"}).encode() + b"\n")
+                while line := await reader.readline():
+                    told = json.loads(line)
+                    if "watchers" in told:
+                        await self.send(json.dumps({"watchers": told["watchers"]}))
+            finally:
+                writer.close()
 
     async def _guard(self) -> None:
         """End it when it is idle or old, and when the session, the role or the instance behind it is gone."""

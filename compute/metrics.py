@@ -52,17 +52,15 @@ def series(ctx: Context, instance_id: UUID, range: str = "1h") -> dict[str, list
         int(row.at.timestamp()): row
         for row in MetricSample.objects.filter(instance=instance, period_seconds=period, at__gte=dt.datetime.fromtimestamp(first, dt.UTC))
     }
-    times = [*iter_times(first, now, period)]
+    times = _every(period, first, now)
     found = [rows.get(at) for at in times]
     values: dict[str, list[Any]] = {key: [getattr(row, column) if row else None for row in found] for key, column in SERIES.items()}
     return {"at": times, **values}
 
 
-def iter_times(first: int, last: int, step: int) -> Iterable[int]:
-    at = first
-    while at <= last:
-        yield at
-        at += step
+def _every(seconds: int, first: int, last: int) -> list[int]:
+    """The moments of a series."""
+    return [*range(first, last + 1, seconds)]
 
 
 def sparklines(ctx: Context, ids: Iterable[UUID]) -> dict[UUID, list[float]]:

@@ -4,9 +4,11 @@ QEMU's serial socket takes one client: the hub is that client for each machine t
 end of the console log first, then what comes. VNC takes many clients by itself, so the hub only passes bytes through. The hub is
 the one door: the sockets behind it belong to root.
 
-Protocol on the hub's unix socket: one JSON line in, `{"instance": "<uuid>", "kind": "serial"|"vnc"|"log", "write": true}`; one JSON line
-back, `{"ok": true, "history": <bytes that follow from the log>}` or `{"ok": false, "error": "<sentence>"}`; then raw bytes both ways. For
-`log` the machine may be off; `bytes` says how much of its end is wanted, and the connection ends after it.
+Protocol on the hub's unix socket: one JSON line in, `{"instance": "<uuid>", "kind": "serial"|"vnc"|"log"|"watchers", "write": true}`;
+one JSON line back, `{"ok": true, "history": <bytes that follow from the log>}` or `{"ok": false, "error": "<sentence>"}`; then raw
+bytes both ways. For `log` the machine may be off; `bytes` says how much of its end is wanted, and the connection ends after it. For
+`watchers` follow lines `{"watchers": <number>}`, now and at each change: how many consoles of the machine are open, serial and VNC
+together.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ class _Machine:
     vnc: Path
     log: Path
     viewers: set[_Viewer] = field(default_factory=set)
+    screens: int = 0  # open by VNC
+    told: set[asyncio.StreamWriter] = field(default_factory=set)  # who wants to know how many watch
     line: asyncio.StreamWriter | None = None
     task: asyncio.Task[None] | None = None
 
@@ -93,6 +97,8 @@ class ConsoleHub:
             await asyncio.gather(machine.task, return_exceptions=True)
         for viewer in [*machine.viewers]:
             viewer.writer.close()
+        for writer in [*machine.told]:
+            writer.close()
 
     async def mark(self, id: UUID, text: str) -> None:
         """Write a line of our own between two boots, to the log and to whoever watches."""
@@ -103,9 +109,10 @@ class ConsoleHub:
         await asyncio.to_thread(_append, machine.log, line)
         self._fan_out(machine, line)
 
-    def viewers(self, id: UUID) -> int:
-        """How many watch the serial line."""
-        return len(self._machines[id].viewers) if id in self._machines else 0
+    def watchers(self, id: UUID) -> int:
+        """How many consoles of the machine are open, serial and VNC together."""
+        machine = self._machines.get(id)
+        return len(machine.viewers) + machine.screens if machine else 0
 
     async def close(self) -> None:
         if self._server is not None:
@@ -137,10 +144,24 @@ class ConsoleHub:
         for viewer in [*machine.viewers]:
             if viewer.writer.transport.get_write_buffer_size() > BEHIND_BYTES_MAX:
                 log.info("a viewer of %s reads too slowly and is let go", machine.id)
-                machine.viewers.discard(viewer)
+                self._leave(machine, viewer)
                 viewer.writer.transport.abort()
             else:
                 viewer.writer.write(data)
+
+    def _leave(self, machine: _Machine, viewer: _Viewer) -> None:
+        if viewer in machine.viewers:
+            machine.viewers.discard(viewer)
+            self._tell(machine)
+
+    def _tell(self, machine: _Machine) -> None:
+        """The number of watchers has changed. Who does not even read numbers is let go."""
+        for writer in [*machine.told]:
+            if writer.transport.get_write_buffer_size() > HELLO_BYTES_MAX:
+                machine.told.discard(writer)
+                writer.transport.abort()
+            else:
+                _answer(writer, {"watchers": len(machine.viewers) + machine.screens})
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection of a web process."""
@@ -170,8 +191,24 @@ class ConsoleHub:
             await self._pass_through(machine, reader, writer)
         elif ask["kind"] == "serial":
             await self._view(machine, reader, writer, write=bool(ask.get("write")))
+        elif ask["kind"] == "watchers":
+            await self._count(machine, reader, writer)
         else:
             _answer(writer, {"ok": False, "error": "A console is serial or vnc."})
+
+    async def _count(self, machine: _Machine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Tell this one how many watch, until it goes."""
+        if len(machine.told) >= VIEWERS_MAX:
+            _answer(writer, {"ok": False, "error": "Too many count this console's watchers already."})
+            return
+        _answer(writer, {"ok": True})
+        _answer(writer, {"watchers": len(machine.viewers) + machine.screens})
+        machine.told.add(writer)
+        try:
+            while await reader.read(CHUNK_BYTES):
+                pass  # it has nothing to say; its end is what is waited for
+        finally:
+            machine.told.discard(writer)
 
     async def _view(self, machine: _Machine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, write: bool) -> None:
         if len(machine.viewers) >= VIEWERS_MAX:
@@ -184,6 +221,7 @@ class ConsoleHub:
         writer.write(history)
         viewer = _Viewer(writer, write)
         machine.viewers.add(viewer)
+        self._tell(machine)
         try:
             while data := await reader.read(CHUNK_BYTES):
                 if viewer.write and machine.line is not None:
@@ -191,7 +229,7 @@ class ConsoleHub:
                     with contextlib.suppress(OSError):
                         await machine.line.drain()
         finally:
-            machine.viewers.discard(viewer)
+            self._leave(machine, viewer)
 
     async def _pass_through(self, machine: _Machine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -200,10 +238,14 @@ class ConsoleHub:
             _answer(writer, {"ok": False, "error": "The machine's screen is not there yet. Try again in a few seconds."})
             return
         _answer(writer, {"ok": True, "history": 0})
+        machine.screens += 1
+        self._tell(machine)
         pumps = [asyncio.create_task(_pump(screen_reader, writer)), asyncio.create_task(_pump(reader, screen_writer))]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            machine.screens -= 1
+            self._tell(machine)
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)

@@ -107,6 +107,7 @@ function serial(url, mine) {
   socket.onmessage = ({ data }) => {
     if (typeof data !== "string") return terminal.write(new Uint8Array(data));
     const hello = JSON.parse(data);
+    if (!hello.kind) return; // another control frame: see compute/consumers.py
     tries = 0;
     terminal.reset();
     say(hello.write ? "Connected" : "Connected, to look only", true);

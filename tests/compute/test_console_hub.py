@@ -59,11 +59,43 @@ def test_every_viewer_sees_the_history_and_then_the_same(tmp_path: Path) -> None
         assert answer == {"ok": True, "history": 8}
         _, second, _ = await stage.view()
         assert await first.readexactly(8) == await second.readexactly(8) == b"booted\r\n"
-        assert stage.hub.viewers(stage.id) == 2
+        assert stage.hub.watchers(stage.id) == 2
         stage.guest.write(b"login: ")
         assert await first.readexactly(7) == await second.readexactly(7) == b"login: "
         typing.write(b"root\r")
         assert await stage.guest_reader.readexactly(5) == b"root\r"
+
+    play(tmp_path, scene)
+
+
+def test_how_many_watch(tmp_path: Path) -> None:
+    """Told at once and at each change, serial and VNC together; the one who counts is not counted, and is let go with the machine."""
+
+    async def scene(stage: Stage) -> None:
+        async def screen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        vnc = await asyncio.start_unix_server(screen, path=str(stage.folder / "vnc"))
+        answer, numbers, _ = await stage.view(kind="watchers")
+        assert answer == {"ok": True}
+
+        async def told() -> int:
+            return int(json.loads(await asyncio.wait_for(numbers.readline(), 5))["watchers"])
+
+        assert await told() == 0
+        _, _, first = await stage.view()
+        assert await told() == 1
+        _, _, second = await stage.view(kind="vnc")
+        assert await told() == 2
+        assert stage.hub.watchers(stage.id) == 2
+        first.close()
+        assert await told() == 1
+        second.close()
+        assert await told() == 0
+        await stage.hub.unwatch(stage.id)
+        assert await asyncio.wait_for(numbers.read(), 5) == b""
+        vnc.close()
 
     play(tmp_path, scene)
 
@@ -97,7 +129,7 @@ def test_a_viewer_that_does_not_read_is_let_go_and_the_others_go_on(tmp_path: Pa
 
         _, data = await asyncio.gather(flood(), reader.readexactly(total))
         assert len(data) == total
-        assert stage.hub.viewers(stage.id) == 1
+        assert stage.hub.watchers(stage.id) == 1
 
     play(tmp_path, scene)
 
