@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,13 @@ import pytest
 def box_home() -> Path:
     """The home of this test run: PostgreSQL and Redis answer on its sockets, box.json says drivers "fake"."""
     return Path(os.environ["CLOUDBOX_HOME"])
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """An empty folder for homes with sockets in them, whose paths have at most 107 bytes: `tmp_path` is named after its test."""
+    with tempfile.TemporaryDirectory(prefix="cbx-") as folder:
+        yield Path(folder)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socketserver
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +15,11 @@ from tests import world as worlds
 
 
 @pytest.fixture
-def machine_home(tmp_path: Path, settings: Any) -> Iterator[Path]:
+def machine_home(short_path: Path, settings: Any) -> Iterator[Path]:
     """New fake drivers on an empty folder: what a test leaves behind can be seen, and no other test sees it."""
-    settings.HOME, settings.DRIVERS = tmp_path, "fake"
+    settings.HOME, settings.DRIVERS = short_path, "fake"
     host.reset()
-    yield tmp_path
+    yield short_path
     host.reset()
 
 
@@ -40,14 +39,13 @@ class _Hub(socketserver.StreamRequestHandler):
 
 
 @pytest.fixture
-def hub(settings: Any) -> Iterator[None]:
-    """A console hub that knows one log. Its folder has a short name: the path of a socket has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="hub-") as folder:
-        settings.RUN_DIR = Path(folder)
-        with socketserver.ThreadingUnixStreamServer(f"{folder}/console.sock", _Hub) as server:
-            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-            yield
-            server.shutdown()
+def hub(settings: Any, short_path: Path) -> Iterator[None]:
+    """A console hub that knows one log."""
+    settings.RUN_DIR = short_path
+    with socketserver.ThreadingUnixStreamServer(f"{short_path}/console.sock", _Hub) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield
+        server.shutdown()
 
 
 @pytest.fixture

@@ -1,21 +1,50 @@
-"""Gives a test run its home before Django reads its settings: PostgreSQL and Redis, real, in a temporary folder.
+"""Gives a test run its homes before Django reads its settings: PostgreSQL and Redis, real, in a temporary folder.
 
-Loaded by `-p tests.plugin` (pyproject.toml), which is earlier than any conftest. `bin/cloudbox test` makes the home itself;
-run by hand (`python -m pytest`, as root), this does. Workers of pytest-xdist inherit the environment, and so the home.
+Loaded by `-p tests.plugin` (pyproject.toml), which is earlier than any conftest. Each worker of pytest-xdist gets a home of its own,
+so that tests that run at the same time share nothing: no database, no cache, no channel, no socket.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import settings
 
 from cloudbox.box import test_home
 
+# `--hypothesis-profile fast`, as `bin/cloudbox test --fast` says it: a quarter of Hypothesis' hundred.
+settings.register_profile("fast", max_examples=25)
+
+_homes = contextlib.ExitStack()
+
+
+def _new_home() -> str:
+    return str(_homes.enter_context(test_home.running()).home)
+
+
 os.environ["CLOUDBOX_TEST"] = "1"
-if "CLOUDBOX_HOME" not in os.environ:
-    _stack = contextlib.ExitStack()
-    _box = _stack.enter_context(test_home.running())
-    os.environ["CLOUDBOX_HOME"] = str(_box.home)
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["CLOUDBOX_HOME"] = _new_home()
     _owner = os.getpid()
-    atexit.register(lambda: _stack.close() if os.getpid() == _owner else None)
+    atexit.register(lambda: _homes.close() if os.getpid() == _owner else None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """The first worker takes over the home of this process, which runs no test itself; a worker that replaces a dead one, its home."""
+    with ThreadPoolExecutor() as pool:
+        others = pool.map(lambda _: _new_home(), specs[1:])
+        for spec, home in zip(specs, [os.environ["CLOUDBOX_HOME"], *others], strict=True):
+            spec.env["CLOUDBOX_HOME"] = home
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays to the end: the collector need not walk over it again and again."""
+    gc.collect()
+    gc.freeze()

@@ -9,14 +9,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cloudbox.box import host, postgres, programs, secret_files
+from cloudbox.box import host, postgres, proc, programs, secret_files
 from cloudbox.box.paths import Box
 from cloudbox.box.shell import Failed, Log
 
 START_SECONDS = 30.0
+PREFIX = "cbx-test-"
 
 
 @contextmanager
@@ -24,7 +25,9 @@ def running(*, log: Log = lambda line: None, port: int = 8000) -> Iterator[Box]:
     """The box of a new temporary home with both services up. Needs root, as they run under accounts of their own."""
     # Memory where there is some to spare, since a test database is written a lot and kept not at all.
     place = "/dev/shm" if Path("/dev/shm").is_dir() and shutil.disk_usage("/dev/shm").free > 2**30 else None
-    home = Path(tempfile.mkdtemp(prefix="cbx-test-", dir=place))
+    remove_orphans(Path(place or tempfile.gettempdir()))
+    home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    (home / "owner").write_text(f"{os.getpid()} {proc.start_ticks(os.getpid())}")
     box = Box(home)
     processes: list[subprocess.Popen[bytes]] = []
     try:
@@ -55,6 +58,24 @@ def running(*, log: Log = lambda line: None, port: int = 8000) -> Iterator[Box]:
                 process.kill()
                 process.wait()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def remove_orphans(place: Path) -> None:
+    """The homes of runs that were killed before they could clean up, and the services that still run there."""
+    for owner in place.glob(f"{PREFIX}*/owner"):
+        try:
+            pid, ticks = owner.read_text().split()
+        except (OSError, ValueError):  # its run is removing it, or is just making it
+            continue
+        if proc.same(int(pid), int(ticks)):
+            continue
+        deadline = time.monotonic() + START_SECONDS
+        while (left := proc.with_words(f"{owner.parent}/")) and time.monotonic() < deadline:
+            for each in left:
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGINT)
+            time.sleep(0.05)
+        shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 def prepare(box: Box, *, log: Log, port: int) -> None:

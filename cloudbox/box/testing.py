@@ -1,23 +1,45 @@
-"""`test`: makes sure of what the checks need, then runs them all; pytest last, so that its summary is the last line."""
+"""`test`: makes sure of what the checks need, then runs them all, and ends with one line for each.
+
+The quick tests run on all cores, each worker of pytest in a home of its own (tests/plugin.py); tests of real machines and of the
+browser run one after another, since each of those wants the cores for itself.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-from cloudbox.box import environments, packages, test_home
+from cloudbox.box import environments, packages
 from cloudbox.box.paths import CACHE, CHECKOUT, Box
 from cloudbox.box.shell import Failed, Log
-from cloudbox.box.steps import LogFile, Step, explain, run_steps
+from cloudbox.box.steps import Step, explain, run_steps
 
 LINES_SHOWN = 60
-FAST = "not machines and not browser"
+WORKERS_MAX = 8
+QUICK, SERIAL = "not machines and not browser", "machines or browser"
+FAST = ["-m", QUICK, "--hypothesis-profile", "fast"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one part went. `text` is shown when it failed; of pytest it has been shown already."""
+
+    name: str
+    good: bool
+    seconds: float
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"  {'+' if self.good else '!'} {self.name:<34} {self.seconds:7.1f} s"
 
 
 def test(box: Box, args: argparse.Namespace) -> int:
@@ -27,16 +49,24 @@ def test(box: Box, args: argparse.Namespace) -> int:
             "the tests start services under their own accounts and make network namespaces, which needs root",
             remedy="sudo bin/cloudbox test …",
         )
-    words, fast = [word for word in args.words if word != "--"], args.fast
+    words = [word for word in args.words if word != "--"]
     CACHE.mkdir(parents=True, exist_ok=True)
     if not _make_sure():
         return 1
     venv = environments.venv_folder(dev=True)
-    failed = [] if words else [name for name, argv in _checks(venv, fast=fast) if not _check(name, argv)]
-    code = _pytest(venv, [*(["-m", FAST] if fast else []), *words])
-    if failed:
-        print(f"\nFailed before the tests: {', '.join(failed)}", flush=True)
-    return code or (1 if failed else 0)
+    if words:
+        return _pytest(venv, [*(FAST if args.fast else []), *words])
+    results = _checks(venv, fast=args.fast)
+    workers = min(WORKERS_MAX, len(os.sched_getaffinity(0)))
+    results.append(
+        _tests(venv, f"tests, {workers} at a time", ["-n", str(workers), "--dist", "worksteal", *(FAST if args.fast else ["-m", QUICK])])
+    )
+    if not args.fast:
+        results.append(_tests(venv, "tests of machines and browser", ["-m", SERIAL]))
+    print("", *results, sep="\n", flush=True)
+    failed = [result.name for result in results if not result.good]
+    print(f"\nFailed: {'; '.join(failed)}" if failed else "\nAll is well.", flush=True)
+    return 1 if failed else 0
 
 
 def _make_sure() -> bool:
@@ -76,40 +106,53 @@ def _node(log: Log) -> None:
     environments.publish(environments.node_folder() / "node_modules", CHECKOUT / "node_modules")
 
 
-def _checks(venv: Path, *, fast: bool) -> list[tuple[str, list[str]]]:
+def _checks(venv: Path, *, fast: bool) -> list[Result]:
+    """All that needs no test home, at the same time; each is told of when all are done."""
     program = venv / "bin"
-    checks = [
-        ("ruff format", [str(program / "ruff"), "format", "--check", "--quiet", "."]),
-        ("ruff check", [str(program / "ruff"), "check", "--quiet", "--output-format", "concise", "."]),
-        ("mypy", [str(program / "mypy")]),
-        ("import contracts", [str(program / "lint-imports"), "--no-logo"]),
-    ]
+    checks: dict[str, list[str]] = {
+        "ruff format": [str(program / "ruff"), "format", "--check", "--quiet", "."],
+        "ruff check": [str(program / "ruff"), "check", "--quiet", "--output-format", "concise", "."],
+        "mypy": [str(program / "mypy")],
+        "import contracts": [str(program / "lint-imports"), "--no-logo"],
+    }
     if not fast and shutil.which("vagrant"):
-        checks.append(("vagrant validate", ["vagrant", "validate", "--ignore-provider"]))
-    return checks
+        checks["vagrant validate"] = ["vagrant", "validate", "--ignore-provider"]
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(lambda item: _check(*item), checks.items()))
+    for result in results:
+        print(result, *([result.text] if result.text else []), sep="\n", flush=True)
+    return results
 
 
-def _environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", "VAGRANT_CHECKPOINT_DISABLE": "1", **more}
-
-
-def _check(name: str, argv: Sequence[str]) -> bool:
+def _check(name: str, argv: Sequence[str]) -> Result:
     """Run one check; silent when it passes."""
     began = time.monotonic()
     done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, env=_environment(), check=False)
-    good = done.returncode == 0
-    print(f"  {'+' if good else '!'} {name:<34} {time.monotonic() - began:7.1f} s", flush=True)
-    if not good:
-        lines = (done.stdout + done.stderr).splitlines()
-        print("\n".join(lines[:LINES_SHOWN]), flush=True)
-        if len(lines) > LINES_SHOWN:
-            print(f"… and {len(lines) - LINES_SHOWN} more lines: {' '.join(argv)}", flush=True)
-    return good
+    lines = (done.stdout + done.stderr).splitlines() if done.returncode else []
+    if len(lines) > LINES_SHOWN:
+        lines[LINES_SHOWN:] = [f"… and {len(lines) - LINES_SHOWN} more lines: {' '.join(argv)}"]
+    return Result(name, done.returncode == 0, time.monotonic() - began, "\n".join(lines))
+
+
+def _tests(venv: Path, name: str, words: Sequence[str]) -> Result:
+    began = time.monotonic()
+    print(f"\n{name}: pytest {shlex.join(words)}", flush=True)
+    code = _pytest(venv, words)
+    return Result(name, code == 0, time.monotonic() - began)
 
 
 def _pytest(venv: Path, words: Sequence[str]) -> int:
-    """pytest in a home of its own."""
-    log = LogFile(CACHE / "test-setup.log").named("test home")
-    with test_home.running(log=log) as box:
-        environment = _environment(CLOUDBOX_HOME=str(box.home), CLOUDBOX_TEST="1", PATH=f"{venv / 'bin'}:{os.environ.get('PATH', '')}")
-        return subprocess.run([venv / "bin" / "python", "-m", "pytest", *words], cwd=CHECKOUT, env=environment, check=False).returncode
+    """pytest, which makes its homes itself, and so must be let finish when Ctrl-C has told both of us to stop."""
+    environment = _environment(PATH=f"{venv / 'bin'}:{os.environ.get('PATH', '')}")
+    process = subprocess.Popen([venv / "bin" / "python", "-m", "pytest", *words], cwd=CHECKOUT, env=environment)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
+
+
+def _environment(**more: str) -> dict[str, str]:
+    """Compiled files are kept, unlike those of a box: half a run's start is compiling what has not changed."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPATH": str(CHECKOUT), "VAGRANT_CHECKPOINT_DISABLE": "1"} | more

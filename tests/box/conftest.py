@@ -52,7 +52,7 @@ class Supervised:
     def running(self, name: str) -> bool:
         return bool(self.of(name)["state"] == "running")
 
-    def until(self, condition: Callable[[], Any], *, seconds: float = 10) -> Any:
+    def until(self, condition: Callable[[], Any], *, seconds: float = 60) -> Any:
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < deadline, (self.box.logs / "supervisor.log").read_text()

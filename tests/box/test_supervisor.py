@@ -54,27 +54,27 @@ def test_what_cannot_be_run_waits(supervised: Supervised) -> None:
 
 def test_stops_downwards_through_the_order(supervised: Supervised) -> None:
     """The database (order 0) is asked to end only after the web (order 2) has ended."""
-    script = "trap 'echo {0} >>{1}; exit 0' TERM; while :; do sleep 0.05; done"
+    script = "trap 'echo {0} >>{1}; exit 0' TERM; : >{1}-{0}; while :; do sleep 0.05; done"
     list_ = supervised.box.home / "ended"
+    traps = [supervised.box.home / f"ended-{name}" for name in ("database", "web")]
     supervised.begin(
         program("database", script.format("database", list_), order=0),
         program("web", script.replace("echo", "sleep 0.4; echo").format("web", list_), order=2),
     )
     control.ask(supervised.box, "start", ["database", "web"])
-    supervised.until(lambda: supervised.running("database") and supervised.running("web"))
-    time.sleep(0.3)  # until both have set their traps, which nobody outside can see
+    supervised.until(lambda: supervised.running("database") and supervised.running("web") and all(trap.exists() for trap in traps))
     assert control.quit_supervisor(supervised.box, timeout_seconds=10)
     assert list_.read_text().split() == ["web", "database"]
 
 
 def test_a_deaf_child_is_killed_at_its_deadline(supervised: Supervised) -> None:
     """Who ignores SIGTERM is killed after its stop_seconds."""
-    supervised.begin(program("deaf", "trap '' TERM; while :; do sleep 0.1; done", stop_seconds=0.5))
+    trap = supervised.box.home / "trap"
+    supervised.begin(program("deaf", f"trap '' TERM; : >{trap}; while :; do sleep 0.1; done", stop_seconds=0.5))
     control.ask(supervised.box, "start", ["deaf"])
-    supervised.until(lambda: supervised.running("deaf"))
-    time.sleep(0.2)
+    supervised.until(lambda: supervised.running("deaf") and trap.exists())
     control.ask(supervised.box, "stop", ["deaf"])
-    supervised.until(lambda: supervised.of("deaf")["state"] == "stopped", seconds=5)
+    supervised.until(lambda: supervised.of("deaf")["state"] == "stopped")
     assert "did not end within" in supervised.log()
     assert supervised.of("deaf")["last_exit"] == "killed by signal 9"
 

@@ -102,12 +102,10 @@ def test_everything_serves(cloudbox: Command) -> None:
 
 
 def test_a_second_up_changes_nothing(cloudbox: Command) -> None:
-    """Seconds, no process restarted, no file of the configuration touched."""
+    """No step has anything to do, no process is restarted, no file of the configuration touched."""
     before = {each["component"]: each["pid"] for each in cloudbox.status()["components"]}
     written = cloudbox.box.config_file.stat().st_mtime_ns
-    began = time.monotonic()
     done = cloudbox("up", "--detach")
-    assert time.monotonic() - began < 20
     assert "nothing to change" in done.stdout
     assert {each["component"]: each["pid"] for each in cloudbox.status()["components"]} == before
     assert cloudbox.box.config_file.stat().st_mtime_ns == written

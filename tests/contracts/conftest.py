@@ -38,10 +38,10 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=BOTH)
-def hypervisor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hypervisor]:
+def hypervisor(request: pytest.FixtureRequest, short_path: Path) -> Iterator[Hypervisor]:
     driver: FakeHypervisor | LibvirtHypervisor
     if request.param == "fake":
-        driver = FakeHypervisor(tmp_path)
+        driver = FakeHypervisor(short_path)
     else:
         box: RealBox = request.getfixturevalue("real_libvirt")
         driver = LibvirtHypervisor(box.home, box.name, accelerator="tcg")
