@@ -269,7 +269,7 @@ class Lane:
             log.error("no new segment: %s", error)
             await self._out_of_room(NoRoom(0, self.quorum, full=error.errno == errno.ENOSPC))
             return
-        segment.stop_filling.set()
+        await asyncio.to_thread(segment.end_filling)
         try:
             self._committer.activate(segment, old)
         except OSError as error:

@@ -41,6 +41,13 @@ class OpenSegment:
     end: int = SEGMENT_HEADER_BYTES
     bad: set[bytes] = field(default_factory=set)  # Drives that failed a write to it.
     stop_filling: threading.Event = field(default_factory=threading.Event)
+    filling: threading.Lock = field(default_factory=threading.Lock)  # Held over each write of zeros.
+
+    def end_filling(self) -> None:
+        """Returns when no zeros are under way any more: they must not land on the first record."""
+        self.stop_filling.set()
+        with self.filling:
+            pass
 
     def row(self, worker: int) -> Segment:
         replicas = tuple((bay.id, GOOD) for bay, _ in self.files)
@@ -48,7 +55,7 @@ class OpenSegment:
 
     def discard(self) -> None:
         """It was never used."""
-        self.stop_filling.set()
+        self.end_filling()
         for bay, file in self.files:
             with contextlib.suppress(OSError):
                 file.close()
@@ -117,9 +124,10 @@ def fill(segment: OpenSegment, *, pause: float = ZERO_PAUSE_SECONDS, wait: Calla
         for offset in range(SEGMENT_HEADER_BYTES, segment.capacity, len(ZEROS)):
             zeros = ZEROS[: min(len(ZEROS), segment.capacity - offset)]
             for _, file in segment.files:
-                if segment.stop_filling.is_set():
-                    return
-                file.write([zeros], offset)
+                with segment.filling:
+                    if segment.stop_filling.is_set():
+                        return
+                    file.write([zeros], offset)
             if pause:
                 wait(pause)
         for _, file in segment.files:
