@@ -184,12 +184,19 @@ def _kernel(box: Box, port: int | None) -> Finding:
     if not (shutil.which("ip") and shutil.which("unshare")):
         return Finding("kernel", "slow", "can be checked once iproute2 is installed", "bin/cloudbox up installs it")
     lacking = [name for name, script in KERNEL.items() if not _works_apart(script)]
-    if "nftables" in lacking and not shutil.which("nft"):
-        lacking.remove("nftables")
+    if not shutil.which("nft"):
+        lacking = [name for name in lacking if "nft -f" not in KERNEL[name]]
     if not lacking:
         return good("kernel", f"has {', '.join(KERNEL)}")
-    remedy = "modprobe bridge veth tun br_netfilter nf_tables, or use the distribution's own kernel; in a container, ask its host"
+    modules = "bridge veth tun br_netfilter nf_tables nf_conntrack nft_ct"
+    remedy = f"modprobe -a {modules}, or use the distribution's own kernel; in a container, ask its host"
     return Finding("kernel", "stops", f"lacks {', '.join(lacking)}", remedy)
+
+
+def _chain(family: str, *lines: str) -> str:
+    """A script that loads a chain of these lines."""
+    text = "\\n".join((f"table {family} t {{", "chain c {", *lines, "}", "}"))
+    return f"printf '{text}\\n' | nft -f -"
 
 
 KERNEL = {
@@ -197,7 +204,9 @@ KERNEL = {
     "bridges": "ip link add name br0 type bridge",
     "veth pairs": "ip link add name v0 type veth peer name v1",
     "taps": "ip tuntap add name t0 mode tap",
-    "nftables": "printf 'table ip t {\\n chain c {\\n type nat hook postrouting priority srcnat\\n masquerade\\n }\\n}\\n' | nft -f -",
+    "nftables": _chain("ip", "type nat hook postrouting priority srcnat", "masquerade"),
+    "nftables on bridges": _chain("bridge", "type filter hook forward priority 0", "meta mark set 1"),
+    "connection marks and zones": _chain("ip", "type filter hook prerouting priority raw", "ct zone set 1", "ct mark set 1"),
     "br_netfilter": "modprobe br_netfilter 2>&1; ip link add name b0 type bridge && test -e /proc/sys/net/bridge/bridge-nf-call-iptables",
 }
 
