@@ -7,11 +7,13 @@ import hashlib
 import json
 import secrets
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
+from django.core.cache import cache
 from django.db import transaction
 
 from cloudbox.common import clock, events
@@ -25,6 +27,7 @@ KINDS = ("serial", "vnc")
 TOKEN_SECONDS = 60
 LOG_BYTES_MAX = 1024 * 1024
 HUB_SECONDS = 5
+SCREENS_WATCHED_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,17 @@ def _ask_hub(ask: dict[str, object]) -> bytes:
                 return stream.read() if answer["ok"] else b""
     except (OSError, ValueError, KeyError) as error:
         raise Unavailable("The console service does not answer. It is started again by itself; try in a few seconds.") from error
+
+
+def watch_screens(ctx: Context, ids: Iterable[UUID]) -> None:
+    """Somebody looks at these pictures side by side: take them every few seconds for a while. Call again while they look."""
+    ctx.require("instances.list")
+    cache.set_many({screen_key(id): True for id in ids}, SCREENS_WATCHED_SECONDS)
+
+
+def screen_key(id: UUID) -> str:
+    """Where the cache says that the pictures of this instance are watched."""
+    return f"screen-watched:{id}"
 
 
 def screenshot(ctx: Context, instance_id: UUID) -> bytes | None:

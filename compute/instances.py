@@ -27,7 +27,8 @@ NICS_MAX = 8
 TAGS_MAX = 50
 USER_DATA_BYTES_MAX = 65535
 DISK_GIB_MAX = 4096
-_TOKEN = re.compile(r"[\x21-\x7e]{1,64}")
+# Without "#", which sets off the numbers of instances launched together.
+_TOKEN = re.compile(r"[\x21\x22\x24-\x7e]{1,64}")
 _SORTS = {"name": "name", "status": "status", "created": "created_at", "size": "memory_mib"}
 
 
@@ -102,7 +103,7 @@ def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:
     if len(spec.user_data) > USER_DATA_BYTES_MAX:
         raise TooLarge(f"The user data has {len(spec.user_data)} bytes; {USER_DATA_BYTES_MAX} is the most.", field="user_data")
     if spec.token is not None and not _TOKEN.fullmatch(spec.token):
-        raise Invalid("An idempotency key has 1 to 64 printable characters without blanks.", field="token")
+        raise Invalid("An idempotency key has 1 to 64 printable characters, no blanks and no #.", field="token")
     image, flavor = images.get(ctx, spec.image_id), flavors.get(ctx, spec.flavor_id)
     disk_gib = spec.disk_gib if spec.disk_gib is not None else max(flavor.disk_gib, image.min_disk_gib)
     _check_fit(image, flavor, disk_gib)

@@ -1,24 +1,224 @@
-"""The request of a form as `curl` says it; static/js/command.js keeps it in step with what is typed."""
+"""What a page does, as commands: one table of requests of the REST API, and their text as `curl` says it.
+
+`{% as_command "network" id=network.id %}` shows the requests of a page with its values filled in; static/js/command.js keeps the
+command of a form in step with what is typed. What a page does not know stands there in capitals, for people to replace.
+"""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from django.http import HttpRequest
 
 from identity.context import Context
 
+API = "/api/v1"
 
-def endpoint(request: HttpRequest, ctx: Context, rest: str) -> str:
-    return f"{request.scheme}://{request.get_host()}/api/v1/projects/{ctx.needed_project.slug}/{rest}"
+
+@dataclass(frozen=True)
+class Request:
+    """One request: what it does, and how. `path` and the texts of `body` may hold names in braces, of values that the page knows."""
+
+    title: str
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+
+
+def _of(base: str, *requests: tuple[str, str, str] | tuple[str, str, str, Mapping[str, Any]]) -> tuple[Request, ...]:
+    return tuple(Request(title, method, base + path, *body) for title, method, path, *body in requests)
+
+
+_P = "/projects/{project}"
+_I, _ALL_I = f"{_P}/instances", "/admin/instances"
+
+TABLE: dict[str, tuple[Request, ...]] = {
+    "overview": _of(_P, ("Show the project", "GET", ""), ("Show its quota", "GET", "/quotas"), ("Show what happened", "GET", "/activity")),
+    "instances": _of(
+        _I,
+        ("List these", "GET", "{query}"),
+        ("Launch one", "POST", "", {"name": "web-1", "image_id": "{image_id}", "flavor_id": "{flavor_id}"}),
+        ("Start one", "POST", "/{id}/start", {}),
+        ("Stop one", "POST", "/{id}/stop", {}),
+        ("Delete one", "DELETE", "/{id}"),
+    ),
+    "instance": _of(
+        f"{_I}/{{id}}",
+        ("Show it", "GET", ""),
+        ("Start", "POST", "/start", {}),
+        ("Stop", "POST", "/stop", {}),
+        ("Force off", "POST", "/stop", {"force": True}),
+        ("Reboot", "POST", "/reboot", {}),
+        ("Hard reboot", "POST", "/reset", {}),
+        ("Pause", "POST", "/pause", {}),
+        ("Resume", "POST", "/resume", {}),
+        ("Suspend to disk", "POST", "/suspend", {}),
+        ("Lock", "POST", "/lock", {}),
+        ("Unlock", "POST", "/unlock", {}),
+        ("Protect from deletion", "POST", "/protect", {}),
+        ("Allow deletion", "POST", "/unprotect", {}),
+        ("Rename", "PATCH", "", {"name": "{name}"}),
+        ("Tag", "PATCH", "", {"tags": {"env": "prod"}}),
+        ("Open its console", "POST", "/consoles", {"kind": "serial"}),
+        ("Read its console log", "GET", "/console-log"),
+        ("Read its metrics", "GET", "/metrics?range=1h"),
+        ("Delete", "DELETE", ""),
+    ),
+    "images": _of(f"{_P}/images", ("List them", "GET", "")),
+    "image": _of(
+        f"{_P}/images/{{id}}",
+        ("Show it", "GET", ""),
+        ("Rename", "PATCH", "", {"name": "{name}"}),
+        ("Deactivate", "POST", "/deactivate", {}),
+        ("Reactivate", "POST", "/reactivate", {}),
+        ("Delete", "DELETE", ""),
+    ),
+    "networks": _of(f"{_P}/networks", ("List them", "GET", ""), ("Create one", "POST", "", {"name": "backend", "nat": True})),
+    "network": _of(
+        f"{_P}/networks/{{id}}",
+        ("Show it", "GET", ""),
+        ("Rename", "PATCH", "", {"name": "{name}"}),
+        ("Delete", "DELETE", ""),
+    )
+    + _of(f"{_P}/ports", ("List its ports", "GET", "?network_id={id}")),
+    "security-groups": _of(
+        f"{_P}/security-groups",
+        ("List them", "GET", ""),
+        ("Create one", "POST", "", {"name": "web", "description": "The web servers"}),
+    ),
+    "security-group": _of(
+        f"{_P}/security-groups/{{id}}",
+        ("Show it and its rules", "GET", ""),
+        ("Add a rule", "POST", "/rules", {"direction": "ingress", "protocol": "tcp", "port_min": 443, "remote_cidr": "0.0.0.0/0"}),
+        ("Remove a rule", "DELETE", "/rules/{rule_id}"),
+        ("Rename", "PATCH", "", {"name": "{name}"}),
+        ("Delete", "DELETE", ""),
+    ),
+    "keypairs": _of(
+        f"{_P}/keypairs",
+        ("List them", "GET", ""),
+        ("Make one here", "POST", "", {"name": "laptop", "kind": "ed25519"}),
+        ("Bring a public key", "POST", "/import", {"name": "laptop", "public_key": "{public_key}"}),
+    ),
+    "keypair": _of(f"{_P}/keypairs/{{id}}", ("Show it", "GET", ""), ("Delete", "DELETE", "")),
+    "credentials": _of(
+        _P,
+        ("List my tokens", "GET", "/tokens"),
+        ("Create a token", "POST", "/tokens", {"name": "deploy", "role": "member", "days": 90}),
+        ("Revoke a token", "DELETE", "/tokens/{token_id}"),
+        ("List my access keys", "GET", "/access-keys"),
+        ("Create an access key", "POST", "/access-keys", {"name": "backups"}),
+        ("Delete an access key", "DELETE", "/access-keys/{access_key_id}"),
+    ),
+    "members": _of(
+        f"{_P}/members",
+        ("List them", "GET", ""),
+        ("Add one", "POST", "", {"email": "ada@example.org", "role": "member"}),
+        ("Change a role", "PATCH", "/{user_id}", {"role": "reader"}),
+        ("Remove one", "DELETE", "/{user_id}"),
+    ),
+    "activity": _of(f"{_P}/activity", ("List these", "GET", "{query}")),
+    "settings": _of(
+        _P,
+        ("Show the project", "GET", ""),
+        ("Rename or describe it", "PATCH", "", {"name": "{name}", "description": "{description}"}),
+        ("Show its quota", "GET", "/quotas"),
+    ),
+    "admin-hosts": _of("/admin/hosts", ("List them", "GET", "")),
+    "admin-health": _of("/admin/health", ("Check every part", "GET", "")),
+    "admin-instances": _of(_ALL_I, ("List these", "GET", "{query}"))
+    + _of(_I, ("Stop one", "POST", "/{id}/stop", {}), ("Delete one", "DELETE", "/{id}")),
+    "admin-flavors": _of(
+        "/admin/flavors",
+        ("List them", "GET", ""),
+        ("Create one", "POST", "", {"name": "m1.small", "vcpus": 1, "memory_mib": 2048, "disk_gib": 20}),
+        ("Retire one", "POST", "/{flavor_id}/retire", {}),
+        ("Restore one", "POST", "/{flavor_id}/restore", {}),
+    ),
+    "admin-images": _of("/admin/images", ("List them", "GET", ""))
+    + _of(
+        f"{_P}/images",
+        ("Deactivate one", "POST", "/{image_id}/deactivate", {}),
+        ("Reactivate one", "POST", "/{image_id}/reactivate", {}),
+        ("Delete one", "DELETE", "/{image_id}"),
+    ),
+    "admin-projects": _of(
+        "/admin/projects",
+        ("List them", "GET", "{query}"),
+        ("Create one", "POST", "", {"name": "Web shop", "owner_email": "ada@example.org"}),
+    ),
+    "admin-project": _of(
+        "/admin/projects/{slug}",
+        ("Suspend", "POST", "/suspend", {}),
+        ("Resume", "POST", "/resume", {}),
+        ("Set its quota", "PATCH", "/quotas", {"instances": 20, "vcpus": 40}),
+    )
+    + _of(
+        "/projects/{slug}",
+        ("Show it", "GET", ""),
+        ("List its members", "GET", "/members"),
+        ("Add a member", "POST", "/members", {"email": "ada@example.org", "role": "member"}),
+    ),
+    "admin-users": _of("/admin/users", ("List them", "GET", "{query}"), ("Create one", "POST", "", {"email": "ada@example.org"})),
+    "admin-user": _of(
+        "/admin/users/{id}",
+        ("Show it", "GET", ""),
+        ("Suspend", "POST", "/suspend", {}),
+        ("Resume", "POST", "/resume", {}),
+        ("Set a new password", "POST", "/password", {}),
+    ),
+    "admin-audit": _of("/admin/audit", ("List these", "GET", "{query}"), ("Verify the chain", "GET", "/chain")),
+}
+
+
+class _Values(dict[str, str]):
+    """The values of a page; what it does not know is its name in capitals."""
+
+    def __missing__(self, name: str) -> str:
+        return "" if name == "query" else name.upper()
+
+
+def of_page(request: HttpRequest, ctx: Context, key: str, **values: object) -> Iterator[tuple[str, str]]:
+    """(title, command) of everything that the page does."""
+    known = _Values({name: str(value) for name, value in values.items()})
+    if ctx.project is not None:
+        known.setdefault("project", ctx.project.slug)
+    for each in TABLE[key]:
+        path = each.path.format_map(known)
+        body = None if each.body is None else {name: _filled(value, known) for name, value in each.body.items()}
+        yield each.title, _curl(_origin(request) + API + path, body, method=each.method)
+
+
+def _filled(value: Any, known: Mapping[str, str]) -> Any:
+    return value.format_map(known) if isinstance(value, str) else value
 
 
 def curl(request: HttpRequest, ctx: Context, rest: str, body: Mapping[str, Any] | None = None, *, method: str = "") -> str:
     """A command that works when CLOUDBOX_TOKEN holds an API token of the project."""
-    lines = [f"curl {f'-X {method} ' if method else ''}{endpoint(request, ctx, rest)}", '-H "Authorization: Bearer $CLOUDBOX_TOKEN"']
+    where = f"{_origin(request)}{API}/projects/{ctx.needed_project.slug}/{rest}"
+    return _curl(where, body, method=method or ("GET" if body is None else "POST"))
+
+
+def _origin(request: HttpRequest) -> str:
+    return f"{request.scheme}://{request.get_host()}"
+
+
+def _curl(url: str, body: Mapping[str, Any] | None, *, method: str) -> str:
+    """`curl` itself takes GET without a body and POST with one; every other method is said."""
+    said = "" if method == ("GET" if body is None else "POST") else f"-X {method} "
+    where = shlex.quote(url) if any(letter in url for letter in "?&'") else url
+    lines = [f"curl {said}{where}", '-H "Authorization: Bearer $CLOUDBOX_TOKEN"']
     if body is not None:
         lines += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(json.dumps(dict(body), ensure_ascii=False))}"]
     return " \\\n  ".join(lines)
+
+
+def query_of(filters: Mapping[str, str]) -> str:
+    """`?name=value&…` of the filters that are on, as a URL has it; empty when none is."""
+    on = [f"{quote(name)}={quote(value)}" for name, value in filters.items() if value]
+    return "?" + "&".join(on) if on else ""

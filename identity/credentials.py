@@ -36,13 +36,18 @@ def list_tokens(ctx: Context) -> QuerySet[ApiToken]:
     return ApiToken.objects.filter(user=ctx.user, project=ctx.project).order_by("name")
 
 
-def create_token(ctx: Context, *, name: str, role: str = Role.MEMBER, days: int | None = None) -> tuple[ApiToken, str]:
-    """A token for this user in this project, and its text. It never may more than its user may today."""
+def create_token(
+    ctx: Context, *, name: str, role: str = Role.MEMBER, days: int | None = None, reaches_box: bool = False
+) -> tuple[ApiToken, str]:
+    """A token for this user in this project, and its text. It never may more than its user may today.
+
+    With `reaches_box` it acts with the user's role on the box as well: for programs that administer.
+    """
     ctx.require("credentials.create")
     name = clean_name(name)
     if role not in Role.values:
         raise Invalid(f"A role is one of {', '.join(Role.values)}.", field="role")
-    _at_most_own(ctx, role)
+    _at_most_own(ctx, role, reaches_box=reaches_box)
     if days is not None and not 1 <= days <= DAYS_MAX:
         raise Invalid(f"A token lives 1 to {DAYS_MAX} days, or for ever.", field="days")
     if list_tokens(ctx).count() >= PER_USER_MAX:
@@ -52,21 +57,32 @@ def create_token(ctx: Context, *, name: str, role: str = Role.MEMBER, days: int 
     try:
         with transaction.atomic():
             token = ApiToken.objects.create(
-                user=ctx.needed_user, project=ctx.needed_project, name=name, role=role, digest=digest_of(secret), expires_at=expires
+                user=ctx.needed_user,
+                project=ctx.needed_project,
+                name=name,
+                role=role,
+                reaches_box=reaches_box,
+                digest=digest_of(secret),
+                expires_at=expires,
             )
-            events.publish(ctx.actor, "create", "token", token, project_id=ctx.project_id, detail=name)
+            detail = f"{name}, reaching the box" if reaches_box else name
+            events.publish(ctx.actor, "create", "token", token, project_id=ctx.project_id, detail=detail)
     except IntegrityError as error:
         raise AlreadyExists(f"You have a token called {name} in this project.", field="name") from error
     return token, f"cbx_{token.id.hex}_{secret}"
 
 
-def _at_most_own(ctx: Context, role: str | None) -> None:
+def _at_most_own(ctx: Context, role: str | None, *, reaches_box: bool = False) -> None:
     """Who signed in with a small token must not make a larger one, or a key that acts with the user's whole role."""
     order = [None, *Role.values]
-    if ctx.box_role != BoxRole.ADMIN and order.index(role) > order.index(ctx.role):
+    reason = ""
+    if reaches_box and not ctx.box_role:
+        reason = "You have no role on the box here, and a credential may do no more than its maker."
+    elif ctx.box_role != BoxRole.ADMIN and order.index(role) > order.index(ctx.role):
         reason = f"You act as {ctx.role or 'nobody'} here, and a credential may do no more than its maker."
+    if reason:
         events.publish(ctx.actor, "create", "credentials", project_id=ctx.project_id, outcome=Event.Outcome.REFUSED, detail=reason)
-        raise Forbidden(reason, field="role")
+        raise Forbidden(reason, field="reaches_box" if reaches_box and not ctx.box_role else "role")
 
 
 def _role_of(ctx: Context) -> str | None:

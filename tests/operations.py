@@ -51,7 +51,7 @@ def address(path: str, world: World, ids: dict[str, str]) -> str:
 def ids_of(world: World) -> dict[str, str]:
     """One thing of every noun of the world's project."""
     from compute import keypairs, ports, security_groups
-    from identity import credentials
+    from identity import credentials, saved_views
 
     owner, instance = world.ctx("owner"), world.running(name="probe")
     group = security_groups.create(owner, name="probe")
@@ -68,6 +68,7 @@ def ids_of(world: World) -> dict[str, str]:
         "members": world.users["member"].id,
         "users": world.users["stranger"].id,
         "tokens": credentials.create_token(owner, name="probe")[0].id,
+        "views": saved_views.save(owner, "instances", name="probe", query="q=probe").id,
         "access-keys": credentials.create_access_key(owner, name="probe")[0].id,
     }
     return {noun: str(id) for noun, id in things.items()}

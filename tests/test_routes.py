@@ -59,6 +59,9 @@ account/security/passkeys/<int:pk>/remove                                    GET
 
 p/<slug:project>                                                             GET reader
 p/<slug:project>/instances                                                   GET reader
+p/<slug:project>/instances.csv                                               GET reader
+p/<slug:project>/instances/views                                             POST self
+p/<slug:project>/instances/views/<uuid:id>/delete                            POST self
 p/<slug:project>/instances/new                                               GET reader  POST member
 p/<slug:project>/instances/bulk                                              POST member
 p/<slug:project>/instances/<uuid:id>                                         GET reader
@@ -75,9 +78,11 @@ p/<slug:project>/instances/<uuid:id>/activity                                GET
 p/<slug:project>/instances/<uuid:id>/settings                                GET reader  POST member
 p/<slug:project>/instances/<str:name>                                        GET reader
 p/<slug:project>/images                                                      GET reader
+p/<slug:project>/images.csv                                                  GET reader
 p/<slug:project>/images/<uuid:id>                                            GET reader  POST member
 p/<slug:project>/images/<uuid:id>/<slug:key>                                 POST member
 p/<slug:project>/networks                                                    GET reader
+p/<slug:project>/networks.csv                                                GET reader
 p/<slug:project>/networks/new                                                GET reader  POST member
 p/<slug:project>/networks/<uuid:id>                                          GET reader  POST member
 p/<slug:project>/networks/<uuid:id>/delete                                   POST member
@@ -101,11 +106,13 @@ p/<slug:project>/members/add                                                 GET
 p/<slug:project>/members/<uuid:id>/role                                      POST admin
 p/<slug:project>/members/<uuid:id>/remove                                    POST admin
 p/<slug:project>/activity                                                    GET reader
+p/<slug:project>/activity.csv                                                GET reader
 p/<slug:project>/settings                                                    GET reader  POST admin
 
 admin                                                                        GET look
 admin/hosts                                                                  GET look
 admin/projects                                                               GET look
+admin/projects.csv                                                           GET look
 admin/projects/new                                                           GET look    POST box
 admin/projects/<slug:slug>                                                   GET look
 admin/projects/<slug:slug>/quota                                             GET look    POST box
@@ -115,12 +122,14 @@ admin/projects/<slug:slug>/activity                                          GET
 admin/projects/<slug:slug>/suspend                                           POST box
 admin/projects/<slug:slug>/resume                                            POST box
 admin/users                                                                  GET look
+admin/users.csv                                                              GET look
 admin/users/new                                                              GET look    POST box
 admin/users/<uuid:id>                                                        GET look
 admin/users/<uuid:id>/suspend                                                POST box
 admin/users/<uuid:id>/resume                                                 POST box
 admin/users/<uuid:id>/password                                               POST box
 admin/instances                                                              GET look
+admin/instances.csv                                                          GET look
 admin/instances/<uuid:id>/stop                                               POST box
 admin/instances/<uuid:id>/delete                                             POST box
 admin/flavors                                                                GET look
@@ -128,6 +137,7 @@ admin/flavors/new                                                            GET
 admin/flavors/<uuid:id>/retire                                               POST box
 admin/flavors/<uuid:id>/restore                                              POST box
 admin/images                                                                 GET look
+admin/images.csv                                                             GET look
 admin/images/<uuid:id>/deactivate                                            POST box
 admin/images/<uuid:id>/reactivate                                            POST box
 admin/images/<uuid:id>/delete                                                POST box
@@ -299,7 +309,7 @@ class Probe:
             "id": self.ids["instances"], "typed": "probe", "direction": "ingress", "protocol": "tcp", "port_min": "80", "remote": "",
             "image": self.ids["images"], "size": self.ids["flavors"], "network": self.ids["networks"], "group": self.ids["security-groups"],
             "vcpus": "1", "memory_mib": "512", "disk_gib": "5", "slug": "other", "instances": "99", "box_role": "admin", "form": "name",
-            "description": "other", "port": self.ids["ports"],
+            "description": "other", "port": self.ids["ports"], "query": "q=other",
         }  # fmt: skip
         return form, "form"
 

@@ -35,10 +35,10 @@ class World:
         """A context about no project, as the admin console has it."""
         return context_of(self.users[who], None, api="portal")
 
-    def token(self, who: str, role: str = "admin") -> str:
+    def token(self, who: str, role: str = "admin", *, reaches_box: bool = False) -> str:
         """An API token's text; of the stranger, in the stranger's own project."""
         project = self.other if who == "stranger" else self.project
-        return credentials.create_token(self.ctx(who, project), name=f"test {who} {uuid4().hex[:8]}", role=role)[1]
+        return credentials.create_token(self.ctx(who, project), name=f"test {who} {uuid4().hex[:8]}", role=role, reaches_box=reaches_box)[1]
 
     def launch(self, who: str = "member", **changes: object) -> list[Instance]:
         spec = {"name": "web", "image_id": self.image.id, "flavor_id": self.flavor.id} | changes

@@ -7,14 +7,17 @@ import os
 from pathlib import Path
 
 from django.conf import settings
+from django.core.cache import cache
 from django.db import transaction
+from django.db.models import Q
 
 from cloudbox.common import clock, events
 from cloudbox.common.errors import CloudError
-from compute import host
+from compute import consoles, host
 from compute.models import Instance
 
 AGE_MAX = dt.timedelta(seconds=60)
+WATCHED_AGE_MAX = dt.timedelta(seconds=4)
 PER_ROUND_MAX = 20
 
 
@@ -25,10 +28,11 @@ def folder() -> Path:
 
 
 def refresh() -> int:
-    """Take the pictures that are over a minute old, the oldest first, a bounded number; drop those of the departed."""
-    old = clock.now() - AGE_MAX
-    running = Instance.objects.filter(status=Instance.Status.RUNNING)
-    due = [*running.filter(screen_at=None)[:PER_ROUND_MAX]] or [*running.filter(screen_at__lt=old).order_by("screen_at")[:PER_ROUND_MAX]]
+    """Take the pictures that are over a minute old, or watched and over some seconds; the oldest first, a bounded number.
+
+    Drops those of the departed.
+    """
+    due = _due()
     for instance in due:
         try:
             _write(folder() / f"{instance.id}.png", host.hypervisor().screenshot(instance.id))
@@ -39,6 +43,17 @@ def refresh() -> int:
             events.touch("instance", instance.id, instance.project_id)
     _drop_departed()
     return len(due)
+
+
+def _due() -> list[Instance]:
+    running = Instance.objects.filter(status=Instance.Status.RUNNING)
+    if new := [*running.filter(screen_at=None)[:PER_ROUND_MAX]]:
+        return new
+    moment = clock.now()
+    shown = {consoles.screen_key(id): id for id in running.values_list("id", flat=True)}
+    watched = [shown[key] for key in cache.get_many(shown)]
+    due = Q(screen_at__lt=moment - AGE_MAX) | Q(screen_at__lt=moment - WATCHED_AGE_MAX, id__in=watched)
+    return [*running.filter(due).order_by("screen_at")[:PER_ROUND_MAX]]
 
 
 def _drop_departed() -> None:

@@ -11,8 +11,9 @@ from django.urls import path
 
 from compute import flavors
 from dashboard.admin import tools
+from dashboard.admin.tools import Act
 from dashboard.forms.base import Form
-from dashboard.shell import admin_page, attempt, page
+from dashboard.shell import admin_page, page
 from identity.context import Context
 
 
@@ -43,22 +44,15 @@ def create(request: HttpRequest, ctx: Context) -> HttpResponse:
     return page(request, "admin/flavors/new.html", {"form": form, "why": ctx.why_not("flavors.manage")}, status=form.status)
 
 
-@admin_page
-def retire(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
-    if (refused := tools.only_post(request)) is not None:
-        return refused
+@tools.action
+def retire(request: HttpRequest, ctx: Context, id: UUID) -> Act:
     flavor = flavors.get(ctx, id)
-    attempt(request, lambda: flavors.retire(ctx, id), done=f"{flavor.name} is no longer offered. Instances that have it keep it.")
-    return HttpResponseRedirect("/admin/flavors")
+    return Act(lambda: flavors.retire(ctx, id), f"{flavor.name} is no longer offered. Instances that have it keep it.", "/admin/flavors")
 
 
-@admin_page
-def restore(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
-    if (refused := tools.only_post(request)) is not None:
-        return refused
-    flavor = flavors.get(ctx, id)
-    attempt(request, lambda: flavors.restore(ctx, id), done=f"{flavor.name} is on offer again.")
-    return HttpResponseRedirect("/admin/flavors")
+@tools.action
+def restore(request: HttpRequest, ctx: Context, id: UUID) -> Act:
+    return Act(lambda: flavors.restore(ctx, id), f"{flavors.get(ctx, id).name} is on offer again.", "/admin/flavors")
 
 
 urlpatterns = [

@@ -7,13 +7,16 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 
 from compute import instances
+from dashboard import commands, downloads, lists
 from dashboard.admin import tools
+from dashboard.admin.tools import Act
 from dashboard.forms.base import Form
-from dashboard.shell import admin_page, attempt, page
+from dashboard.shell import admin_page, page
 from identity import activity, projects, quotas
 from identity.context import Context
 from identity.models import Project, Role
@@ -23,15 +26,27 @@ FIELDS = ("name", "slug", "owner_email", "description")
 
 @admin_page
 def list(request: HttpRequest, ctx: Context) -> HttpResponse:
-    filters = tools.asked(request, "q", "status")
-    rows = projects.list(ctx, all=True, q=filters["q"])
-    if filters["status"] in (Project.Status.ACTIVE, Project.Status.SUSPENDED):
-        rows = rows.filter(status=filters["status"])
+    filters, rows = _wanted(request, ctx)
     found = tools.listing(request, rows, filters, labels={"status": "State"})
     lines = quotas.of_all([project.id for project in found.rows])
     use = {id: {line.resource: line for line in of} for id, of in lines.items()}
     shown = {"found": found, "filters": filters, "use": use, "total": rows.count(), "why": ctx.why_not("projects.create")}
+    shown["api_query"] = commands.query_of({"q": filters["q"]})
     return page(request, "admin/projects/list.html", shown)
+
+
+def _wanted(request: HttpRequest, ctx: Context) -> tuple[dict[str, str], QuerySet[Project]]:
+    """The filters of the URL, and the projects that pass them."""
+    filters = tools.asked(request, "q", "status")
+    rows = projects.list(ctx, all=True, q=filters["q"])
+    if filters["status"] in (Project.Status.ACTIVE, Project.Status.SUSPENDED):
+        rows = rows.filter(status=filters["status"])
+    return filters, rows
+
+
+@admin_page
+def export(request: HttpRequest, ctx: Context) -> HttpResponse:
+    return downloads.csv(request, "projects", lists.PROJECTS, _wanted(request, ctx)[1])
 
 
 @admin_page
@@ -103,18 +118,14 @@ def members(request: HttpRequest, ctx: Context, slug: str) -> HttpResponse:
     return page(request, "admin/projects/members.html", shown, status=form.status)
 
 
-@admin_page
-def member(request: HttpRequest, ctx: Context, slug: str, user_id: UUID) -> HttpResponse:
+@tools.action
+def member(request: HttpRequest, ctx: Context, slug: str, user_id: UUID) -> Act:
     """Another role, or out."""
-    if (refused := tools.only_post(request)) is not None:
-        return refused
     project = projects.get(ctx, slug)
-    inside, role = replace(ctx, project=project), request.POST.get("role", "")
+    inside, role, back = replace(ctx, project=project), request.POST.get("role", ""), f"/admin/projects/{project.slug}/members"
     if role:
-        attempt(request, lambda: projects.set_role(inside, user_id, role), done="The role is changed.")
-    else:
-        attempt(request, lambda: projects.remove_member(inside, user_id), done="Removed. Their keys of this project stop to work.")
-    return HttpResponseRedirect(f"/admin/projects/{project.slug}/members")
+        return Act(lambda: projects.set_role(inside, user_id, role), "The role is changed.", back)
+    return Act(lambda: projects.remove_member(inside, user_id), "Removed. Their keys of this project stop to work.", back)
 
 
 @admin_page
@@ -125,28 +136,22 @@ def happened(request: HttpRequest, ctx: Context, slug: str) -> HttpResponse:
     return page(request, "admin/projects/activity.html", shown)
 
 
-@admin_page
-def suspend(request: HttpRequest, ctx: Context, slug: str) -> HttpResponse:
-    if (refused := tools.only_post(request)) is not None:
-        return refused
+@tools.action
+def suspend(request: HttpRequest, ctx: Context, slug: str) -> Act:
     project = projects.get(ctx, slug)
-    attempt(
-        request, lambda: projects.suspend(ctx, project), done=f"{project.name} is suspended. What runs goes on; nothing can be changed."
-    )
-    return HttpResponseRedirect(f"/admin/projects/{project.slug}")
+    done = f"{project.name} is suspended. What runs goes on; nothing can be changed."
+    return Act(lambda: projects.suspend(ctx, project), done, f"/admin/projects/{project.slug}")
 
 
-@admin_page
-def resume(request: HttpRequest, ctx: Context, slug: str) -> HttpResponse:
-    if (refused := tools.only_post(request)) is not None:
-        return refused
+@tools.action
+def resume(request: HttpRequest, ctx: Context, slug: str) -> Act:
     project = projects.get(ctx, slug)
-    attempt(request, lambda: projects.resume(ctx, project), done=f"{project.name} is active again.")
-    return HttpResponseRedirect(f"/admin/projects/{project.slug}")
+    return Act(lambda: projects.resume(ctx, project), f"{project.name} is active again.", f"/admin/projects/{project.slug}")
 
 
 urlpatterns = [
     path("/projects", list, name="admin-projects"),
+    path("/projects.csv", export, name="admin-projects-csv"),
     path("/projects/new", create, name="admin-projects-new"),
     path("/projects/<slug:slug>", detail, name="admin-project"),
     path("/projects/<slug:slug>/quota", quota, name="admin-project-quota"),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 
 from cloudbox.common.errors import Invalid
 from dashboard.api import pages
 from dashboard.forms.base import Form
+from dashboard.shell import View, admin_page, attempt
+from identity.context import Context
 
 PAGE_ROWS = 50
 TEXT_MAX = 200
@@ -70,6 +73,34 @@ def whole(form: Form, name: str, what: str) -> int:
     return number
 
 
-def only_post(request: HttpRequest) -> HttpResponse | None:
-    """Answers anything but POST; a link never changes a thing."""
-    return None if request.method == "POST" else HttpResponseNotAllowed(["POST"])
+@dataclass(frozen=True)
+class Act:
+    """One thing to do, the sentence when it is done, and the page where it leads either way."""
+
+    do: Callable[[], Any]
+    done: str
+    back: str
+
+
+def action(prepare: Callable[..., Act]) -> View:
+    """The view of a button: `prepare(request, ctx, …)` finds the thing, then it is done, and how it went is said in a toast."""
+
+    @post_page
+    @functools.wraps(prepare)
+    def view(request: HttpRequest, ctx: Context, **kwargs: Any) -> HttpResponse:
+        act = prepare(request, ctx, **kwargs)
+        attempt(request, act.do, done=act.done)
+        return HttpResponseRedirect(act.back)
+
+    return view
+
+
+def post_page(view: View) -> View:
+    """A page of the console that only answers a POST: a link never changes a thing."""
+
+    @admin_page
+    @functools.wraps(view)
+    def checked(request: HttpRequest, ctx: Context, **kwargs: Any) -> HttpResponse:
+        return view(request, ctx, **kwargs) if request.method == "POST" else HttpResponseNotAllowed(["POST"])
+
+    return checked

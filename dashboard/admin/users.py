@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.views.decorators.cache import never_cache
 
+from dashboard import commands, downloads, lists
 from dashboard.admin import tools
+from dashboard.admin.tools import Act
 from dashboard.forms.base import Form
-from dashboard.shell import admin_page, attempt, page
+from dashboard.shell import admin_page, page
 from identity import activity, users
 from identity.context import Context
 from identity.models import User
@@ -19,15 +22,27 @@ from identity.models import User
 
 @admin_page
 def list(request: HttpRequest, ctx: Context) -> HttpResponse:
+    filters, rows = _wanted(request, ctx)
+    found = tools.listing(request, rows, filters, labels={"role": "Role", "state": "State"})
+    shown = {"found": found, "filters": filters, "total": rows.count(), "why": ctx.why_not("users.manage")}
+    shown["api_query"] = commands.query_of({"q": filters["q"]})
+    return page(request, "admin/users/list.html", shown)
+
+
+def _wanted(request: HttpRequest, ctx: Context) -> tuple[dict[str, str], QuerySet[User]]:
+    """The filters of the URL, and the people who pass them."""
     filters = tools.asked(request, "q", "role", "state")
     rows = users.list(ctx, q=filters["q"])
     if filters["role"] in ("support", "admin"):
         rows = rows.filter(box_role=filters["role"])
     if filters["state"] in ("active", "suspended"):
         rows = rows.filter(is_active=filters["state"] == "active")
-    found = tools.listing(request, rows, filters, labels={"role": "Role", "state": "State"})
-    shown = {"found": found, "filters": filters, "total": rows.count(), "why": ctx.why_not("users.manage")}
-    return page(request, "admin/users/list.html", shown)
+    return filters, rows
+
+
+@admin_page
+def export(request: HttpRequest, ctx: Context) -> HttpResponse:
+    return downloads.csv(request, "users", lists.USERS, _wanted(request, ctx)[1])
 
 
 @never_cache
@@ -59,41 +74,35 @@ def detail(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     return page(request, "admin/users/detail.html", shown)
 
 
-@admin_page
-def suspend(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
-    if (refused := tools.only_post(request)) is not None:
-        return refused
+@tools.action
+def suspend(request: HttpRequest, ctx: Context, id: UUID) -> Act:
     user = users.get(ctx, id)
-    attempt(request, lambda: users.suspend(ctx, user), done=f"{user.email} is suspended: signed out, and every key is off.")
-    return _back(user)
+    return Act(lambda: users.suspend(ctx, user), f"{user.email} is suspended: signed out, and every key is off.", _page_of(user))
 
 
-@admin_page
-def resume(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
-    if (refused := tools.only_post(request)) is not None:
-        return refused
+@tools.action
+def resume(request: HttpRequest, ctx: Context, id: UUID) -> Act:
     user = users.get(ctx, id)
-    attempt(request, lambda: users.resume(ctx, user), done=f"{user.email} may sign in again.")
-    return _back(user)
+    return Act(lambda: users.resume(ctx, user), f"{user.email} may sign in again.", _page_of(user))
 
 
 @never_cache
-@admin_page
+@tools.post_page
 def reset_password(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
-    if (refused := tools.only_post(request)) is not None:
-        return refused
+    """The new password, told on this answer only."""
     ctx.require("users.manage")
     user = users.get(ctx, id)
     password = users.reset_password(ctx, user)
     return page(request, "admin/users/password.html", {"it": user, "password": password, "is_new": False})
 
 
-def _back(user: User) -> HttpResponse:
-    return HttpResponseRedirect(f"/admin/users/{user.id}")
+def _page_of(user: User) -> str:
+    return f"/admin/users/{user.id}"
 
 
 urlpatterns = [
     path("/users", list, name="admin-users"),
+    path("/users.csv", export, name="admin-users-csv"),
     path("/users/new", create, name="admin-users-new"),
     path("/users/<uuid:id>", detail, name="admin-user"),
     path("/users/<uuid:id>/suspend", suspend, name="admin-user-suspend"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
@@ -50,9 +51,11 @@ class ApiView(APIView):
         slug = self.kwargs.get("project")
         if isinstance(self.request.auth, Context):
             ctx = self.request.auth
-            if slug is not None and (ctx.project is None or slug != ctx.project.slug):
-                raise NotFound(f"There is no project {slug}.")
-            return ctx
+            if slug is None or (ctx.project is not None and slug == ctx.project.slug):
+                return ctx
+            if ctx.box_role:  # a token that reaches the box reaches its projects, as its user does
+                return replace(session.context_of(ctx.needed_user, slug, api="rest"), address=ctx.address, request_id=ctx.request_id)
+            raise NotFound(f"There is no project {slug}.")
         return session.context_for(self.request._request, slug, api="rest")
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

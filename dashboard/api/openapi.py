@@ -24,7 +24,7 @@ _KEY = OpenApiParameter(
     str,
     OpenApiParameter.HEADER,
     description="Makes the request safe to repeat: for a day, the same key with the same body gives the first answer again.",
-    pattern=r"^[!-~]{1,64}$",
+    pattern=r'^[!"$-~]{1,64}$',
 )
 _TITLES = {status: title for _, status, title in reversed(errors.TABLE.values())}
 

@@ -7,12 +7,14 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.views.decorators.http import require_safe
 
 from cloudbox.common.models import Event
 from compute import images, instances, keypairs, networks, security_groups
+from dashboard import commands, downloads, lists
 from dashboard.shell import page, portal_page
 from identity import activity
 from identity.context import Context
@@ -33,9 +35,8 @@ LOOK: dict[str, Callable[[Context], Any]] = {
 @require_safe
 @portal_page
 def index(request: HttpRequest, ctx: Context) -> HttpResponse:
-    query = {name: request.GET.get(name, "").strip()[:200] for name in FILTERS}
+    query, rows = _wanted(request, ctx)
     after = request.GET.get("after", "")
-    rows = activity.list(ctx, q=query["q"], actor=query["actor"], api=query["api"], outcome=query["outcome"])
     if after.isdecimal() and len(after) < 19:
         rows = rows.filter(id__lt=int(after))
     found = [*rows[: PAGE + 1]]
@@ -49,8 +50,21 @@ def index(request: HttpRequest, ctx: Context) -> HttpResponse:
         "more": more,
         "first": request.path if after else "",
         "there": there(ctx, found),
+        "api_query": commands.query_of(query),
     }
     return page(request, "portal/activity.html", context | {"doors": DOORS, "outcomes": OUTCOMES})
+
+
+def _wanted(request: HttpRequest, ctx: Context) -> tuple[dict[str, str], QuerySet[Event]]:
+    """The filters of the URL, and the events that pass them."""
+    query = {name: request.GET.get(name, "").strip()[:200] for name in FILTERS}
+    return query, activity.list(ctx, q=query["q"], actor=query["actor"], api=query["api"], outcome=query["outcome"])
+
+
+@require_safe
+@portal_page
+def export(request: HttpRequest, ctx: Context) -> HttpResponse:
+    return downloads.csv(request, "activity", lists.EVENTS, _wanted(request, ctx)[1])
 
 
 def _without(request: HttpRequest, kept: dict[str, str], name: str) -> str:
@@ -67,4 +81,4 @@ def there(ctx: Context, events: Iterable[Event]) -> set[UUID]:
     return {id for noun, wanted in ids.items() for id in LOOK[noun](ctx).filter(id__in=wanted).values_list("id", flat=True)}
 
 
-urlpatterns = [path("/activity", index, name="activity")]
+urlpatterns = [path("/activity", index, name="activity"), path("/activity.csv", export, name="activity-csv")]

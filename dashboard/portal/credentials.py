@@ -37,10 +37,13 @@ def index(request: HttpRequest, ctx: Context) -> HttpResponse:
 @portal_page
 def new_token(request: HttpRequest, ctx: Context) -> HttpResponse:
     roles = Role.values if ctx.role is None else Role.values[: Role.values.index(ctx.role) + 1]
-    form = Form(request, name="", role="member" if "member" in roles else "reader", days="90")
-    if form.posted and form.run(
-        lambda: credentials.create_token(ctx, name=form.text("name"), role=form.text("role"), days=form.number("days"))
-    ):
+    form = Form(request, name="", role="member" if "member" in roles else "reader", days="90", reaches_box="")
+
+    def act() -> object:
+        box = form.text("reaches_box") == "on"
+        return credentials.create_token(ctx, name=form.text("name"), role=form.text("role"), days=form.number("days"), reaches_box=box)
+
+    if form.posted and form.run(act):
         token, text = form.result
         context = {"token": token, "text": text, "command": commands.curl(request, ctx, "instances")}
         return _once(page(request, "portal/credentials/token_made.html", context))

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
 from compute import images
+from dashboard import downloads, lists
 from dashboard.forms.base import Form
 from dashboard.shell import attempt, page, portal_page
 from identity.context import Context
@@ -37,9 +38,8 @@ def _why_not(ctx: Context, image: Any) -> str:
 @require_safe
 @portal_page
 def index(request: HttpRequest, ctx: Context) -> HttpResponse:
-    q = request.GET.get("q", "").strip()[:100]
-    rows = images.list(ctx)
-    found = [*(rows.filter(Q(name__icontains=q) | Q(os__icontains=q)) if q else rows)]
+    q, rows = _wanted(request, ctx)
+    found = [*rows]
     context = {
         "own": [row for row in found if row.project_id is not None],
         "catalogue": [row for row in found if row.project_id is None],
@@ -48,6 +48,17 @@ def index(request: HttpRequest, ctx: Context) -> HttpResponse:
         "why_launch": ctx.why_not("instances.launch"),
     }
     return page(request, "portal/images/list.html", context)
+
+
+def _wanted(request: HttpRequest, ctx: Context) -> tuple[str, QuerySet[Any]]:
+    q, rows = request.GET.get("q", "").strip()[:100], images.list(ctx)
+    return q, rows.filter(Q(name__icontains=q) | Q(os__icontains=q)) if q else rows
+
+
+@require_safe
+@portal_page
+def export(request: HttpRequest, ctx: Context) -> HttpResponse:
+    return downloads.csv(request, "images", lists.IMAGES, _wanted(request, ctx)[1])
 
 
 @portal_page
@@ -74,6 +85,7 @@ def act(request: HttpRequest, ctx: Context, id: UUID, key: str) -> HttpResponse:
 
 urlpatterns = [
     path("/images", index, name="images"),
+    path("/images.csv", export, name="images-csv"),
     path("/images/<uuid:id>", detail, name="image"),
     path("/images/<uuid:id>/<slug:key>", act, name="image-act"),
 ]

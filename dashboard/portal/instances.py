@@ -15,10 +15,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cloudbox.common.errors import CloudError, Invalid
 from compute import consoles, instances
-from dashboard import words
+from dashboard import commands, downloads, lists, words
 from dashboard.api import pages
 from dashboard.forms.instances import uuids
-from dashboard.portal import instance_rows, instance_tabs, launch
+from dashboard.portal import instance_looks, instance_rows, instance_tabs, launch
 from dashboard.shell import attempt, page, portal_page
 from identity import activity
 from identity.context import Context
@@ -61,21 +61,28 @@ BULK = {
 @require_safe
 @portal_page
 def index(request: HttpRequest, ctx: Context) -> HttpResponse:
-    query = {name: request.GET.get(name, "").strip()[:200] for name in ("q", "state", "tag", "sort", "after")}
-    if query["sort"].removeprefix("-") not in dict(SORTS):
-        query["sort"] = "name"
     since = activity.place()  # first: what happens meanwhile is told again, never missed
-    wanted = instances.list(ctx, q=query["q"], status=query["state"], tag=query["tag"], sort=query["sort"])
+    query, wanted = _wanted(request, ctx)
+    look = instance_looks.of(request, ctx, query)
     filtered = any(query[name] for name in ("q", "state", "tag"))
     try:
         found, after = pages.page(instance_rows.lean(wanted), limit=PAGE, cursor=query["after"])
     except Invalid:  # a link from before the order was changed
         return HttpResponseRedirect(_link(request, {**query, "after": ""}))
     counts = instances.counts(ctx)
+    is_wall = look.shape == "wall"
+    if is_wall:
+        consoles.watch_screens(ctx, [one.id for one in found])
+    insert = not filtered and not query["after"]
     return page(
         request,
         "portal/instances/list.html",
         {
+            "look": look,
+            "is_wall": is_wall,
+            "shapes": [(shape, _link(request, {**query, "view": shape, "after": ""})) for shape in instance_looks.SHAPES],
+            "here": urlencode({name: value for name, value in query.items() if value and name != "after"}),
+            "api_query": commands.query_of({"q": query["q"], "status": query["state"], "tag": query["tag"], "sort": query["sort"]}),
             "rows": instance_rows.rows(ctx, found),
             "total": counts["total"],
             "shown": wanted.count() if filtered else counts["total"],
@@ -89,14 +96,28 @@ def index(request: HttpRequest, ctx: Context) -> HttpResponse:
             "bulk": [key for key in instance_rows.BULK if key != "delete"],
             "why_no_launch": ctx.why_not("instances.launch"),
             "why_no_power": ctx.why_not("instances.power"),
-            "live": {"project": ctx.needed_project.slug, "part": "row", "since": since, "insert": not filtered and not query["after"]},
+            "live": {"project": ctx.needed_project.slug, "part": "page" if is_wall else "row", "since": since, "insert": insert},
         },
     )
 
 
+def _wanted(request: HttpRequest, ctx: Context) -> tuple[dict[str, str], Any]:
+    """What the address says, and the instances that it means."""
+    query = {name: request.GET.get(name, "").strip()[:200] for name in (*instance_looks.KEPT, "after")}
+    if query["sort"].removeprefix("-") not in dict(SORTS):
+        query["sort"] = "name"
+    return query, instances.list(ctx, q=query["q"], status=query["state"], tag=query["tag"], sort=query["sort"])
+
+
+@require_safe
+@portal_page
+def export(request: HttpRequest, ctx: Context) -> HttpResponse:
+    return downloads.csv(request, "instances", lists.INSTANCES, instance_rows.lean(_wanted(request, ctx)[1]))
+
+
 def _link(request: HttpRequest, query: dict[str, str]) -> str:
     """This list with another query; what is as usual is left out."""
-    kept = {key: value for key, value in query.items() if value and (key, value) != ("sort", "name")}
+    kept = {key: value for key, value in query.items() if value and (key, value) not in (("sort", "name"), ("view", "table"))}
     return request.path + (f"?{urlencode(kept)}" if kept else "")
 
 
@@ -215,6 +236,8 @@ def by_name(request: HttpRequest, ctx: Context, name: str) -> HttpResponse:
 
 urlpatterns = [
     path("/instances", index),
+    path("/instances.csv", export),
+    *instance_looks.urlpatterns,
     path("/instances/new", launch.new),
     path("/instances/bulk", bulk),
     path("/instances/<uuid:id>/do/<slug:key>", act),

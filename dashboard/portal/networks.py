@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
 from compute import networks, ports
-from dashboard import commands
+from dashboard import commands, downloads, lists
 from dashboard.forms.base import Form
 from dashboard.shell import attempt, page, portal_page
 from identity.context import Context
@@ -24,10 +25,19 @@ def _base(ctx: Context) -> str:
 @require_safe
 @portal_page
 def index(request: HttpRequest, ctx: Context) -> HttpResponse:
-    q = request.GET.get("q", "").strip()[:100]
-    rows = networks.list(ctx)
-    found = rows.filter(Q(name__icontains=q) | Q(cidr__startswith=q)) if q else rows
+    q, found = _wanted(request, ctx)
     return page(request, "portal/networks/list.html", {"rows": found, "q": q, "why": ctx.why_not("networks.manage")})
+
+
+def _wanted(request: HttpRequest, ctx: Context) -> tuple[str, QuerySet[Any]]:
+    q, rows = request.GET.get("q", "").strip()[:100], networks.list(ctx)
+    return q, rows.filter(Q(name__icontains=q) | Q(cidr__startswith=q)) if q else rows
+
+
+@require_safe
+@portal_page
+def export(request: HttpRequest, ctx: Context) -> HttpResponse:
+    return downloads.csv(request, "networks", lists.NETWORKS, _wanted(request, ctx)[1])
 
 
 @portal_page
@@ -69,6 +79,7 @@ def delete(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
 
 urlpatterns = [
     path("/networks", index, name="networks"),
+    path("/networks.csv", export, name="networks-csv"),
     path("/networks/new", new, name="network-new"),
     path("/networks/<uuid:id>", detail, name="network"),
     path("/networks/<uuid:id>/delete", delete, name="network-delete"),

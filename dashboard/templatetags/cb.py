@@ -7,12 +7,13 @@ import json as jsonlib
 from typing import Any
 
 from django import template
+from django.template import Context
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from cloudbox.common import clock
-from dashboard import words
+from dashboard import commands, words
 
 register = template.Library()
 
@@ -100,3 +101,21 @@ def json(value: Any) -> SafeString:
 def get(mapping: dict[Any, Any], key: Any) -> Any:
     """A value by a key that is a variable."""
     return mapping.get(key) if mapping else None
+
+
+@register.inclusion_tag("dashboard/parts/as_command.html", takes_context=True)
+def as_command(context: Context, key: str, *, bare: bool = False, **values: object) -> dict[str, Any]:
+    """A button, and behind it what the page does as commands, with the page's values; `bare` when the button stands elsewhere."""
+    request, ctx = context["request"], context["ctx"]
+    tokens = f"/p/{ctx.project.slug}/credentials" if ctx.project else ""
+    return {"requests": commands.of_page(request, ctx, key, **values), "tokens": tokens, "bare": bare}
+
+
+@register.simple_tag(takes_context=True)
+def csv_url(context: Context, page: str = "") -> str:
+    """Where this list is as a file: beside its page, with the page's filters and without its place in the list."""
+    request = context["request"]
+    query = request.GET.copy()
+    for name in ("after", "view", "cols"):
+        query.pop(name, None)
+    return f"{page or request.path}.csv" + (f"?{query.urlencode()}" if query else "")

@@ -45,7 +45,7 @@ def context_for(request: HttpRequest) -> Context | None:
         user=token.user,
         project=token.project,
         role=role,
-        box_role="",
+        box_role=token.user.box_role if token.reaches_box else "",
         api="rest",
         address=client_address(request),
         request_id=request_id(request),

@@ -17,6 +17,7 @@ class ApiToken(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=64)
     role = models.CharField(max_length=8, choices=Role.choices, default=Role.MEMBER)
+    reaches_box = models.BooleanField(default=False)  # with its user's role on the box, in every project that this role reaches
     digest = models.CharField(max_length=64)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True)

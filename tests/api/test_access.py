@@ -39,6 +39,35 @@ def test_a_token_ends_with_its_reasons(world: World, speak: Speak) -> None:
     assert "left the project" in api.get("/quotas").json()["detail"]
 
 
+def test_a_token_may_reach_the_box(world: World) -> None:
+    """Made so by somebody with a role on the box, it acts with that role, in every project; and never with more than the user has today."""
+
+    def client(token: str) -> Client:
+        return Client(headers={"Authorization": f"Bearer {token}"})
+
+    admin = client(world.token("admin", reaches_box=True))
+    assert admin.get("/api/v1/admin/hosts").status_code == 200
+    assert admin.get("/api/v1/projects/elsewhere/instances").status_code == 200
+    assert admin.get("/api/v1/projects/nowhere/instances").status_code == 404
+    assert admin.post("/api/v1/admin/projects/elsewhere/suspend", "{}", content_type="application/json").status_code == 202
+    assert Event.objects.filter(verb="suspend", noun="project", api="rest").get().request_id
+    world.users["admin"].box_role = ""
+    world.users["admin"].save()
+    projects.add_member(world.ctx("owner"), email="admin@example.org", role="reader")
+    assert admin.get("/api/v1/admin/hosts").status_code == 403
+    assert admin.get("/api/v1/projects/elsewhere/instances").status_code == 404
+
+
+def test_only_a_role_on_the_box_makes_a_token_that_reaches_it(world: World, speak: Speak) -> None:
+    """Neither a tenant nor a token without that reach: the refusal is written down."""
+    body = {"name": "more", "role": "reader", "reaches_box": True}
+    for api in (speak("owner"), speak("admin")):
+        answer = api.post("/tokens", body)
+        assert (answer.status_code, answer.json()["field"]) == (403, "reaches_box")
+    assert not ApiToken.objects.filter(reaches_box=True).exists()
+    assert Event.objects.filter(outcome="refused", noun="credentials").count() == 2
+
+
 def test_a_token_of_an_administrator_is_no_administrator(world: World, speak: Speak) -> None:
     api = speak("admin")
     assert api.get("/quotas").status_code == 200

@@ -22,19 +22,6 @@ class Named(serializers.Serializer):
     name = serializers.CharField()
 
 
-class PortShape(serializers.Serializer):
-    id = serializers.UUIDField()
-    network = Named()
-    instance = Named(allow_null=True)
-    mac = serializers.CharField()
-    ip = serializers.CharField()
-    security_groups = serializers.SerializerMethodField()
-
-    @extend_schema_field(Named(many=True))
-    def get_security_groups(self, row: Any) -> Any:
-        return Named(row.security_groups.all(), many=True).data
-
-
 class Nic(serializers.Serializer):
     """A network card of an instance."""
 
@@ -47,6 +34,12 @@ class Nic(serializers.Serializer):
     @extend_schema_field(Named(many=True))
     def get_security_groups(self, row: Any) -> Any:
         return Named(row.security_groups.all(), many=True).data
+
+
+class PortShape(Nic):
+    """A network card, with the instance that it belongs to."""
+
+    instance = Named(allow_null=True)
 
 
 class ProgressShape(serializers.Serializer):

@@ -74,6 +74,7 @@ class Token(serializers.Serializer):
     id = serializers.UUIDField()
     name = serializers.CharField()
     role = serializers.ChoiceField(ROLES)
+    reaches_box = serializers.BooleanField(help_text="Does it act with its user's role on the box as well?")
     expires_at = serializers.DateTimeField(allow_null=True)
     last_used_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from dashboard.api.base import ApiView, PageQuery
-from dashboard.api.fields import Input, Text, Whole
+from dashboard.api.fields import Flag, Input, Text, Whole
 from dashboard.api.idempotency import idempotent
 from dashboard.api.openapi import listing, operation
 from dashboard.api.render import identity as render
@@ -19,6 +19,7 @@ from identity import credentials
 class TokenCreate(Input):
     name = Text(max_length=64)
     role = serializers.ChoiceField(render.ROLES, default="member", help_text="At most your own role in the project.")
+    reaches_box = Flag(default=False, help_text="With your role on the box as well, in every project. For programs that administer.")
     days = Whole(allow_null=True, default=None, min_value=1, max_value=credentials.DAYS_MAX, help_text="null: it does not expire.")
 
 

@@ -1,0 +1,57 @@
+"""The columns of lists as files: what a row of each noun tells of itself."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any
+
+from dashboard.downloads import Columns
+
+
+def _same(*names: str) -> Columns:
+    """Columns that are called as the row calls them."""
+    return {name: attrgetter(name) for name in names}
+
+
+def _addresses(row: Any) -> str:
+    return " ".join(port.ip for port in row.ports.all())
+
+
+def _tags(row: Any) -> str:
+    return " ".join(f"{key}={value}" if value else key for key, value in row.tags.items())
+
+
+INSTANCES: Columns = {
+    **_same("id", "name", "status", "error"),
+    "addresses": _addresses,
+    "size": attrgetter("flavor.name"),
+    **_same("vcpus", "memory_mib", "disk_gib"),
+    "tags": _tags,
+    **_same("hostname", "description", "locked_by", "is_protected", "created_at", "started_at"),
+}
+ALL_INSTANCES: Columns = {"project": attrgetter("project.slug"), **INSTANCES}
+
+IMAGES: Columns = _same(
+    "id", "name", "status", "os", "visibility", "size_bytes", "virtual_bytes", "min_disk_gib", "min_memory_mib", "checksum", "description",
+    "created_at",
+)  # fmt: skip
+ALL_IMAGES: Columns = {
+    "project": lambda row: row.project.slug if row.project else "",
+    **IMAGES,
+    "instances": attrgetter("in_use"),
+}
+
+NETWORKS: Columns = _same("id", "name", "cidr", "gateway_ip", "nat", "mtu", "created_at")
+
+EVENTS: Columns = _same(
+    "id", "at", "actor", "verb", "noun", "subject", "subject_id", "project_id", "api", "address", "request_id", "outcome", "detail",
+)  # fmt: skip
+AUDIT: Columns = {**EVENTS, **_same("chain", "digest")}
+
+USERS: Columns = {
+    **_same("id", "email", "name", "box_role", "is_active"),
+    "projects": lambda row: " ".join(membership.project.slug for membership in row.memberships.all()),
+    **_same("last_login", "created_at"),
+}
+
+PROJECTS: Columns = {**_same("id", "slug", "name", "status", "description"), "members": attrgetter("member_count"), **_same("created_at")}
