@@ -23,18 +23,27 @@ from storage.server.limits import DEFAULT, Limits
 from storage.server.messages import App, Request
 from storage.server.metrics import Metrics
 from storage.server.protocol import APP, Connection
+from storage.server.workers import BACKLOG, READY_FD
 
 log = logging.getLogger("storage.server")
 SWEEP_SECONDS = 1.0
 THREADS = 16  # for large bodies: each is either busy with bytes or gone within direct.SLICE_SECONDS
-BACKLOG = 1024
 
 
 class Front:
     """What the connections of one worker share."""
 
-    def __init__(self, app: App, *, limits: Limits = DEFAULT, metrics: Metrics | None = None, access_log: AccessLog | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        limits: Limits = DEFAULT,
+        metrics: Metrics | None = None,
+        access_log: AccessLog | None = None,
+        sweep_seconds: float = SWEEP_SECONDS,
+    ) -> None:
         self.app = app
+        self.sweep_seconds = sweep_seconds
         self.limits = limits
         self.metrics = metrics or Metrics()
         self.access_log = access_log
@@ -48,7 +57,7 @@ class Front:
         self._id_count = 0
         self._servers: list[asyncio.Server] = []
         self._idle = asyncio.Event()
-        self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+        self._sweeper = self.loop.call_later(self.sweep_seconds, self._sweep)
 
     # --- what connections call
 
@@ -83,7 +92,7 @@ class Front:
 
     def _sweep(self) -> None:
         """Once a second over all connections: cheaper than a timer for each request, and exact enough for limits in seconds."""
-        self._sweeper = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+        self._sweeper = self.loop.call_later(self.sweep_seconds, self._sweep)
         now = self.now = time.monotonic()
         self.clock.tick()
         for connection in tuple(self.connections):
@@ -194,9 +203,6 @@ async def _run(open_: Opening, limits: Limits, metrics: Metrics, access_log: Acc
         await asyncio.gather(*(front.drain(limits.stop_seconds + idle_seconds, idle_seconds=idle_seconds) for front in fronts))
     finally:
         await close()
-
-
-READY_FD = "CLOUDBOX_READY_FD"
 
 
 def tell_ready() -> None:
