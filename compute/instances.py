@@ -107,10 +107,10 @@ def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:
     image, flavor = images.get(ctx, spec.image_id), flavors.get(ctx, spec.flavor_id)
     disk_gib = spec.disk_gib if spec.disk_gib is not None else max(flavor.disk_gib, image.min_disk_gib)
     _check_fit(image, flavor, disk_gib)
-    wanted = list_unique(spec.network_ids) or networks.only_one(ctx)
+    wanted = [*dict.fromkeys(spec.network_ids)] or networks.only_one(ctx)
     if len(wanted) > NICS_MAX:
         raise Invalid(f"An instance has at most {NICS_MAX} network cards.", field="network_ids")
-    groups = [security_groups.get(ctx, id) for id in list_unique(spec.security_group_ids)]
+    groups = [security_groups.get(ctx, id) for id in dict.fromkeys(spec.security_group_ids)]
     return _Plan(
         spec=spec,
         name=name,
@@ -122,11 +122,6 @@ def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:
         disk_gib=disk_gib,
         tags=clean_tags(spec.tags),
     )
-
-
-def list_unique(ids: Sequence[UUID]) -> Sequence[UUID]:
-    """The ids in their order, each once."""
-    return tuple(dict.fromkeys(ids))
 
 
 def _check_fit(image: Image, flavor: Flavor, disk_gib: int) -> None:
