@@ -35,6 +35,11 @@ BOX: dict[str, Any] = {
 BOX_NAME: str = BOX["name"]
 PUBLIC_URL: str = BOX.get("url") or f"http://127.0.0.1:{BOX['port']}"
 
+# What signatures of S3 and the catalogue of OpenStack name; there is one on a box.
+REGION: str = BOX.get("region", "us-east-1")
+# Where the data plane listens.
+STORE_PORT: int = BOX.get("store_port", 9000)
+
 # Without a home there is nothing to sign, and nothing is served: any text will do.
 SECRET_KEY = _read(HOME / "secrets" / "django.key", "no-home-yet-" + "0" * 50).strip()
 # Seals what must be readable again: secret halves of access keys.
@@ -152,6 +157,7 @@ ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "20/m/ip,5/900s/key"}
 USERSESSIONS_TRACK_ACTIVITY = True
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ADAPTER = "identity.adapter.MfaAdapter"
 MFA_TOTP_ISSUER = "Cloudbox"
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not TLS
 

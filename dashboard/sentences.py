@@ -1,38 +1,82 @@
-"""Events as people tell them: "launched web-1", "was refused to delete web-1"."""
+"""Events as people tell them: "launched web-1", "web-1 is running", "was not allowed to start or stop instances"."""
 
 from __future__ import annotations
 
 from cloudbox.common.models import Event
 
-# Where English is not verb + "ed"; the noun stands after it.
-_PAST = {
-    "launch": "launched", "start": "started", "stop": "stopped", "force-stop": "pulled the plug of", "reboot": "rebooted", "reset": "reset",
-    "pause": "paused", "resume": "resumed", "suspend": "suspended", "delete": "deleted", "create": "created", "rename": "renamed",
-    "update": "changed", "lock": "locked", "unlock": "unlocked", "protect": "protected", "unprotect": "allowed deletion of",
-    "register": "registered", "deactivate": "deactivated", "reactivate": "reactivated", "retire": "retired", "restore": "restored",
-    "import": "imported", "revoke": "revoked", "add": "added", "remove": "removed", "set-role": "changed the role of", "set": "set",
-    "set-groups": "changed the groups of", "add-rule": "added a rule to", "remove-rule": "removed a rule from", "sign-in": "signed in",
-    "open-console": "opened the console of", "reset-password": "set a new password for", "end": "ended a session of", "manage": "changed",
-    "console": "opened a console", "power": "changed the power of", "list": "looked at", "get": "looked at",
+# Verb -> what was done. The kind of the thing (if its name alone does not say it) and its name stand after it.
+_DONE = {
+    "launch": "launched", "start": "started", "stop": "stopped", "force-stop": "pulled the plug of", "reboot": "rebooted",
+    "reset": "pressed the reset button of", "pause": "paused", "resume": "resumed", "suspend": "suspended", "delete": "deleted",
+    "create": "created", "rename": "renamed", "update": "changed", "lock": "locked", "unlock": "unlocked", "protect": "protected",
+    "unprotect": "allowed the deletion of", "open-console": "opened the console of", "register": "registered", "deactivate": "deactivated",
+    "reactivate": "reactivated", "retire": "retired", "restore": "restored", "import": "imported", "revoke": "revoked", "add": "added",
+    "remove": "removed", "set-role": "changed the role of", "set-groups": "changed the security groups of", "add-rule": "added a rule to",
+    "remove-rule": "removed a rule from", "reset-password": "set a new password for", "watch-console": "watched the console of",
 }  # fmt: skip
-# Behind "to", where the verb alone does not say it; some are the second halves of policy actions.
-_PLAIN = {
-    "manage": "change", "catalogue": "change", "update": "change", "self": "change", "list": "look at", "get": "look at",
-    "power": "start or stop", "force-stop": "pull the plug of", "console": "open the console of", "open-console": "open the console of",
-    "log": "read the log of", "unprotect": "allow deletion of", "set-role": "change the role of", "set-groups": "change the groups of",
-    "add-rule": "add a rule to", "remove-rule": "remove a rule from", "reset-password": "set a new password for",
-    "end": "end a session of", "sign-in": "sign in",
-}  # fmt: skip
+# (noun, verb) -> the whole of what was done; "{}" is the name of the thing.
+_DONE_OF = {
+    ("instance", "suspend"): "suspended {} to disk",
+    ("quota", "set"): "set the quota of project {}",
+    ("user", "sign-in"): "signed in",
+    ("user", "update"): "changed their own profile",
+    ("user", "change-password"): "changed their own password",
+    ("session", "end"): "ended another session of their own",
+}
 # Moves that the box reports, as the thing's own state.
 _BECAME = {
     "running": "is running", "stopped": "is stopped", "paused": "is paused", "suspended": "is suspended", "error": "failed",
     "deleting": "is being deleted", "deleted": "is gone", "building": "is being built", "starting": "is starting",
     "stopping": "is stopping", "rebooting": "is rebooting", "suspending": "is being suspended",
 }  # fmt: skip
-_NOUNS = {
-    "keypair": "key pair", "keypairs": "key pairs", "security-group": "security group", "security_groups": "security groups",
-    "access-key": "access key", "user": "account",
-}  # fmt: skip
+# An action of identity.policy, whose halves are noun and verb of the refusal -> what was not allowed.
+_NOT_ALLOWED = {
+    "instances.list": "see the instances",
+    "instances.launch": "launch instances",
+    "instances.power": "start or stop instances",
+    "instances.update": "change instances",
+    "instances.delete": "delete instances",
+    "instances.console": "open a console",
+    "instances.watch": "watch a console",
+    "instances.log": "read a console's log",
+    "flavors.list": "see the sizes",
+    "flavors.manage": "change the sizes",
+    "images.list": "see the images",
+    "images.manage": "change images",
+    "images.catalogue": "change the catalogue of images",
+    "keypairs.list": "see the key pairs",
+    "keypairs.manage": "change key pairs",
+    "networks.list": "see the networks",
+    "networks.manage": "change networks",
+    "security_groups.list": "see the security groups",
+    "security_groups.manage": "change security groups",
+    "quotas.list": "see the quota",
+    "quotas.set": "set a quota",
+    "activity.list": "see what happened",
+    "activity.all": "read the audit log",
+    "members.list": "see the members",
+    "members.manage": "change who is a member",
+    "projects.get": "see the project",
+    "projects.update": "change the project",
+    "projects.list_all": "see all projects",
+    "projects.create": "create a project",
+    "projects.delete": "delete a project",
+    "projects.suspend": "suspend or resume a project",
+    "users.list": "see the accounts",
+    "users.manage": "change accounts",
+    "users.self": "change their own account",
+    "credentials.list": "see their credentials",
+    "credentials.create": "create a credential",
+    "credentials.revoke": "revoke a credential",
+    "domains.manage": "change domains",
+    "roles.manage": "change roles",
+    "roles.grant_custom": "grant a role",
+    "box.look": "look at the box",
+    "user.sign-in": "sign in",
+}
+_NOUNS = {"keypair": "key pair", "user": "account", "flavor": "size"}
+# Kinds whose things tell their name in the detail: secrets have no name that may be shown twice.
+_NAMED_BY_DETAIL = {"token", "access-key"}
 
 
 def noun(event: Event) -> str:
@@ -44,12 +88,23 @@ def became(event: Event) -> str:
     return _BECAME.get(event.verb, "") if event.noun == "instance" else ""
 
 
-def verb(event: Event) -> str:
-    """What was done, without its subject."""
+def act(event: Event) -> tuple[str, str]:
+    """What was done (or was not allowed, or failed), before and after the name of the thing, which `subject` tells."""
+    key = (event.noun, event.verb)
     if event.outcome == Event.Outcome.OK:
-        return _PAST.get(event.verb, event.verb.replace("-", " "))
-    plain = _PLAIN.get(event.verb, event.verb.replace("-", " "))
-    return f"was not allowed to {plain}" if event.outcome == Event.Outcome.REFUSED else f"failed to {plain}"
+        before, _, after = _DONE_OF.get(key, f"{_DONE.get(event.verb, _plain(event.verb))} {_kind(event)}{{}}").partition("{}")
+        return before.strip(), after.strip()
+    what = _NOT_ALLOWED.get(f"{event.noun}.{event.verb}", f"{_plain(event.verb)} {noun(event)}")
+    return ("was not allowed to " if event.outcome == Event.Outcome.REFUSED else "failed to ") + what, ""
+
+
+def _plain(verb: str) -> str:
+    return verb.replace("-", " ").replace("_", " ")
+
+
+def _kind(event: Event) -> str:
+    """What the thing is, where its name alone would leave it open; instances are most of a project and go without."""
+    return "" if event.noun == "instance" and event.subject else f"{noun(event)} "
 
 
 def who(event: Event) -> str:
@@ -58,12 +113,19 @@ def who(event: Event) -> str:
 
 
 def subject(event: Event) -> str:
-    """The thing's name."""
-    if event.noun in ("token", "access-key", "credentials"):
-        return event.detail.split(" CBX")[0] if event.outcome == Event.Outcome.OK else ""
-    return "" if event.verb == "sign-in" or event.subject.endswith(")") else event.subject
+    """The thing's name, where the sentence needs one."""
+    if event.outcome != Event.Outcome.OK:
+        return ""
+    if event.noun in _NAMED_BY_DETAIL:
+        return event.detail.split(" CBX")[0].removesuffix(", reaching the box")
+    whole = _DONE_OF.get((event.noun, event.verb))
+    # Rows without a name of their own are called by their class and key, which nobody wants to read.
+    return "" if event.subject.endswith(")") or (whole is not None and "{}" not in whole) else event.subject
 
 
-def kind(event: Event) -> str:
-    """What the thing is, where its name alone would leave it open; instances are most of a project and go without."""
-    return "" if (event.noun == "instance" and event.subject) or event.verb == "sign-in" else noun(event)
+def text(event: Event, *, by: bool = True) -> str:
+    """The whole as plain text; without `by`, it leaves out who did it."""
+    if moved := became(event):
+        return f"{event.subject} {moved}"
+    before, after = act(event)
+    return " ".join(part for part in (who(event) if by else "", before, subject(event), after) if part)

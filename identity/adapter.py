@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.internal import ratelimit
+from allauth.mfa.adapter import DefaultMFAAdapter
+from django.core.cache import cache
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 
 from cloudbox.common import events
@@ -24,15 +28,45 @@ def _actor(request: HttpRequest, user: User | None, name: str = "") -> Actor:
     )
 
 
+# From how many on it is said that the tries run out.
+TRIES_LEFT_TOLD = 2
+
+
+class MfaAdapter(DefaultMFAAdapter):
+    error_messages: ClassVar[dict[str, Any]] = DefaultMFAAdapter.error_messages | {
+        "incorrect_code": "That code does not fit. Take the newest of your app (it changes every 30 seconds) or an unused recovery code.",
+    }
+
+
 class AccountAdapter(DefaultAccountAdapter):
     error_messages: ClassVar[dict[str, Any]] = DefaultAccountAdapter.error_messages | {
-        "email_password_mismatch": "That e-mail and password do not match. After five wrong tries there is a pause of 15 minutes.",
+        "email_password_mismatch": "That e-mail and password do not match.",
         "too_many_login_attempts": "Five tries were wrong. Wait 15 minutes, or ask the administrator of the box for a new password.",
         "account_inactive": "This account is suspended. Ask the administrator of the box.",
         "incorrect_password": "That is not your password.",
         "enter_current_password": "That is not your present password.",
         "incorrect_code": "That code is not right. Codes change every 30 seconds; take the newest.",
     }
+
+    def validation_error(self, code: str, *args: Any) -> ValidationError:
+        """From the third wrong try on it says how many are left; they are counted by what was typed, account or not."""
+        error: ValidationError = super().validation_error(code, *args)
+        left = self._tries_left() if code == "email_password_mismatch" else None
+        if left is None or left > TRIES_LEFT_TOLD:
+            return error
+        then = "Wait 15 minutes before you try again."
+        if left:
+            then = f"{left} {'try' if left == 1 else 'tries'} left before a 15 minute pause."
+        return ValidationError(f"{error.message} {then}", code=code)
+
+    def _tries_left(self) -> int | None:
+        """Of those that one e-mail has; None before the first."""
+        usage = getattr(self, "_login_failed_rl_usage", None)
+        rates = ratelimit.get_rates(app="allauth.account", action="login_failed")
+        for rate, used in zip(rates, usage.usage if usage else (), strict=False):
+            if rate.per == "key":
+                return max(0, int(rate.amount) - len(cache.get(used.cache_key, [])))
+        return None
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Accounts are created by an administrator."""

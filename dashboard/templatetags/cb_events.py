@@ -6,7 +6,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from cloudbox.common.models import Event
@@ -19,12 +19,13 @@ _PAGES = {"instance": "instances", "network": "networks", "image": "images", "ke
 
 
 @register.simple_tag
-def told(event: Event, base: str = "", there: Collection[UUID] = ()) -> SafeString:
-    """The event without its time: who, did, what. The thing is a link while it is `there`."""
+def told(event: Event, base: str = "", there: Collection[UUID] = (), *, by: bool = True) -> SafeString:
+    """The event without its time: who, did, what. The thing is a link while it is `there`; without `by` it leaves out who."""
     name = sentences.subject(event)
     link = base and event.noun in _PAGES and event.subject_id in there
     thing = format_html('<a class="cb-in" href="{}/{}/{}">{}</a>', base, _PAGES[event.noun], event.subject_id, name) if link else name
-    became = sentences.became(event)
-    if became:
-        return format_html("{} {}", thing, became)
-    return format_html('<b class="cb-b">{}</b> {} {} {}', sentences.who(event), sentences.verb(event), sentences.kind(event), thing)
+    if became := sentences.became(event):
+        return format_html("{} {}", thing or event.subject, became)
+    before, after = sentences.act(event)
+    who = format_html('<b class="cb-b">{}</b>', sentences.who(event)) if by else ""
+    return format_html_join(" ", "{}", ((part,) for part in (who, before, thing, after) if part))

@@ -54,12 +54,24 @@ def test_where_one_came_from_is_kept_but_not_another_site(member: User) -> None:
     assert Client().post("/sign-in", there | {"next": "https://evil.example/"})["Location"] == "/"
 
 
-def test_five_wrong_tries_bring_a_pause(member: User) -> None:
+@pytest.mark.parametrize("exists", [True, False])
+def test_five_wrong_tries_bring_a_pause(member: User, exists: bool) -> None:
+    """From the third on it is said how many are left, in the same words whether there is such an account or not."""
     client = Client()
-    for _ in range(5):
-        _sign_in(client, member, "wrong")
-    page = client.post("/sign-in", {"login": member.email, "password": PASSWORD})
-    assert "Five tries were wrong. Wait 15 minutes" in page.content.decode()
+    login = member.email if exists else "nobody-here@example.org"
+    told = []
+    for password in ["wrong"] * 5 + [PASSWORD]:
+        page = client.post("/sign-in", {"login": login, "password": password}).content.decode()
+        told.append(re.search(r'id="password-error">(.*?)</p>', page)[1])  # type: ignore[index]
+    no = "That e-mail and password do not match."
+    assert told == [
+        no,
+        no,
+        f"{no} 2 tries left before a 15 minute pause.",
+        f"{no} 1 try left before a 15 minute pause.",
+        f"{no} Wait 15 minutes before you try again.",
+        "Five tries were wrong. Wait 15 minutes, or ask the administrator of the box for a new password.",
+    ]
 
 
 def test_nobody_signs_up_and_a_suspended_account_stays_out(member: User) -> None:
@@ -79,7 +91,9 @@ def test_a_second_factor_is_asked_for_and_a_recovery_code_does(member: User) -> 
     client = Client()
     assert _sign_in(client, member) == "/sign-in/second-factor"
     assert client.get("/p/shop").status_code == 302
-    assert client.post("/sign-in/second-factor", {"code": "000000"}).status_code == 200
+    wrong = client.post("/sign-in/second-factor", {"code": "000000"})
+    assert wrong.status_code == 200
+    assert "That code does not fit. Take the newest of your app" in wrong.content.decode()
     assert client.post("/sign-in/second-factor", {"code": codes[0]})["Location"] == "/"
     assert client.get("/p/shop").status_code == 200
 
