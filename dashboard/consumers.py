@@ -25,16 +25,15 @@ from cloudbox.common.errors import CloudError, Invalid, Unauthenticated
 from compute import metrics
 from dashboard import live
 from dashboard.live import PAGE, Mark
+from dashboard.live_hub import hub
 
 log = logging.getLogger(__name__)
 
 # The first change goes out at once: as soon as its fellows from the same transaction, and the answer of one's own request, had a chance.
 FIRST_SECONDS = 0.04
-# Those that follow wait: a row changes at most four times a second, a whole page once.
+# Those that follow wait: a row changes at most four times a second, a whole page once; more seldom where many wait for their turn.
 PAUSE_SECONDS = 0.25
 PAGE_PAUSE_SECONDS = 1.0
-# And the more a telling costs (waiting for its turn included), the longer: however many look, they leave four fifths to others.
-PAUSE_PER_COST = 4
 # Session and right are looked at again, and what the channel layer may have lost is found: well within ten seconds, not all at a time.
 CHECK_SECONDS = 8
 RETRY_SECONDS = 2
@@ -59,6 +58,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self._place: int | None = None
         self._heard: set[int] = set()
         self._heard_before: set[int] = set()
+        self._telling: set[asyncio.Task[None]] = set()
         self._flushing: asyncio.Task[None] | None = None
         self._guarding: asyncio.Task[None] | None = None
         self._look_now = asyncio.Event()
@@ -87,9 +87,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
         try:
             groups = await database_sync_to_async(live.groups)(self._session_key, asked)
             for group in self._groups - groups:
-                await self.channel_layer.group_discard(group, self.channel_name)
+                await hub().leave(group, self._hear)
             for group in groups - self._groups:
-                await self.channel_layer.group_add(group, self.channel_name)
+                await hub().join(group, self._hear)
             self._turn += 1
             self._groups, self._asked, self._place, self._moving = groups, asked, asked.since, set(asked.moving)
             self._heard, self._heard_before = set(), set()
@@ -119,11 +119,18 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """The page's place, for a message after which nothing remains to be told. A log counts from where it stood."""
         return {} if self._asked is None or self._asked.part == "log" or self._place is None else {"at": self._place}
 
-    async def event(self, message: dict[str, Any]) -> None:
-        """A group's message: something happened in the project, or in the box."""
-        asked = self._asked
-        if asked is None:
+    def _hear(self, message: dict[str, Any]) -> None:
+        """A group's message: something happened in the project, or in the box; or a sample of the machine that the page shows."""
+        if self._asked is None:
             return
+        if message["type"] == "event":
+            self._hear_event(self._asked, message)
+        else:
+            telling = asyncio.create_task(self._tell_sample(message))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+
+    def _hear_event(self, asked: live.Subscription, message: dict[str, Any]) -> None:
         if message["noun"] in _RIGHTS:
             self._look_now.set()
         subject = UUID(message["subject"]) if message["subject"] else None
@@ -141,10 +148,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if message["id"]:
             self._heard.add(message["id"])
 
-    async def metrics(self, message: dict[str, Any]) -> None:
-        """A group's message: a sample of the machine that the page shows."""
+    async def _tell_sample(self, message: dict[str, Any]) -> None:
         sample = {key: message.get(column) for key, column in metrics.SERIES.items()}
-        await self._tell({"metrics": {"at": message["at"], **sample}})
+        with contextlib.suppress(Exception):  # the browser may be gone already
+            await self._tell({"metrics": {"at": message["at"], **sample}})
 
     def _mark(self, changed: Mapping[UUID, str]) -> None:
         """To be told soon. A touch does not hide the verb that came before it."""
@@ -161,7 +168,6 @@ class LiveConsumer(AsyncWebsocketConsumer):
         while self._changed and self._asked is not None:
             # All that is known up to this place is among these: once they are told, the page stands there.
             changed, self._changed, asked, at = self._changed, {}, self._asked, self._at()
-            began = monotonic()
             try:
                 await self._tell_changed(asked, changed, at)
             except CloudError as error:
@@ -173,8 +179,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 self._mark({key: mark.verb for key, mark in newer.items()})
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            least = PAUSE_SECONDS if asked.part in ("row", "detail") else PAGE_PAUSE_SECONDS
-            await asyncio.sleep(max(least, PAUSE_PER_COST * (monotonic() - began)))
+            await asyncio.sleep(PAUSE_SECONDS if asked.part in ("row", "detail") else PAGE_PAUSE_SECONDS)
 
     async def _tell_changed(self, asked: live.Subscription, changed: dict[UUID, Mark], at: dict[str, int]) -> None:
         if asked.part in ("page", "log"):
@@ -221,10 +226,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
 
     async def disconnect(self, code: int) -> None:
         self._asked = None
-        for group in self._groups:
-            with contextlib.suppress(Exception):
-                await self.channel_layer.group_discard(group, self.channel_name)
-        self._groups = frozenset()
+        groups, self._groups = self._groups, frozenset()
+        for group in groups:
+            await hub().leave(group, self._hear)
         for task in (self._flushing, self._guarding):
             if task is not None and task is not asyncio.current_task():
                 task.cancel()

@@ -11,10 +11,11 @@ channel layer only say that looking is worth while, and one that is lost costs s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from time import monotonic
-from typing import Any
+from time import monotonic, sleep, thread_time
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -32,6 +33,9 @@ from identity.authn.session import context_of
 from identity.context import Context
 from identity.models import User
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 # What a page shows: rows of instances, one instance, itself as a whole, how much is new in a log; or nothing that lives but samples.
 PARTS = ("row", "detail", "page", "log", "none")
 IDS_MAX = 200
@@ -42,6 +46,9 @@ ACTIVITY_LINES = 6
 PAGE = UUID(int=0)
 # Another release has other templates and scripts: its pages are loaded anew.
 RELEASE = settings.BASE_DIR.name
+# After a single question of monstrous cost the others do not wait for ever.
+REST_SECONDS_MAX = 0.5
+_rest_until = 0.0
 _SETTLED = {"running", "stopped", "paused", "suspended", "error"}
 
 
@@ -142,6 +149,27 @@ def groups(session_key: str, asked: Subscription) -> frozenset[str]:
     return frozenset(found)
 
 
+def _paced(function: Callable[P, T]) -> Callable[P, T]:
+    """Rest as long as one has worked: however many tabs look on at a storm, half of the processor is for those who do something.
+
+    Sockets take turns in one thread, each with one question at a time. The rest falls between two turns that follow at once, and what
+    waits meanwhile is told together.
+    """
+
+    @functools.wraps(function)
+    def paced(*args: P.args, **kwargs: P.kwargs) -> T:
+        global _rest_until
+        sleep(min(REST_SECONDS_MAX, max(0.0, _rest_until - monotonic())))
+        began = thread_time()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _rest_until = monotonic() + thread_time() - began
+
+    return paced
+
+
+@_paced
 def look(session_key: str, asked: Subscription, since: int | None, *, heard: Collection[int] = ()) -> Missed:
     """Check the right to look, and find what the page has missed since that place, but for the events that were `heard` of."""
     ctx = context(session_key, asked.project)
@@ -163,6 +191,7 @@ def look(session_key: str, asked: Subscription, since: int | None, *, heard: Col
     return Missed(changed=changed, at=at, too_much=len(changed) == MISSED_MAX)
 
 
+@_paced
 def render(session_key: str, asked: Subscription, changed: Mapping[UUID, Mark]) -> tuple[list[dict[str, Any]], set[UUID]]:
     """The fragments of these instances, for this person, now; and which of them are at work.
 

@@ -151,8 +151,13 @@ _sender = _Sender()
 
 
 def send_to(group: str, message: dict[str, Any]) -> None:
-    """Send to a channel group, soon and without waiting."""
-    _sender.send(group, message)
+    """Send to a channel group, soon and without waiting. The message names its group, for who listens to several by one channel."""
+    _sender.send(group, message | {"group": group})
+
+
+def flush() -> None:
+    """Wait until what this process has sent is out, two seconds at most."""
+    _sender.flush()
 
 
 def digest_of(event: Event, previous: str) -> str:

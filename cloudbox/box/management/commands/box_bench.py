@@ -1,4 +1,4 @@
-"""`manage.py box_bench`: what Cloudbox adds to a launch, beside the same machine started by libvirt alone.
+"""`manage.py box_bench [launch]`: what Cloudbox adds to a launch, beside the same machine started by libvirt alone.
 
 Each round launches an instance through the REST API and notes the time from the POST to `running` and to the shell on its serial
 line; then it has a second instance made but not started, and starts a copy of its definition through libvirt itself: same XML, same
@@ -23,6 +23,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 
+from cloudbox.box.management import live_bench
 from compute.drivers import libvirt_daemon
 from compute.models import Flavor, Image, Instance, UsageInterval
 from identity import credentials
@@ -43,10 +44,11 @@ def wait(condition: Callable[[], Any], *, every_seconds: float = 0.02) -> Any:
 
 
 class Command(BaseCommand):
-    help = "Time launches, interleaved with the same machine under bare libvirt."
+    help = "Time launches, interleaved with the same machine under bare libvirt; or the live channel in a storm of changes."
     requires_system_checks: ClassVar[list[str]] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("what", nargs="?", choices=("launch", "live"), default="launch", help="launches, or the live channel of pages")
         parser.add_argument("--rounds", type=int, default=3)
         parser.add_argument(
             "--prompt", default=PROMPT.decode(), help="what the serial line says when somebody can type; empty: do not wait for it"
@@ -54,6 +56,10 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["what"] == "live":
+            found = live_bench.run(self.stderr.write)
+            self.stdout.write(json.dumps(found)) if options["json"] else live_bench.tell(found, self.stdout.write)
+            return
         self._prompt = options["prompt"].encode()
         member = Membership.objects.select_related("user", "project").filter(project__slug="demo").first()
         assert member is not None, "the demo project has no member; run bin/cloudbox up first"
