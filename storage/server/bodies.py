@@ -201,13 +201,16 @@ class IncomingBody:
 
     async def _receive(self, view: memoryview) -> int:
         """Past the event loop, in a thread. 0 if the client has paused: then the event loop waits for it, which costs no thread."""
+        count = 0
+        self._connection.begin_direct()
         try:
             count, gone = await self._connection.direct(direct.receive, view)
         except (OSError, ConnectionGone) as error:
             self.fail(BodyTruncated("The connection broke before the end of the body."))
             raise BodyTruncated("The connection broke before the end of the body.") from error
+        finally:
+            self._connection.end_direct(count)
         self._left -= count
-        self._connection.received_direct(count)
         if self._left == 0:
             self.ended = True
         elif gone:

@@ -42,6 +42,7 @@ class ChunkDecoder:
             end = data.find(b"\n", at)
             if end < 0:
                 self._line += data[at:]
+                at = size
                 if len(self._line) > LINE_MAX_BYTES:
                     raise ChunkError("a line of the chunked body is too long")
                 # A line can be seen to be wrong before it ends; waiting for the end would only hide it.

@@ -94,14 +94,17 @@ class HeadParser:
 
     # ---
 
-    def feed(self, data: bytes | memoryview) -> Head | None:
-        """`data` ends with the head's end, or before it. Returns the head, or None if it goes on. Raises HeadError."""
+    def feed(self, data: bytes, whole: bytes) -> Head | None:
+        """`data` ends with the head's end, or before it; `whole` is the head from its beginning, with or without what follows it.
+
+        Returns the head, or None if it goes on. Raises HeadError.
+        """
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             pass  # No upgrade is offered, and a server may go on as if none had been asked for (RFC 9110 section 7.8).
         except httptools.HttpParserInvalidMethodError as error:
-            raise HeadError(501 if self._method_is_plain(data) else 400, "No such method is served here.") from error
+            raise HeadError(400, "No such method is served here.") from error
         except httptools.HttpParserCallbackError as error:
             if isinstance(error.__context__, HeadError):
                 raise error.__context__ from None
@@ -112,27 +115,34 @@ class HeadParser:
             if len(self._target) > self._limits.target_max_bytes:
                 raise HeadError(414, f"The address is longer than {self._limits.target_max_bytes} bytes.")
             return None
-        head = self._head()
+        head = self._head(self._version(whole))
         self._begin()
         if head.length != 0 or head.method == "CONNECT" or "upgrade" in head.headers:
             self._parser = httptools.HttpRequestParser(self)  # the old one would wait for the body
         return head
 
     @staticmethod
-    def _method_is_plain(data: bytes | memoryview) -> bool:
-        word = bytes(data[:32]).partition(b" ")[0]
-        return word.isalpha() and word.isupper()
+    def _version(whole: bytes) -> bytes:
+        """llhttp also speaks of other protocols (RTSP, ICE), so the line's own end is looked at."""
+        end = whole.find(b"\r\n")
+        if end < 2:  # empty lines before
+            whole = whole.lstrip(b"\r\n")
+            end = whole.find(b"\r\n")
+        word = whole[end - 9 : end]
+        if word != b" HTTP/1.1" and word != b" HTTP/1.0":
+            raise HeadError(505, "This server speaks HTTP/1.1.")
+        return word
 
-    def _head(self) -> Head:
+    def _head(self, version: bytes) -> Head:
         limits, headers, target = self._limits, self._headers, self._target
         if len(headers) + self._count > limits.headers_max:
             raise HeadError(431, f"There are more than {limits.headers_max} headers.")
         if len(target) > limits.target_max_bytes:
             raise HeadError(414, f"The address is longer than {limits.target_max_bytes} bytes.")
-        version = self._parser.get_http_version()
-        if version != "1.1" and version != "1.0":
-            raise HeadError(505, "HTTP/1.1 is spoken here.")
+        if b"#" in target:
+            raise HeadError(400, "The address has a fragment, which is the client's own business.")
         head = Head()
+        head.old = version == b" HTTP/1.0"
         method = _METHODS.get(self._parser.get_method())
         if method is None or method == "CONNECT" or method == "TRACE":
             raise HeadError(501, "No such method is served here.")
@@ -142,13 +152,12 @@ class HeadParser:
         head.path, _, head.query = target.partition(b"?")
         host = headers.get("host")
         if host is None:
-            if version == "1.1":
+            if not head.old:
                 raise HeadError(400, "The header Host is missing.")
         elif not _HOST.fullmatch(host):
             raise HeadError(400, "The header Host is not a name.")
         head.headers = headers
-        head.length = self._length()
-        head.old = version == "1.0"
+        head.length = self._length(old=head.old)
         head.keep_alive = not head.old
         if "connection" in headers:
             options = headers["connection"].lower()
@@ -158,7 +167,7 @@ class HeadParser:
         if "expect" in headers:
             if headers["expect"].lower() != "100-continue":
                 raise HeadError(417, "Only 100-continue may be expected.")
-            head.expects = version == "1.1" and head.length != 0
+            head.expects = not head.old and head.length != 0
         return head
 
     def _absolute(self, target: bytes) -> bytes:
@@ -173,13 +182,13 @@ class HeadParser:
         self._headers["host"] = host.decode("latin-1")
         return b"/" + (question + query if question else path if slash else b"")
 
-    def _length(self) -> int | None:
+    def _length(self, *, old: bool) -> int | None:
         coding = self._headers.get("transfer-encoding")
         length = self._headers.get("content-length")
         if coding is not None:
             if length is not None:
                 raise HeadError(400, "Content-Length and Transfer-Encoding exclude each other.")
-            if self._parser.get_http_version() == "1.0":
+            if old:
                 raise HeadError(400, "HTTP/1.0 has no Transfer-Encoding.")
             if coding.lower() != "chunked":
                 raise HeadError(501, "The only Transfer-Encoding served here is chunked.")

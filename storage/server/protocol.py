@@ -100,6 +100,7 @@ class Connection(asyncio.Protocol):
         self._eof = False
         self._gone = False
         self._patience = 0.0  # how long the application may still wait for the body before it has to have made progress
+        self._lent = False  # a thread has the socket
         self._mark = 0  # bytes at the beginning of the present window of progress
         self._waiter: asyncio.Future[None] | None = None  # of what is written
         self._fd = -1
@@ -172,7 +173,7 @@ class Connection(asyncio.Protocol):
             try:
                 if stop > self.limits.head_max_bytes:
                     raise HeadError(431, f"The request's head is longer than {self.limits.head_max_bytes} bytes.")
-                head = self._parser.feed(data if self._fed == 0 and stop == len(data) else data[self._fed : stop])
+                head = self._parser.feed(data if self._fed == 0 and stop == len(data) else data[self._fed : stop], data)
             except HeadError as error:
                 self._refuse(error)
                 return
@@ -612,17 +613,26 @@ class Connection(asyncio.Protocol):
         # A descriptor of our own, made here: once the transport closes, the number may already mean another connection.
         sock = socket.socket(fileno=os.dup(self._fd))
         turn = self.loop.run_in_executor(self.front.threads, function, sock, *args)
+        self._lent = True
         try:
             await asyncio.wait((turn,))
         except asyncio.CancelledError:
             await asyncio.wait((turn,))
+            turn.exception()  # seen, so that nobody complains that it was not
             raise
         finally:
+            self._lent = False
             sock.close()
         return turn.result()
 
-    def received_direct(self, count: int) -> None:
+    def begin_direct(self) -> None:
+        """A thread waits for the client: that counts like any waiting for the body."""
+        self.phase = BODY
+        self.deadline = self.front.now + self._patience
+
+    def end_direct(self, count: int) -> None:
         self.bytes_in += count
+        self.body_came()
 
     def back_to_loop(self) -> None:
         self._go_on()
@@ -656,8 +666,8 @@ class Connection(asyncio.Protocol):
         elif self._progress() - self._mark >= limits.progress_min_bytes:
             self._patience = limits.progress_seconds
             self._begin_progress(now)
-        elif phase is WRITE and self._request is not None and self._waiter is None and not self.transport.get_write_buffer_size():
-            self._begin_progress(now)  # The client has taken everything: it is the application that is slow.
+        elif phase is WRITE and not self._waits_for_client():
+            self._begin_progress(now)  # It is the application that is slow.
         elif phase is BODY:
             metrics.timeouts_body.add()
             self._body.fail(
@@ -667,6 +677,9 @@ class Connection(asyncio.Protocol):
         else:
             metrics.timeouts_write.add()
             self._abort()
+
+    def _waits_for_client(self) -> bool:
+        return self._request is None or self._waiter is not None or self._lent or self.transport.get_write_buffer_size() > 0
 
     def stop(self) -> None:
         """The worker stops: end now if nothing is under way, else after the answer."""

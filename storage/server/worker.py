@@ -52,6 +52,7 @@ class Front:
         self.now = time.monotonic()  # as of the last sweep: exact enough for deadlines, and free
         self.draining = False
         self.connections: set[Connection] = set()
+        self._orphans: set[asyncio.Task[None]] = set()  # requests whose client has hung up
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="body")
         self._id_prefix = secrets.token_hex(5).upper()
         self._id_count = 0
@@ -72,7 +73,18 @@ class Front:
             self.connections.discard(connection)
             self.metrics.connections.add(-1)
             self.metrics.received.add(connection.bytes_in)
-        if self.draining and not self.connections:
+            if connection.task is not None:
+                # Nobody waits for the answer any more, but what was begun is ended, and waited for when the worker stops.
+                self._orphans.add(connection.task)
+                connection.task.add_done_callback(self._ended)
+        self._check_idle()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._orphans.discard(task)
+        self._check_idle()
+
+    def _check_idle(self) -> None:
+        if self.draining and not self.connections and not self._orphans:
             self._idle.set()
 
     def next_id(self) -> str:
@@ -124,8 +136,7 @@ class Front:
         for server in self._servers:
             server.close()
         end = self.loop.time() + seconds
-        if not self.connections:
-            self._idle.set()
+        self._check_idle()
         if idle_seconds:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(idle_seconds, seconds)):
@@ -138,7 +149,7 @@ class Front:
         await self._cut()
 
     async def _cut(self) -> None:
-        tasks = [connection.task for connection in self.connections if connection.task is not None]
+        tasks = [*self._orphans, *(connection.task for connection in self.connections if connection.task is not None)]
         if tasks:
             log.warning("%d requests did not end in time and were cut off", len(tasks))
         for task in tasks:

@@ -161,7 +161,8 @@ class Running:
         return Client(self.port, **more)
 
     def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self._stop.set)
+        with contextlib.suppress(RuntimeError):  # It has stopped already.
+            self.loop.call_soon_threadsafe(self._stop.set)
         self.thread.join(PATIENCE_SECONDS)
         assert not self.thread.is_alive()
 

@@ -321,3 +321,17 @@ def test_draining_ends_what_is_idle_and_waits_for_what_is_not(app: Everything) -
         answer = busy.answer()
         assert (answer.body, answer.headers["connection"]) == (b"waited\n", "close")
         assert busy.is_closed()
+
+
+def test_stopping_waits_for_what_a_client_left_behind(app: Everything) -> None:
+    """A write whose client has hung up is still brought to its end."""
+    with running(app) as server:
+        client = server.client()
+        client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually(lambda: "/wait" in app.marks.seen)
+        client.reset()
+        eventually(lambda: server.connections() == 0)
+        server.loop.call_soon_threadsafe(server._stop.set)
+        eventually(lambda: server.front.draining)
+        server.call(app.marks.go.set)
+    assert app.marks.errors == []
