@@ -56,6 +56,7 @@ ACTIONS: dict[str, Action] = {
         _action("resume", "Resume", {S.PAUSED}, "play", already=frozenset({S.RUNNING})),
         _action("suspend", "Suspend to disk", {S.RUNNING, S.PAUSED}, "moon", already=frozenset({S.SUSPENDED, S.SUSPENDING})),
         _action("console", "Console", {S.RUNNING, S.PAUSED, S.REBOOTING}, "terminal", policy="instances.console", locked_too=True),
+        _action("watch", "Watch the console", {S.RUNNING, S.PAUSED, S.REBOOTING}, "eye", policy="instances.watch", locked_too=True),
         _action("rename", "Rename", {*_SETTLED, S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING}, "edit", policy="instances.update"),
         _action("tag", "Tag", {*_SETTLED, S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING}, "tag", policy="instances.update"),
         _action("lock", "Lock", set(S.values) - {S.DELETING, S.DELETED}, "lock", policy="instances.update", locked_too=True),

@@ -50,12 +50,14 @@ class Grant:
 
 
 def open(ctx: Context, instance_id: UUID, kind: str, *, write: bool = True) -> Opened:
-    """A key to the console of a running instance."""
-    ctx.require("instances.console")
+    """A key to the console of a running instance. To only watch it takes no more than the right to read its log, which says the same."""
+    ctx.require(_right(write=write))
     if kind not in KINDS:
         raise Invalid("A console is serial or vnc.", field="kind")
+    if kind != "serial" and not write:
+        raise Invalid("Only the serial line can be watched without typing: a screen is a talk of both sides.", field="write")
     instance = instances.get(ctx, instance_id)
-    reason = actions.why_not(ctx, instance, "console")
+    reason = actions.why_not(ctx, instance, "console" if write else "watch")
     if reason:
         raise Conflict(reason, resource=str(instance_id))
     assert ctx.user is not None
@@ -70,8 +72,12 @@ def open(ctx: Context, instance_id: UUID, kind: str, *, write: bool = True) -> O
             write=write,
             expires_at=expires,
         )
-        events.publish(ctx.actor, "open-console", "instance", instance, detail=kind)
+        events.publish(ctx.actor, "open-console" if write else "watch-console", "instance", instance, detail=kind)
     return Opened(token=token, path=f"/console/{token}", expires_at=expires)
+
+
+def _right(*, write: bool) -> str:
+    return "instances.console" if write else "instances.watch"
 
 
 def _digest(token: str) -> str:
@@ -102,7 +108,7 @@ def check(grant: Grant) -> None:
     if not user.is_active or (key and not Session.objects.filter(session_key=key, expire_date__gt=clock.now()).exists()):
         raise NotFound("You are signed out. Sign in and open the console again.")
     ctx = context_of(user, grant.instance.project.slug, api="console", session_key=key)
-    ctx.require("instances.console")
+    ctx.require(_right(write=grant.write))
     instances.get(ctx, grant.instance.id)
 
 

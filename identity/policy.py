@@ -20,6 +20,7 @@ ACTIONS: dict[str, str] = {
     "instances.update": MEMBER,
     "instances.delete": MEMBER,
     "instances.console": MEMBER,
+    "instances.watch": READER,  # the serial line without typing: the log, as it comes
     "instances.log": READER,
     "flavors.list": SELF,  # of the box, not of a project: whoever is signed in may see what is offered
     "flavors.manage": BOX_ADMIN,

@@ -62,9 +62,13 @@ def overview(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
 @portal_page
 def console(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     read = _, instance = _read(ctx, id)
-    button = instance_rows.button(ctx, instance, "console")
-    kind = "vnc" if request.GET.get("view") == "screen" else "serial"
-    more = {"read": read, "button": button, "kind": kind, "series": _series(ctx, id, "5m"), "range": "5m"}
+    # Who may not type may watch; and whoever follows a link to watch types nothing by mistake.
+    watch = request.GET.get("view") == "watch" or not ctx.may("instances.console")
+    button = instance_rows.button(ctx, instance, "watch" if watch else "console")
+    kind = "vnc" if request.GET.get("view") == "screen" and not watch else "serial"
+    link = request.build_absolute_uri(f"{request.path}?view=watch")
+    more = {"read": read, "button": button, "kind": kind, "watch": watch, "link": link, "series": _series(ctx, id, "5m"), "range": "5m"}
+    more["why_type"] = ctx.why_not("instances.console")
     return _tab(request, ctx, id, "console", more)
 
 
@@ -73,7 +77,7 @@ def console(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
 def open_console(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     """A key for the page's WebSocket. Its script asks, so the answer is JSON; the error too."""
     try:
-        opened = consoles.open(ctx, id, request.POST.get("kind", ""))
+        opened = consoles.open(ctx, id, request.POST.get("kind", ""), write="watch" not in request.POST)
     except CloudError as error:
         return JsonResponse({"error": error.message}, status=errors.status_of(error)[0])
     return JsonResponse({"path": opened.path}, status=201, headers={"Cache-Control": "no-store"})

@@ -13,6 +13,9 @@ const HAS_CONSOLE = new Set(["running", "paused", "rebooting"]);
 // Closings after which nothing is tried again by itself.
 const FINAL = { 4403: "", 4408: "Closed after half an hour without a key.", 4410: "Closed after twelve hours.", 4413: "That was too much at once." };
 
+// To look only: nothing is sent, neither keys nor what a terminal answers to questions of the machine.
+const WATCH = "watch" in box.dataset;
+
 let kind = box.dataset.kind, pipe = null, tries = 0, timer = 0, ctrl = false, turn = 0;
 
 function say(text, good = false, button = false) {
@@ -30,6 +33,7 @@ function say(text, good = false, button = false) {
 async function key() {
   const data = new FormData();
   data.set("kind", kind);
+  if (WATCH) data.set("watch", "1");
   const answer = await fetch(box.dataset.openUrl, { method: "POST", body: data, headers: { "X-CSRFToken": document.body.dataset.csrf } })
     .catch(() => { throw new Error("The box does not answer. Trying again."); });
   const found = await answer.json().catch(() => ({}));
@@ -103,18 +107,37 @@ function makeTerminal() {
 function serial(url, mine) {
   if (!terminal) makeTerminal();
   const socket = new WebSocket(url);
+  let writes = false, replay = 0;
   socket.binaryType = "arraybuffer";
   socket.onmessage = ({ data }) => {
-    if (typeof data !== "string") return terminal.write(new Uint8Array(data));
-    const hello = JSON.parse(data);
-    if (!hello.kind) return; // another control frame: see compute/consumers.py
+    if (typeof data === "string") return told(JSON.parse(data));
+    const bytes = new Uint8Array(data), last = replay > 0 && replay <= bytes.length;
+    replay = Math.max(0, replay - bytes.length);
+    terminal.write(bytes, last ? () => { terminal.options.disableStdin = !writes; } : undefined);
+  };
+  // Control frames: see compute/consumers.py.
+  const told = (control) => {
+    if ("watchers" in control) return watchers(control.watchers);
+    if (!control.kind) return;
     tries = 0;
     terminal.reset();
-    say(hello.write ? "Connected" : "Connected, to look only", true);
+    writes = control.write;
+    replay = control.history ?? 0;
+    // What the log replays may ask the terminal where its cursor is (ESC [6n). The machine asked long ago; an answer now would be typed.
+    terminal.options.disableStdin = replay > 0 || !writes;
+    say(writes ? "Connected" : "Watching only", true);
     if (document.activeElement === document.body || document.activeElement?.id === "main") terminal.focus();
   };
-  socket.onclose = ({ code, reason }) => dropped(code, reason, mine);
-  return { close: () => { socket.onclose = null; socket.close(); }, send: (data) => { if (socket.readyState === WebSocket.OPEN) socket.send(data); } };
+  socket.onclose = ({ code, reason }) => { watchers(0); dropped(code, reason, mine); };
+  return {
+    close: () => { socket.onclose = null; socket.close(); watchers(0); },
+    send: (data) => { if (writes && socket.readyState === WebSocket.OPEN) socket.send(data); },
+  };
+}
+
+// How many consoles of this instance are open, this one included.
+function watchers(count) {
+  more.textContent = count > 1 ? `${count} people watch` : "";
 }
 
 const encoder = new TextEncoder();
@@ -216,7 +239,6 @@ bus.addEventListener("changed", () => {
   if (HAS_CONSOLE.has(now) && !pipe) { tries = 0; connect(); }
   else if (!HAS_CONSOLE.has(now) && !pipe) say(`${box.dataset.name} is ${now}. The console opens when it runs.`);
 });
-more.textContent = "";
 if (box.dataset.reason && !HAS_CONSOLE.has(head()?.dataset.status)) say(box.dataset.reason);
 else if (box.dataset.reason) say(box.dataset.reason);
 else show(kind);

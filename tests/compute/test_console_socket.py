@@ -11,6 +11,8 @@ from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
 from channels.routing import URLRouter
 
+from cloudbox.common.errors import Forbidden, Invalid
+from cloudbox.common.models import Event
 from compute import consoles, host
 from compute.agent.console_hub import ConsoleHub
 from compute.routing import websocket_urlpatterns
@@ -78,5 +80,42 @@ def test_watchers(world: World, tmp_path: Path, settings: Any) -> None:
         await told_number(serial, 1)
         await _leave(serial)
         await hub.close()
+
+    async_to_sync(scene)()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_to_watch(world: World, tmp_path: Path, settings: Any) -> None:
+    """Who may read the log may watch the line: what they send reaches no machine, and the audit log says that they only watched."""
+    settings.RUN_DIR = tmp_path
+    instance, hypervisor = world.running(), host.hypervisor()
+    reader = world.ctx("reader")
+    with pytest.raises(Forbidden):
+        consoles.open(reader, instance.id, "serial")
+    with pytest.raises(Invalid):
+        consoles.open(reader, instance.id, "vnc", write=False)
+    link = consoles.open(reader, instance.id, "serial", write=False).path
+    assert Event.objects.filter(verb="watch-console", actor="reader@example.org", detail="serial").exists()
+
+    async def scene() -> None:
+        hub = ConsoleHub(tmp_path / "console.sock", log_of=hypervisor.console_log)
+        await hub.start()
+        places = {"serial": hypervisor.serial_socket(instance.id), "vnc": hypervisor.vnc_socket(instance.id)}
+        await hub.watch(instance.id, log=hypervisor.console_log(instance.id), **places)
+        page = _page(link)
+        await _connect(page)
+        hello = await page.receive_output(5)
+        while not hello.get("text"):
+            hello = await page.receive_output(5)
+        assert json.loads(hello["text"])["write"] is False
+        sent: list[bytes] = []
+        for machine in hub._machines.values():
+            assert machine.line is not None
+            machine.line.write = sent.append  # type: ignore[method-assign,assignment]
+        await page.send_input({"type": "websocket.receive", "bytes": b"rm -rf /\r"})
+        await page.send_input({"type": "websocket.receive", "text": "x"})
+        await _leave(page)
+        await hub.close()
+        assert sent == []
 
     async_to_sync(scene)()

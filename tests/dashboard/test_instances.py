@@ -205,7 +205,25 @@ def test_the_console_asks_for_a_key(world: World) -> None:  # noqa: F811
     assert answer.status_code == 201
     assert answer.json()["path"].startswith("/console/")
     assert _as(world, "member").post(address, {"kind": "x"}).status_code == 400
-    assert _as(world, "reader").post(address, {"kind": "serial"}).status_code == 403
+    reader = _as(world, "reader")
+    assert reader.post(address, {"kind": "serial"}).status_code == 403
+    assert reader.post(address, {"kind": "serial", "watch": "1"}).status_code == 201
+    assert reader.post(address, {"kind": "vnc", "watch": "1"}).status_code == 400
+    assert _as(world, "stranger").post(address, {"kind": "serial", "watch": "1"}).status_code == 404
+
+
+def test_a_console_can_be_watched(world: World) -> None:  # noqa: F811
+    """A link that any member may follow, to look only; a reader has no other way, and the page says why."""
+    instance = world.running()
+    address = f"{LIST}/{instance.id}/console"
+    page = _as(world, "member").get(address).content.decode()
+    assert "data-watch" not in page
+    assert f'data-copy="http://testserver{address}?view=watch"' in page
+    assert "data-watch" in _as(world, "member").get(f"{address}?view=watch").content.decode()
+    page = _as(world, "reader").get(f"{address}?view=screen").content.decode()
+    assert "data-watch" in page
+    assert 'data-reason=""' in page
+    assert "This needs the role member; yours is reader." in page
 
 
 @pytest.mark.parametrize("who", ["stranger", None])
