@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import gc
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -42,9 +41,3 @@ def pytest_xdist_setupnodes(specs: list[Any]) -> None:
         others = pool.map(lambda _: _new_home(), specs[1:])
         for spec, home in zip(specs, [os.environ["CLOUDBOX_HOME"], *others], strict=True):
             spec.env["CLOUDBOX_HOME"] = home
-
-
-def pytest_collection_finish() -> None:
-    """What is loaded by now stays to the end: the collector need not walk over it again and again."""
-    gc.collect()
-    gc.freeze()
