@@ -6,19 +6,21 @@ import os
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudbox.settings")
 _http = get_asgi_application()
 
 # Consumers import models, so they come after Django is set up.
+from cloudbox.bodies import BoundedBodies  # noqa: E402
 from cloudbox.origin import SameOrigin  # noqa: E402
 from compute.routing import websocket_urlpatterns as consoles  # noqa: E402
 from dashboard.routing import websocket_urlpatterns as live  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": _http,
+        "http": BoundedBodies(_http, bytes_max=settings.BODY_BYTES_MAX, seconds=settings.BODY_SECONDS),
         "websocket": SameOrigin(AuthMiddlewareStack(URLRouter([*live, *consoles]))),
     }
 )
