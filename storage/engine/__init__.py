@@ -54,7 +54,7 @@ Record types, key and entry:
     2 DELETE        bucket + name                Q version stamp, B null mark: a tombstone of one version
     3 PART          upload id (16) + H number    entry of a part; the body is the part's if it is small
     4 UPLOAD        upload id                    entry of an upload: bucket, name, properties
-    5 UPLOAD_END    upload id                    tombstone of an upload that was aborted
+    5 UPLOAD_END    upload id                    tombstone of an upload: empty, or the id of the manifest that took parts of it
     6 DROP          bucket                       tombstone of a bucket
     7 ABORT         empty                        Q* stamps of records that did not reach their quorum and do not count
 A PUT that completes an upload names it, and so is its tombstone as well: one record, one commit.

@@ -85,7 +85,7 @@ class Changes:
         if kind == UPLOAD:
             return self._upload(item)
         if kind == UPLOAD_END:
-            return self._end_upload(item.record.key, item.record.stamp, b"")
+            return self._end_upload(item.record.key, item.record.stamp, item.record.entry)
         if kind == DROP:
             return self._drop(item)
         if kind == ABORT:
@@ -170,7 +170,8 @@ class Changes:
         if not flags & EXTENT:
             return Blob(MANIFEST_BLOB if flags & MANIFEST else INLINE_BLOB, 0, size, place)
         extent = entries.ExtentFacts.unpack(facts)
-        return Blob(EXTENT_BLOB, 0, extent.size, place, extent.data, extent.parity, tuple((drive, GOOD) for drive in extent.drives))
+        replicas = tuple((drive, GOOD) for drive in extent.drives)
+        return Blob(EXTENT_BLOB, 0, extent.size, place, extent.data, extent.parity, extent.copies, replicas)
 
     def _adopt(self, manifest: bytes) -> None:
         """In a replay, parts may come after the manifest that took them, and then count as outdated: see that their blobs stay."""
@@ -179,13 +180,15 @@ class Changes:
             blob = Blob(INLINE_BLOB, 0, part.size, NOWHERE) if raw is None else Blob.unpack(raw)
             self.txn.put(part.blob, replace(blob, references=1).pack(), db=self.index.blobs)
 
-    def _outdated(self, item: Item, identity: bytes) -> None:
-        """The record lies there, and does not count."""
+    def _outdated(self, item: Item, identity: bytes, *, again: bool = False) -> None:
+        """The record lies there, and does not count. `again`: its committer writes the change once more, and needs its blob."""
         self._cast(identity, self.segment, same=True)
+        if item.copy:  # It was copied because it is needed, if only for the blob that it brings.
+            self._count_live(self.segment, HEADER_BYTES + len(item.record.key) + len(item.record.entry) + len(item.record.body))
         if item.record.type in (PUT, PART):
             self._carry(item, refer=False)
             blob = entries.part_head(item.record.entry)[2] if item.record.type == PART else entries.head_of(item.record.entry).blob
-            if blob:
+            if blob and not (again and not (self.replay or item.copy or item.conditional)):
                 self._throw(DROP_BLOB, b"\0" + blob)
 
     def _held(self, item: Item, identity: bytes, *, whoever: bool = False) -> bool:
@@ -285,10 +288,10 @@ class Changes:
         head = entries.head_of(record.entry)
         null = bool(head.flags & NULL_VERSION)
         if self._held(item, name_identity(bucket, name)):
-            self._outdated(item, version_identity(bucket, name, head.stamp, null))
+            self._outdated(item, version_identity(bucket, name, head.stamp, null), again=True)
             return LOST
         outcome = self._place_version(item, bucket, name, counts, head, null)
-        if head.upload and (outcome == APPLIED or self.replay or item.conditional):
+        if head.upload and not item.copy and (outcome == APPLIED or self.replay or item.conditional):
             if self.replay:
                 self._adopt(bytes(record.body))
             self._held(item, upload_identity(head.upload))
@@ -308,7 +311,7 @@ class Changes:
         if existing is not None:
             was = PLACE.unpack_from(existing)
             if was[4] > record.stamp:
-                self._outdated(item, version_identity(bucket, name, head.stamp, null))
+                self._outdated(item, version_identity(bucket, name, head.stamp, null), again=True)
                 return LOST
             if was[4] == record.stamp:
                 self._moved(item, bucket, name, key, row, existing, current, head, null, was)
@@ -319,10 +322,10 @@ class Changes:
         elif counts[TOMB] >= record.stamp or record.stamp != head.stamp:
             tomb = self._shadow(version_identity(bucket, name, head.stamp, null)).tomb
             if tomb and (tomb >= record.stamp or not null):
-                self._outdated(item, version_identity(bucket, name, head.stamp, null))
+                self._outdated(item, version_identity(bucket, name, head.stamp, null), again=null)
                 return LOST if null else GONE
         if not self._insert(item, bucket, name, key, row, existing, current, counts, head, null):
-            self._outdated(item, version_identity(bucket, name, head.stamp, null))
+            self._outdated(item, version_identity(bucket, name, head.stamp, null), again=True)
             return LOST
         counts[VERSIONS] += 1
         counts[BYTES] += head.size
@@ -453,12 +456,36 @@ class Changes:
         if existing is not None and PLACE.unpack_from(existing)[4] > record.stamp:
             return LOST
         counts[TOMB] = max(counts[TOMB], record.stamp)
+        if item.copy:
+            self._count_live(self.segment, HEADER_BYTES + len(record.key) + len(record.entry))
         self._cast(identity, PLACE.unpack_from(existing)[0] if existing is not None else 0, tomb=record.stamp)
         if existing is not None:
             self._remove(bucket, name, key, existing, current, counts)
             if counts[VERSIONS] != counts[OBJECTS]:
                 self._normalise(bucket, name, key, counts)
         return APPLIED
+
+    def purge(self, bucket: bytes, name: bytes, row: bytes) -> None:
+        """Take a version out that a recovery has found to be deleted."""
+        counts = self._bucket(bucket)
+        key = names.key(bucket, name)
+        current = self.txn.get(key, db=self.index.objects)
+        self._remove(bucket, name, key, row, row if current == row else None, counts)
+        self._normalise(bucket, name, key, counts)
+
+    def purge_upload(self, upload: bytes, row: bytes) -> None:
+        """The same for an upload: its parts go with it."""
+        self._end_upload(upload, PLACE.unpack_from(row)[4], b"")
+
+    def purge_part(self, key: bytes, row: bytes) -> None:
+        """The same for a part of an upload that goes on; parts of one that is over are cleared with it."""
+        raw = self.txn.get(key[:16], db=self.index.uploads)
+        if raw is None:
+            return
+        part = entries.part_of(0, row)
+        self._bucket(entries.upload_bucket(raw))[UPLOAD_BYTES] -= part.size
+        self.txn.delete(key, db=self.index.parts)
+        self._throw(DROP_BLOB, b"\1" + part.blob)
 
     def _drop(self, item: Item) -> str:
         """The end of a bucket. `Index.close_bucket` has seen that nothing is in it; a replay may meet refused records of it later."""
@@ -473,7 +500,7 @@ class Changes:
         return APPLIED
 
     def _uploads_of(self, bucket: bytes) -> list[bytes]:
-        return [key for key, row in self.txn.cursor(db=self.index.uploads) if row[8:24] == bucket]
+        return [key for key, row in self.txn.cursor(db=self.index.uploads) if entries.upload_bucket(row) == bucket]
 
     # --- multipart
 
@@ -486,9 +513,14 @@ class Changes:
             self._cast(identity, self.segment, same=True)
             return GONE
         raw = self.txn.get(record.key, db=self.index.uploads)
+        place = (self.segment, item.body_offset, 0, 0)
+        if raw is None and item.copy:
+            self._outdated(item, identity)
+            return GONE
+        self.txn.put(record.key, entries.row_of(place, record.stamp, record.entry), db=self.index.uploads)
         if raw is not None:
+            self._cast(identity, self.segment, same=True)
             return APPLIED
-        self.txn.put(record.key, _STAMP.pack(record.stamp) + record.entry, db=self.index.uploads)
         key = names.key(bucket, name) + record.stamp.to_bytes(8, "big")
         self.txn.put(key, record.key, db=self.index.upload_names)
         self._open_gates(bucket, name, self.index.upload_names)
@@ -514,13 +546,13 @@ class Changes:
         upload = record.key[:16]
         identity = upload_identity(upload)
         if self._held(item, identity, whoever=True):  # It is being completed.
-            self._outdated(item, identity)
+            self._outdated(item, identity, again=True)
             return LOST
         raw = self.txn.get(upload, db=self.index.uploads)
         if self._shadow(identity).tomb or (raw is None and not self.replay and not item.copy):
             self._outdated(item, identity)
             return GONE
-        counts = self._bucket(raw[8:24]) if raw is not None else None
+        counts = self._bucket(entries.upload_bucket(raw)) if raw is not None else None
         _, size, _ = entries.part_head(record.entry)
         existing = self.txn.get(record.key, db=self.index.parts)
         whole = HEADER_BYTES + len(record.key) + len(record.entry) + len(record.body)
@@ -528,7 +560,7 @@ class Changes:
         if existing is not None:
             was = PLACE.unpack_from(existing)
             if was[4] > record.stamp:
-                self._outdated(item, identity)
+                self._outdated(item, identity, again=True)
                 return LOST
             if was[:2] == (self.segment, item.body_offset):
                 return APPLIED
@@ -558,9 +590,9 @@ class Changes:
         self._cast(identity, 0, tomb=stamp)
         raw = self.txn.get(upload, db=self.index.uploads)
         if raw is not None:
-            bucket, name = entries.upload_place(raw[8:])
+            bucket, name = entries.upload_place(raw[PLACE_BYTES:])
             self.txn.delete(upload, db=self.index.uploads)
-            started = _STAMP.unpack_from(raw)[0].to_bytes(8, "big")
+            started = PLACE.unpack_from(raw)[4].to_bytes(8, "big")
             self.txn.delete(names.key(bucket, name) + started, db=self.index.upload_names)
             self._close_gates(bucket, name, self.index.upload_names)
             counts = self._bucket(bucket)

@@ -23,10 +23,20 @@ from storage.engine.members import Bay, Members
 log = logging.getLogger(__name__)
 
 COPIES = 2
+LEAST_BYTES = 256 << 20  # So much log is soon read again; less is not worth a copy of the index.
+_DONE = b"checkpoint"
 _TRAILER = struct.Struct("<8sQI")
 _MAGIC = b"CbxChkp1"
 _CHUNK = 4 << 20
 _PAGE = 4096
+
+
+def due(index: Index, *, least: int = LEAST_BYTES) -> bool:
+    """Whether the log has grown by so much, and by as much as the index is large: the cost stays in proportion to what is written."""
+    raw = index.note(_DONE)
+    last = int.from_bytes(raw, "little") if raw else 0
+    grown = sum(row.end for row in index.all_segments() if row.id > last)
+    return grown > max(least, index.env.info()["last_pgno"] * _PAGE if least else 0)
 
 
 def write(index: Index, members: Members, stamp: int) -> int:
@@ -51,6 +61,8 @@ def write(index: Index, members: Members, stamp: int) -> int:
                 for name in bay.drive.names("checkpoints"):
                     if name.rsplit("/", 1)[1] < f"{stamp:016x}":
                         bay.drive.remove(name)
+    if done:
+        index.set_note(_DONE, stamp.to_bytes(8, "little"))
     return size if done else 0
 
 

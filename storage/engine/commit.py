@@ -25,14 +25,13 @@ from dataclasses import replace
 from awscrt.checksums import crc32c
 
 from cloudbox.common.errors import CloudError, InsufficientCapacity, NotFound, Unavailable
-from storage.engine import changes, segments
+from storage.engine import changes, entries, segments
 from storage.engine.changes import GONE, LOST, Item
 from storage.engine.clock import Clock
 from storage.engine.drives import Buffer, File
-from storage.engine.entries import pack_abort
 from storage.engine.index import SEALED, STALE, Index, Segment
 from storage.engine.members import Bay, Members
-from storage.engine.records import ABORT, HEADER_BYTES, PUT, Record, head_of
+from storage.engine.records import ABORT, DELETE, HEADER_BYTES, PUT, Record, head_of
 from storage.engine.segments import NoRoom, OpenSegment
 from storage.engine.types import StorageClass
 
@@ -42,7 +41,8 @@ BATCH_BYTES = 8 << 20
 BATCH_RECORDS = 2048
 PENDING_BYTES = 64 << 20
 BEHIND_BATCHES = 32  # So many batches a drive may be behind its fellows before it is left out.
-RETRY_SECONDS = 0.5
+SEAL_SECONDS = 0.05
+CLOSE_SECONDS = 10.0
 
 FULL = "The object store's drives are full. Delete something, or add a drive."
 FEW = "Too few of the object store's drives answer to keep this safely. Try again when they are back."
@@ -80,6 +80,7 @@ class _Batch:
     def __init__(self, lane: Lane, ops: list[Op], segment: OpenSegment, start: int, end: int) -> None:
         self.lane, self.ops, self.segment, self.start, self.end = lane, ops, segment, start, end
         self.outcomes: list[str] = []
+        self.durable = False
         self.error: Unavailable | None = None
         self.failed: set[bytes] = set()
         self._waiting = len(segment.files)
@@ -99,6 +100,7 @@ class _Batch:
             self._decided = self._decided or decide
         if decide:
             if self._good >= self.lane.quorum:
+                self.durable = True
                 self.lane.enter(self)
             else:
                 self.error = Unavailable(FEW)
@@ -122,6 +124,7 @@ class Lane:
         self._taken: dict[bytes, int] = {}  # and here by the drive's thread.
         self._unentered: list[tuple[_Batch, list[Item]]] = []
         self._next: asyncio.Task[OpenSegment | None] | None = None
+        self._closing: list[tuple[OpenSegment, dict[bytes, int]]] = []  # Full; some drive has yet to write its last batches.
         self.segment: OpenSegment | None = None
 
     # --- on the event loop
@@ -226,6 +229,7 @@ class Lane:
         if op.future.done():  # Its caller has gone.
             return
         if outcome == LOST and not op.conditional and not op.copy:
+            self._disown(op.record)
             op.record = restamped(op.record, self._committer.clock.stamp())
             # A moment later: what it has to wait for needs the index as well.
             self._committer.loop.call_later(0.001, self._committer.resubmit, self, op)
@@ -234,17 +238,29 @@ class Lane:
         else:
             op.future.set_result(op)
 
+    def _disown(self, record: Record) -> None:
+        """A version that is written again gets a new id: its first record must not come to life in a replay. The null version's cannot."""
+        if record.type != PUT or entries.head_of(record.entry).flags & entries.NULL_VERSION:
+            return
+        future: asyncio.Future[Op] = self._committer.loop.create_future()
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        tombstone = Record(DELETE, self._committer.clock.stamp(), record.key, entries.pack_tombstone(record.stamp, False))
+        self.submit(Op(tombstone, future, conditional=False, copy=True, freeing=True))
+
     def _fail(self, batch: _Batch) -> None:
         """Fewer than the quorum have it. Nobody was told that it is safe; say in the log that it does not count, if that can be said."""
         segment = batch.segment
-        segment.bad |= {bay.id for bay, _ in segment.files}
+        if not batch.durable:
+            segment.bad |= {bay.id for bay, _ in segment.files}
         # Unavailable even if the drives are full: it says that the change may yet turn out to have happened.
         for op in batch.ops:
             if not op.future.done():
                 op.future.set_exception(batch.error or Unavailable(FEW))
+        if batch.durable:  # Only the index lacks it; it is brought in with the next batch.
+            return
         future: asyncio.Future[Op] = self._committer.loop.create_future()
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        record = Record(ABORT, self._committer.clock.stamp(), b"", pack_abort(segment.id, batch.start))
+        record = Record(ABORT, self._committer.clock.stamp(), b"", entries.pack_abort(segment.id, batch.start))
         self._pending.appendleft(Op(record, future, conditional=False, copy=False, freeing=True))
         with contextlib.suppress(OSError):
             self._committer.cut(segment.id, batch.start)
@@ -265,20 +281,36 @@ class Lane:
         except NoRoom as error:
             await self._out_of_room(error)
             return
-        except OSError as error:
-            log.error("no new segment: %s", error)
-            await self._out_of_room(NoRoom(0, self.quorum, full=error.errno == errno.ENOSPC))
+        except Exception as error:  # Whatever it is: the lane must go on, or everybody would wait for ever.
+            log.exception("no new segment")
+            await self._out_of_room(NoRoom(0, self.quorum, full=isinstance(error, OSError) and error.errno == errno.ENOSPC))
             return
         await asyncio.to_thread(segment.end_filling)
         try:
-            self._committer.activate(segment, old)
+            self._committer.activate(segment)
         except OSError as error:
             log.error("the index takes nothing: %s", error)
-            segment.discard()
+            await asyncio.to_thread(segment.discard)
             await self._out_of_room(NoRoom(0, self.quorum, full=True))
             return
+        if old is not None:
+            self._closing.append((old, {bay.id: self._given.get(bay.id, 0) for bay, _ in old.files}))
+            self._seal_complete()
         self.segment = segment
         self._kick()
+
+    def _seal_complete(self) -> None:
+        """Seal what every drive has written (or failed at): a sealed segment is the same everywhere."""
+        waiting = []
+        for segment, given in self._closing:
+            if all(drive in segment.bad or self._taken.get(drive, 0) >= count for drive, count in given.items()):
+                with contextlib.suppress(OSError):
+                    self._committer.seal(segment)
+            else:
+                waiting.append((segment, given))
+        self._closing = waiting
+        if waiting:
+            self._committer.loop.call_later(SEAL_SECONDS, self._seal_complete)
 
     async def _take_next(self) -> OpenSegment:
         ready, self._next = self._next, None
@@ -317,7 +349,8 @@ class Lane:
     async def _prepare(self) -> OpenSegment | None:
         try:
             segment = await self._make(False)
-        except (NoRoom, OSError):
+        except Exception as error:
+            log.info("no segment made ahead: %s", error)
             return None
         if self._committer.fill_ahead:
             threading.Thread(target=segments.fill, args=(segment,), name="fill ahead", daemon=True).start()
@@ -341,10 +374,21 @@ class Lane:
         self._room.set()
 
     async def close(self) -> None:
+        """Wait for the slowest drive, then seal; a drive that hangs is noted to lack something."""
+        if self.segment is not None:
+            self._closing.append((self.segment, {bay.id: self._given.get(bay.id, 0) for bay, _ in self.segment.files}))
+            self.segment = None
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while self._closing and time.monotonic() < deadline:
+            self._seal_complete()
+            await asyncio.sleep(0.005)
+        for segment, given in self._closing:
+            segment.bad |= {drive for drive, count in given.items() if self._taken.get(drive, 0) < count}
+        self._seal_complete()
         if self._next is not None:
-            segment = await self._next
-            if segment is not None:
-                await asyncio.to_thread(segment.discard)
+            unused = await self._next
+            if unused is not None:
+                await asyncio.to_thread(unused.discard)
             self._next = None
 
     @property
@@ -428,14 +472,12 @@ class Committer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def activate(self, segment: OpenSegment, old: OpenSegment | None) -> None:
+    def activate(self, segment: OpenSegment) -> None:
         """From now on this one is written; in the index before its first record, so that a recovery knows of it."""
         with self.index.writing() as txn:
             key = segment.id.to_bytes(8, "big")
             txn.put(key, segment.row(self.worker).pack(), db=self.index.segments)
             txn.put(b"newest", self.clock.stamp().to_bytes(8, "little"), db=self.index.misc)
-        if old is not None:
-            self.seal(old)
 
     def seal(self, segment: OpenSegment) -> None:
         def sealed(row: Segment) -> Segment:
@@ -461,9 +503,6 @@ class Committer:
     async def close(self) -> None:
         for lane in self._lanes.values():
             await lane.close()
-            if lane.segment is not None:
-                self.seal(lane.segment)
-                lane.segment = None
 
 
 def record(type: int, stamp: int, key: bytes, entry: bytes, body: bytes | memoryview = b"") -> Record:

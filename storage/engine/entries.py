@@ -23,7 +23,7 @@ _TOMBSTONE = struct.Struct("<QB")
 _PART = struct.Struct("<BQQBB")
 _PART_ROW = struct.Struct("<QIIIQBQQBB")
 _UPLOAD = struct.Struct("<16sHBQI")
-_EXTENT = struct.Struct("<QBBB")
+_EXTENT = struct.Struct("<QBBBB")
 _MANIFEST = struct.Struct("<16sQHBB")
 _ABORT = struct.Struct("<QQ")
 BLOB_BYTES = 16
@@ -137,11 +137,17 @@ def pack_upload(*, bucket: bytes, name: bytes, storage_class: int, started_ns: i
     return _UPLOAD.pack(bucket, len(name), storage_class, started_ns, len(meta)) + name + meta
 
 
-def upload_of(upload: bytes, stamp: int, entry: bytes) -> Upload:
+def upload_of(upload: bytes, row: bytes) -> Upload:
+    stamp, entry = PLACE.unpack_from(row)[4], row[PLACE_BYTES:]
     bucket, name_length, storage_class, started_ns, meta_length = _UPLOAD.unpack_from(entry)
     at = _UPLOAD.size
     name, meta = entry[at : at + name_length], entry[at + name_length : at + name_length + meta_length]
     return Upload(UUID(bytes=upload), UUID(bytes=bucket), name, started_ns, meta, CLASS_BY_NUMBER[storage_class], stamp)
+
+
+def upload_bucket(row: bytes) -> bytes:
+    """Of a row."""
+    return row[PLACE_BYTES : PLACE_BYTES + 16]
 
 
 def upload_place(entry: bytes) -> tuple[bytes, bytes]:
@@ -154,21 +160,23 @@ def upload_place(entry: bytes) -> tuple[bytes, bytes]:
 
 
 class ExtentFacts(NamedTuple):
-    """The body of a record that brings an extent: its size, its code (0, 0 for replicas) and the drives that had it then, in order."""
+    """The body of a record that brings an extent: its size, its code (0, 0 for replicas), how many files it shall have, and the drives
+    that had one when it was written (of a code: in the order of fragments)."""
 
     size: int
     data: int
     parity: int
+    copies: int
     drives: tuple[bytes, ...]
 
     def pack(self) -> bytes:
-        return _EXTENT.pack(self.size, self.data, self.parity, len(self.drives)) + b"".join(self.drives)
+        return _EXTENT.pack(self.size, self.data, self.parity, self.copies, len(self.drives)) + b"".join(self.drives)
 
     @classmethod
     def unpack(cls, body: bytes) -> ExtentFacts:
-        size, data, parity, count = _EXTENT.unpack_from(body)
+        size, data, parity, copies, count = _EXTENT.unpack_from(body)
         at = _EXTENT.size
-        return cls(size, data, parity, tuple(body[at + 16 * i : at + 16 * i + 16] for i in range(count)))
+        return cls(size, data, parity, copies, tuple(body[at + 16 * i : at + 16 * i + 16] for i in range(count)))
 
 
 def pack_manifest(parts: Sequence[Part]) -> bytes:

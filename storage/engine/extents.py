@@ -152,7 +152,7 @@ class ExtentWriter:
     ) -> None:
         self.blob, self.size = blob, 0
         self._pool, self._buffers, self._loop = pool, buffers, loop
-        self._quorum = storage_class.quorum
+        self._quorum, self.copies = storage_class.quorum, storage_class.replicas
         self._hashers = list(hashers)
         self._hashing: Future[None] | None = None
         self._checksums: list[int] = []

@@ -4,7 +4,7 @@ Tables (changes.py keeps them; keys are made in names.py, rows in entries.py):
     objects        name -> the latest version, unless that is a delete marker
     versions       name + inverted stamp -> every other version; name + FE -> the stamp of the null version among them
     blobs          blob id -> kind, references, size, place
-    uploads        upload id -> stamp, entry;    upload_names   name + stamp -> upload id;    parts   upload id + number -> part
+    uploads        upload id -> place, entry;     upload_names   name + stamp -> upload id;    parts   upload id + number -> part
     shadows        identity -> stamp of its newest tombstone, and the segments that hold outdated records of it
     buckets        counters, newest tombstone, mark of the end
     segments       id -> worker, class, state, end of what is indexed, live bytes, replicas
@@ -111,7 +111,7 @@ class Segment:
 # --- blobs
 
 INLINE, EXTENT, MANIFEST = 0, 1, 2
-_BLOB = struct.Struct("<BIQQIIIBBB")
+_BLOB = struct.Struct("<BIQQIIIBBBB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +124,19 @@ class Blob:
     place: tuple[int, int, int, int]  # Segment, offset, length, CRC of the record's body (for an extent: of its facts).
     data: int = 0
     parity: int = 0
+    copies: int = 0  # How many files an extent shall have.
     replicas: tuple[tuple[bytes, int], ...] = ()  # In the order of fragments, if coded.
 
     def pack(self) -> bytes:
-        head = _BLOB.pack(self.kind, self.references, self.size, *self.place, self.data, self.parity, len(self.replicas))
+        head = _BLOB.pack(self.kind, self.references, self.size, *self.place, self.data, self.parity, self.copies, len(self.replicas))
         return head + b"".join(drive + bytes([state]) for drive, state in self.replicas)
 
     @classmethod
     def unpack(cls, row: bytes) -> Blob:
-        kind, references, size, segment, offset, length, crc, data, parity, count = _BLOB.unpack_from(row)
+        kind, references, size, segment, offset, length, crc, data, parity, copies, count = _BLOB.unpack_from(row)
         at = _BLOB.size
         replicas = tuple((row[at + 17 * i : at + 17 * i + 16], row[at + 17 * i + 16]) for i in range(count))
-        return cls(kind, references, size, (segment, offset, length, crc), data, parity, replicas)
+        return cls(kind, references, size, (segment, offset, length, crc), data, parity, copies, replicas)
 
     def referred(self, change: int) -> Blob:
         return replace(self, references=max(0, self.references + change))
@@ -280,7 +281,7 @@ class Index:
     def upload(self, id: UUID) -> Upload | None:
         with self.env.begin() as txn:
             row = txn.get(id.bytes, db=self.uploads)
-        return None if row is None else entries.upload_of(id.bytes, int.from_bytes(row[:8], "little"), row[8:])
+        return None if row is None else entries.upload_of(id.bytes, row)
 
     def close_bucket(self, bucket: bytes, stamp: int, worker: int) -> bool:
         """Let nothing in any more, if nothing is in it; False if something is."""

@@ -72,7 +72,8 @@ class Walk:
             self._descend(gate)
             if not self._cursor.set_range(self._space) or not self._cursor.key().startswith(self._space):
                 return self._climb()
-        self.key = self._before + self._cursor.key()[names.SPACE_BYTES :]
+        self.space, self.tail = self._space, self._cursor.key()[names.SPACE_BYTES :]
+        self.key = self._before + self.tail
         self.row = self._cursor.value()
         return True
 
@@ -130,7 +131,7 @@ def objects(index: Index, bucket: UUID, *, prefix: bytes, delimiter: bytes, afte
     return Listing(found, groups, None)
 
 
-def _split(key: bytes) -> tuple[bytes, bytes]:
+def split(key: bytes) -> tuple[bytes, bytes]:
     """Escaped name and tail of a row of `versions`: the name ends at the first 00 that no FF follows."""
     at = key.find(b"\0")
     while key[at + 1 : at + 2] == b"\xff":
@@ -152,7 +153,7 @@ class _Merged:
 
     def _look(self) -> bool:
         """Set name and row to the lesser of the two heads."""
-        while self._v and _split(self._versions.key)[1] == NULL_POINTER:
+        while self._v and split(self._versions.key)[1] == NULL_POINTER:
             self._v = self._versions.next()
         self._o = self._o and self._objects.key.startswith(self._escaped)
         self._v = self._v and self._versions.key.startswith(self._escaped)
@@ -162,7 +163,7 @@ class _Merged:
         if self.from_objects:
             self.escaped, self.row = self._objects.key[:-1], self._objects.row
         else:
-            self.escaped, self.row = _split(self._versions.key)[0], self._versions.row
+            self.escaped, self.row = split(self._versions.key)[0], self._versions.row
         return True
 
     def next(self) -> bool:
@@ -234,12 +235,12 @@ def uploads(index: Index, bucket: UUID, *, prefix: bytes, after: bytes, after_up
         if after and after_upload is not None and after.startswith(prefix):
             raw = txn.get(after_upload.bytes, db=index.uploads)
             if raw is not None:
-                start = names.escape(after) + names.END + (int.from_bytes(raw[:8], "little") + 1).to_bytes(8, "big")
+                start = names.escape(after) + names.END + (entries.PLACE.unpack_from(raw)[4] + 1).to_bytes(8, "big")
         ok = start is not None and walk.seek(start)
         escaped = names.escape(prefix)
         while ok and walk.key.startswith(escaped) and len(found) < min(limit, LIST_MAX):
             raw = txn.get(walk.row, db=index.uploads)
             if raw is not None:
-                found.append(entries.upload_of(walk.row, int.from_bytes(raw[:8], "little"), raw[8:]))
+                found.append(entries.upload_of(walk.row, raw))
             ok = walk.next()
     return found

@@ -71,9 +71,9 @@ class Bay:
         while (job := self._jobs.get()) is not None:
             job()
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         self._jobs.put(None)
-        if self._thread is not None:
+        if self._thread is not None and wait:
             self._thread.join(5)
         self._thread = None
 
@@ -123,9 +123,9 @@ class Members:
 
     def choose(self, count: int, *, room: int = 0, reserve: bool = True, beside: Sequence[bytes] = ()) -> list[Bay]:
         """Where to put something new; fewer than `count` if there are no more."""
-        near = [self.bays[id].candidate() for id in beside if id in self.bays]
-        chosen = pick([b.candidate() for b in self.usable(room=room, reserve=reserve)], count, beside=near)
-        return [self.bays[c.id] for c in chosen]
+        near = [bay.candidate() for id in beside if (bay := self.bays.get(id)) is not None]
+        usable = {bay.id: bay for bay in self.usable(room=room, reserve=reserve)}
+        return [usable[c.id] for c in pick([bay.candidate() for bay in usable.values()], count, beside=near)]
 
     def write_members(self, ids: set[bytes]) -> None:
         """A new generation of the list, on every drive that is here; one suffices for it to count, and repairs itself at the next start."""
@@ -149,6 +149,49 @@ class Members:
             raise Conflict("This drive is here; drain it instead.")
         self.missing.discard(id)
         self.write_members({*self.bays, *self.missing})
+
+    def probe(self) -> bool:
+        """See which drives have gone and which have come; True if any has. One process at a time (`Locks.opening`)."""
+        changed = False
+        for id, bay in list(self.bays.items()):
+            try:
+                identity = _load(bay.drive, IDENTITY)
+                gone = identity is None or identity.get("drive") != id.hex()
+            except (OSError, ValueError) as error:
+                bay.failed(error)
+                gone = True
+            if gone:
+                log.warning("drive %s is gone", bay.label)
+                self.bays = {other: b for other, b in self.bays.items() if other != id}  # Anew, since others read it meanwhile.
+                self.missing.add(id)
+                self.absent_specs.append(bay.spec)
+                bay.close(wait=False)
+                changed = True
+        for spec in list(self.absent_specs):
+            changed = self._plug_again(spec) or changed
+        return changed
+
+    def _plug_again(self, spec: DriveSpec) -> bool:
+        drive = _plug(spec)
+        if drive is None:
+            return False
+        try:
+            document = _newest([*((b.spec, b.drive) for b in self.bays.values()), (spec, drive)])
+            listed = {bytes.fromhex(id) for id in document["drives"]} if document else {*self.bays, *self.missing}  # type: ignore[attr-defined]
+            id = _identify(spec, drive, self.store, listed)
+        except (OSError, ValueError, Conflict) as error:
+            log.info("drive %s stays away: %s", spec.path, error)
+            return False
+        self.absent_specs.remove(spec)
+        self.missing.discard(id)
+        self.bays = {**self.bays, id: Bay(id, spec, drive)}
+        if document is not None:
+            self.generation = max(self.generation, int(str(document["generation"])))
+            self.missing = listed - set(self.bays)
+        if id not in listed:
+            self.write_members({*self.bays, *self.missing})
+        log.warning("drive %s is here", spec.path)
+        return True
 
     def close(self) -> None:
         for bay in self.bays.values():

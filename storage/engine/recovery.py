@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,9 +25,12 @@ from storage.engine import changes, checkpoint
 from storage.engine.changes import Item
 from storage.engine.clock import Clock, base_above, worker_of
 from storage.engine.drives import File
+from storage.engine.entries import PLACE
 from storage.engine.index import EXTENT, GOOD, OPEN, SEALED, STALE, Blob, Index, Segment
+from storage.engine.listing import Walk, split
 from storage.engine.members import Bay, Members
-from storage.engine.records import SEGMENT_HEADER_BYTES, SegmentHeader, parse_segment_header, scan
+from storage.engine.names import unescape
+from storage.engine.records import SEGMENT_HEADER_BYTES, Found, SegmentHeader, parse_segment_header, scan
 from storage.engine.segments import path_of
 from storage.engine.types import CLASS_BY_NUMBER
 
@@ -74,6 +77,20 @@ class Locks:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def tending(self) -> Iterator[bool]:
+        """One worker at a time does the rounds; False if another one does."""
+        fd = self._open("tend.lock")
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
         finally:
             os.close(fd)
 
@@ -252,12 +269,47 @@ def _rebuild(index: Index, members: Members, found: dict[int, _OnDrives], report
 
 
 def _drop_vanished(index: Index, members: Members, found: dict[int, _OnDrives]) -> None:
-    """Rows of a checkpoint whose segments were retired since."""
-    if members.missing:
+    """Segments that a checkpoint knows and the drives no longer have: they were retired after it was made.
+
+    Before that, what still counted was copied, and the replay has found the copies. So whatever the index still places in them had been
+    deleted, and the tombstones may have gone with them.
+    """
+    vanished = {row.id for row in index.all_segments() if row.id not in found and any(drive in members.bays for drive, _ in row.replicas)}
+    if not vanished:
         return
-    for row in index.all_segments():
-        if row.id not in found:
-            index.update_segment(row.id, lambda _: None)
+    with index.env.begin() as txn:
+        buckets = [key for key, _ in txn.cursor(db=index.buckets)]
+        uploads = [(key, row) for key, row in txn.cursor(db=index.uploads) if PLACE.unpack_from(row)[0] in vanished]
+        parts = [(key, row) for key, row in txn.cursor(db=index.parts) if PLACE.unpack_from(row)[0] in vanished]
+        gone_blobs = [
+            key for key, row in txn.cursor(db=index.blobs) if (blob := Blob.unpack(row)).kind != EXTENT and blob.place[0] in vanished
+        ]
+        versions = []
+        for bucket in buckets:
+            for table in (index.objects, index.versions):
+                walk = Walk(txn, table, bucket)
+                ok = walk.seek(b"")
+                while ok:
+                    if len(walk.row) > PLACE.size and PLACE.unpack_from(walk.row)[0] in vanished:
+                        versions.append((bucket, unescape(split(walk.key)[0]), walk.row))
+                    ok = walk.next()
+    for start in range(0, len(versions), REPLAY_ITEMS):
+        with index.writing() as write:
+            purge = changes.Changes(index, write, 0, replay=True)
+            for bucket, name, row in versions[start : start + REPLAY_ITEMS]:
+                purge.purge(bucket, name, row)
+            purge.finish()
+    with index.writing() as write:
+        purge = changes.Changes(index, write, 0, replay=True)
+        for key, row in uploads:
+            purge.purge_upload(key, row)
+        for key, row in parts:
+            purge.purge_part(key, row)
+        purge.finish()
+        for key in gone_blobs:
+            write.delete(key, db=index.blobs)
+        for id in vanished:
+            write.delete(id.to_bytes(8, "big"), db=index.segments)
 
 
 def _find_extents(index: Index, members: Members) -> None:
@@ -336,13 +388,15 @@ def replay(index: Index, row: Segment, files: list[tuple[Bay, File]], report: Re
         mine = has[bay.id] = set()
         items: list[Item] = []
         try:
-            for found in scan(file.read, row.id, row.end, min(limit, file.size())):
+            # From the start: the slowest drive may lack batches that its fellows' quorum brought into the index.
+            for found in scan(file.read, row.id, SEGMENT_HEADER_BYTES, min(limit, file.size())):
                 mine.add(found.offset)
                 if found.offset not in seen:
                     seen[found.offset] = found.end
                     end = max(end, found.end)
-                    items.append(Item(found.record, found.body_offset))
                     report.newest = max(report.newest, found.record.stamp)
+                    if found.offset >= row.end:
+                        items.append(Item(found.record, found.body_offset))
                 if len(items) >= REPLAY_ITEMS:
                     _enter(index, row.id, items, report)
                     items = []
@@ -362,8 +416,37 @@ def replay(index: Index, row: Segment, files: list[tuple[Bay, File]], report: Re
         replicas = tuple((drive, STALE if drive in stale else state) for drive, state in now.replicas)
         return replace(now, state=SEALED, end=max(now.end, end), replicas=replicas)
 
+    gaps = _gaps(seen, SEGMENT_HEADER_BYTES, end)
+    if gaps:  # Batches that were torn before anybody was told of them.
+        index.set_note(_HOLES + row.id.to_bytes(8, "big"), json.dumps(sorted(gaps | known_holes(index, row.id))).encode())
     index.update_segment(row.id, sealed)
     report.segments += 1
+
+
+_HOLES = b"holes"
+
+
+def _gaps(ends: Mapping[int, int], start: int, end: int) -> set[tuple[int, int]]:
+    found: set[tuple[int, int]] = set()
+    at = start
+    for offset in sorted(ends):
+        if offset > at:
+            found.add((at, offset))
+        at = max(at, ends[offset])
+    if at < end:
+        found.add((at, end))
+    return found
+
+
+def holes(records: Mapping[int, Found], start: int, end: int) -> set[tuple[int, int]]:
+    """Stretches of a segment in which no sound record was found."""
+    return _gaps({offset: found.end for offset, found in records.items()}, start, end)
+
+
+def known_holes(index: Index, segment: int) -> set[tuple[int, int]]:
+    """Those in which there never was one that counts."""
+    raw = index.note(_HOLES + segment.to_bytes(8, "big"))
+    return {(low, high) for low, high in json.loads(raw)} if raw else set()
 
 
 def _enter(index: Index, segment: int, items: list[Item], report: Report) -> None:

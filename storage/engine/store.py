@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import struct
 import time
@@ -16,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from cloudbox.common.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
-from storage.engine import entries, listing, members, recovery
+from storage.engine import auditor, checkpoint, collector, compactor, entries, listing, members, recovery, repairer
 from storage.engine.changes import upload_identity
 from storage.engine.commit import GONE_TEXT, Committer, Op, record
 from storage.engine.drives import Drive
@@ -25,6 +26,7 @@ from storage.engine.extents import Buffers, ExtentWriter
 from storage.engine.index import MAP_BYTES, Index, name_identity
 from storage.engine.reader import Reader
 from storage.engine.records import DELETE, DROP, PART, PUT, UPLOAD, UPLOAD_END, Record
+from storage.engine.rounds import Progress, at_once
 from storage.engine.types import (
     ETAG_MAX_BYTES,
     META_MAX_BYTES,
@@ -45,10 +47,14 @@ from storage.engine.types import (
     Version,
 )
 
+log = logging.getLogger(__name__)
+
 DEFAULT_CLASS = STORAGE_CLASSES["replicated-3"]
 READ_MAX_BYTES = 64 << 20
 RESERVE_SECONDS = 10.0  # So long a conditional change waits for another one of the same name.
 THREADS = 16
+SWEEP_SECONDS = 3600.0
+TEND_BYTES_PER_SECOND = 64 << 20  # Of rounds that read or write in bulk.
 Body = bytes | bytearray | memoryview
 
 
@@ -74,6 +80,8 @@ class Store:
         self.reader = Reader(index, bays, self.pool)
         self._buffers = Buffers()
         self._closed = False
+        self._away_since: dict[bytes, float] = {}
+        self._swept = time.monotonic()
 
     # --- life
 
@@ -134,6 +142,45 @@ class Store:
         self.index.close(sync=True)
         self._locks.unmark()
         self._locks.close()
+
+    async def tend(self, *, hurry: bool = False) -> Sequence[Progress]:
+        """One round of everything that keeps the store well: call it every few seconds from every worker; one of them does the work.
+
+        Notices drives that come and go, gives back room, copies what lacks copies, rewrites mostly dead segments, reads a stretch to
+        see that it is good, and writes a checkpoint when the log since the last one has grown. `hurry` is for tests: no throttle,
+        rewrite whatever is not wholly alive, give up missing drives at once.
+        """
+        await asyncio.to_thread(self._probe)
+        with self._locks.tending() as mine:
+            if not mine:
+                return []
+            return await self._rounds(hurry)
+
+    def _probe(self) -> None:
+        with self._locks.opening():
+            self.members.probe()
+
+    async def _rounds(self, hurry: bool) -> Sequence[Progress]:
+        index, bays, reader = self.index, self.members, self.reader
+        wait = at_once if hurry else _throttle
+        done = [await asyncio.to_thread(collector.collect, index, bays, reader)]
+        away = 0.0 if hurry else repairer.AWAY_SECONDS
+        if bays.missing:
+            await asyncio.to_thread(repairer.give_up_absent, index, bays, self._away_since, after=away)
+        done.append(await asyncio.to_thread(repairer.repair, index, bays, reader, wait=wait))
+        share = 0.01 if hurry else compactor.DEAD_SHARE
+        done.append(await compactor.compact(self.committer, reader, segments=4 if hurry else 1, dead_share=share))
+        done.append(await asyncio.to_thread(auditor.audit, index, bays, reader, wait=wait))
+        now = time.monotonic()
+        if hurry or now - self._swept > SWEEP_SECONDS:
+            self._swept = now
+            done.append(await asyncio.to_thread(collector.sweep, index, bays))
+        if await asyncio.to_thread(checkpoint.due, index, least=0 if hurry else checkpoint.LEAST_BYTES):
+            done.append(Progress("checkpoint", bytes=await asyncio.to_thread(checkpoint.write, index, bays, self.committer.clock.stamp())))
+        for progress in done:
+            for note in progress.notes:
+                log.warning("%s: %s", progress.what, note)
+        return done
 
     # --- reading
 
@@ -296,7 +343,7 @@ class Store:
             _check(name, etag, meta)
             replicas = await extent.seal()
             flags = BLOB | EXTENT | (NULL_VERSION if mode is Mode.REPLACE else 0)
-            body = ExtentFacts(extent.size, 0, 0, tuple(drive for drive, _ in replicas)).pack()
+            body = ExtentFacts(extent.size, 0, 0, extent.copies, tuple(drive for drive, _ in replicas)).pack()
             change = _Put(bucket, name, flags, storage_class, modified_ns, extent.size, etag, meta, body, blob=extent.blob)
             try:
                 version = await self._put(change, storage_class, condition)
@@ -462,7 +509,7 @@ class Store:
 
         async def finish(etag: str, meta: bytes, facts: bytes, modified_ns: int | None) -> Part:
             replicas = await extent.seal()
-            body = ExtentFacts(extent.size, 0, 0, tuple(drive for drive, _ in replicas)).pack()
+            body = ExtentFacts(extent.size, 0, 0, extent.copies, tuple(drive for drive, _ in replicas)).pack()
             try:
                 part = await self._put_part(upload, number, body, extent.size, extent.blob, EXTENT, etag, facts, modified_ns)
             except Exception as error:
@@ -655,6 +702,10 @@ def _check(name: bytes, etag: str, meta: bytes) -> None:
         raise TooLarge("The object's properties are larger than 256 KiB.")
     if len(etag) > ETAG_MAX_BYTES or not etag.isascii():
         raise Invalid("An etag has at most 255 ASCII characters.", field="etag")
+
+
+def _throttle(count: int) -> None:
+    time.sleep(count / TEND_BYTES_PER_SECOND)
 
 
 def _range(version: Version, start: int, length: int | None) -> tuple[int, int]:

@@ -31,14 +31,14 @@ def body_of(name: str, serial: int, length: int) -> bytes:
 class Client:
     """Goes on until something fails that is no refusal."""
 
-    def __init__(self, store: Store, number: int, journal: Callable[[list[Any]], None], chance: random.Random) -> None:
-        self._store, self._number, self._journal, self._chance = store, number, journal, chance
-        self._serial = 0
+    def __init__(self, store: Store, label: str, journal: Callable[[list[Any]], None], chance: random.Random, first: int) -> None:
+        self._store, self._label, self._journal, self._chance = store, label, journal, chance
+        self._serial = first
 
     async def run(self, count: int = 1 << 30) -> None:
         for _ in range(count):
             self._serial += 1
-            name = f"c{self._number}/{self._chance.randrange(6)}"
+            name = f"{self._label}/{self._chance.randrange(6)}"
             what = self._chance.choice(KINDS)
             length = {"empty": 0, "extent": self._chance.randrange(1, 400_000)}.get(what, self._chance.choice((1, 40, 700, 4096, 30_000)))
             add = name.endswith(("4", "5"))
@@ -150,8 +150,11 @@ async def state_of(store: Store, name: str) -> State:
     return tuple(found)
 
 
-async def run_clients(store: Store, count: int, journal: Callable[[list[Any]], None], *, seed: int, changes: int = 1 << 30) -> None:
-    clients = [Client(store, number, journal, random.Random(seed * 1000 + number)) for number in range(count)]
+async def run_clients(
+    store: Store, count: int, journal: Callable[[list[Any]], None], *, seed: int, label: str = "c", first: int = 0, changes: int = 1 << 30
+) -> None:
+    """Until the store fails them. `first` keeps what they write apart from what they wrote in an earlier life."""
+    clients = [Client(store, f"{label}{number}", journal, random.Random(seed * 1000 + number), first) for number in range(count)]
     await asyncio.gather(*(client.run(changes) for client in clients))
 
 
