@@ -16,16 +16,21 @@ from compute.drivers.fake import FakeFabric, FakeHypervisor, FakeImages, FakeVol
 from compute.drivers.libvirt import LibvirtHypervisor
 from compute.drivers.qcow2 import FileImages, Qcow2Volumes
 from compute.drivers.specs import FabricSpec, MachineSpec, Power
-from tests.machines import RealBox, real_box, real_libvirt
+from tests.machines import RealBox, eventually, real_box, real_libvirt
 
 __all__ = ["real_box", "real_libvirt"]
 
 BOTH = ["fake", pytest.param("real", marks=pytest.mark.machines)]
 
 
-# Waits for a byte on the serial line (status port 0x3fd, bit 0), then powers the machine off by ACPI: 0x604 is where SeaBIOS puts
-# the control register of a q35, 0x2000 its "sleep now", with S5 as type 0.
-BOOT_SECTOR = bytes.fromhex("ba fd03 ec a801 74fb ba 0406 b8 0020 ef f4 ebfd").ljust(510, b"\0") + b"\x55\xaa"
+# Says ">" on the serial line (data port 0x3f8), waits for a byte there (status port 0x3fd, bit 0), says "<" and powers the machine off
+# by ACPI: 0x604 is where SeaBIOS puts the control register of a q35, 0x2000 its "sleep now", with S5 as type 0.
+BOOT_SECTOR = (
+    bytes.fromhex(
+        "ba f803 b0 3e ee  ba fd03 ec a801 74fb  ba f803 b0 3c ee  ba 0406 b8 0020 ef f4 ebfd",
+    ).ljust(510, b"\0")
+    + b"\x55\xaa"
+)
 
 
 @pytest.fixture(scope="session")
@@ -84,12 +89,12 @@ def power_off_inside(hypervisor: Hypervisor) -> Callable[[UUID], None]:
         if isinstance(hypervisor, FakeHypervisor):
             hypervisor.guest_poweroff(id)
             return
+        log = hypervisor.console_log(id)
+        eventually(lambda: log.exists() and log.read_bytes().endswith(b">"))  # else the byte could come before who waits for it
         with socket.socket(socket.AF_UNIX) as line:
             line.connect(str(hypervisor.serial_socket(id)))
             line.sendall(b"x")
-            line.settimeout(30)
-            while line.recv(1024):  # until the machine is gone, and its end of the line with it
-                pass
+            eventually(lambda: log.read_bytes().endswith(b"<"))
 
     return power_off
 

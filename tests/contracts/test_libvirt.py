@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
@@ -102,12 +101,10 @@ def test_powered_off_while_nobody_watched(
     end()
     later.start(spec.id)
     real_libvirt.kill_libvirtd()
-    with socket.socket(socket.AF_UNIX) as line:
-        line.connect(str(later.serial_socket(spec.id)))
-        line.sendall(b"x")
-        # QEMU stays, switched off, until libvirtd is there to take note.
-        real_libvirt.start_libvirtd()
-        eventually(lambda: later.power(spec.id) is Power.POWERED_OFF)
+    power_off_inside(spec.id)
+    # QEMU stays, switched off, until libvirtd is there to take note.
+    real_libvirt.start_libvirtd()
+    eventually(lambda: later.power(spec.id) is Power.POWERED_OFF)
     later.close()
 
 
