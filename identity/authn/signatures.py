@@ -16,7 +16,6 @@ from __future__ import annotations
 import enum
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cloudbox.common.errors import Unauthenticated
@@ -80,8 +79,7 @@ class Payload(enum.Enum):
         return self in (Payload.CHUNKS, Payload.CHUNKS_TRAILER, Payload.UNSIGNED_TRAILER)
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(NamedTuple):
     """What a signature says; true once it is verified."""
 
     access_key: str
@@ -98,7 +96,7 @@ class Claims:
     session_token: str = ""
     presigned: bool = False
     expires_at: float | None = None  # of presigned ones
-    content_sha256: str = field(default="UNSIGNED-PAYLOAD", repr=False)  # the word as it was signed
+    content_sha256: str = "UNSIGNED-PAYLOAD"  # the word as it was signed
 
     @property
     def scope(self) -> str:

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from cloudbox.common.errors import Invalid
+from identity.authn import sigv4
 from identity.authn.signatures import Claims, Payload, Reason, Refused
 from storage.api.s3.checksums import SLOW_FROM_BYTES
 from storage.server import Body, BodyTooLarge, BodyTruncated
@@ -60,7 +61,7 @@ class ChunkKey:
         return self._sign(f"AWS4-HMAC-SHA256-TRAILER\n{self.timestamp}\n{self.scope}\n{before}\n{sha256}")
 
     def _sign(self, text: str) -> str:
-        return hmac.digest(self.key, text.encode("latin-1"), "sha256").hex()
+        return sigv4.sign(self.key, text.encode("latin-1"))
 
 
 class AwsChunkedBody:
