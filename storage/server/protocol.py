@@ -86,6 +86,7 @@ class Connection(asyncio.Protocol):
         self.deadline = 0.0
         self.bytes_in = 0
         self.bytes_out = 0
+        self.counted = 0  # of bytes_in, in the metrics
         self.task: asyncio.Task[None] | None = None
         self.transport: asyncio.Transport
         self._parser = HeadParser(front.limits)

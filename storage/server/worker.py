@@ -72,12 +72,16 @@ class Front:
         if connection in self.connections:
             self.connections.discard(connection)
             self.metrics.connections.add(-1)
-            self.metrics.received.add(connection.bytes_in)
+            self._count(connection)
             if connection.task is not None:
                 # Nobody waits for the answer any more, but what was begun is ended, and waited for when the worker stops.
                 self._orphans.add(connection.task)
                 connection.task.add_done_callback(self._ended)
         self._check_idle()
+
+    def _count(self, connection: Connection) -> None:
+        self.metrics.received.add(connection.bytes_in - connection.counted)
+        connection.counted = connection.bytes_in
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._orphans.discard(task)
@@ -108,6 +112,8 @@ class Front:
         now = self.now = time.monotonic()
         self.clock.tick()
         for connection in tuple(self.connections):
+            if connection.counted != connection.bytes_in:
+                self._count(connection)
             if now >= connection.deadline and connection.phase is not APP:
                 try:
                     connection.sweep(now)
@@ -167,11 +173,12 @@ class Front:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket, what answers there, and whether by TLS."""
+    """A listening socket, what answers there, and whether by TLS. What is asked of a quiet one is neither counted nor logged."""
 
     sock: socket.socket
     app: App
     tls: ssl.SSLContext | None = None
+    quiet: bool = False
 
 
 Opening = Callable[[], Awaitable[tuple[list[Listener], Callable[[], Awaitable[None]]]]]
@@ -206,7 +213,8 @@ async def _run(open_: Opening, limits: Limits, metrics: Metrics, access_log: Acc
         for listener in listeners:
             front = by_app.get(listener.app)
             if front is None:
-                front = by_app[listener.app] = Front(listener.app, limits=limits, metrics=metrics, access_log=access_log)
+                seen = (Metrics(), None) if listener.quiet else (metrics, access_log)
+                front = by_app[listener.app] = Front(listener.app, limits=limits, metrics=seen[0], access_log=seen[1])
                 fronts.append(front)
             await front.listen(listener.sock, listener.tls)
         tell_ready()

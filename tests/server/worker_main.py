@@ -27,7 +27,7 @@ async def opening() -> tuple[list[Listener], object]:
     if Path(sys.argv[1], "broken").exists():  # noqa: ASYNC240  nothing else runs yet
         sys.exit(3)
     sockets = workers.inherited()
-    listeners = [Listener(sockets["http"], app), Listener(sockets["admin"], admin_app(Path(sys.argv[1], "metrics")))]
+    listeners = [Listener(sockets["http"], app), Listener(sockets["admin"], admin_app(Path(sys.argv[1], "metrics")), quiet=True)]
 
     async def close() -> None:
         with Path(sys.argv[1], "closed").open("a") as file:  # noqa: ASYNC230  nothing else runs any more
