@@ -17,7 +17,7 @@ from compute import consoles, instances, metrics, security_groups
 from dashboard import errors, live
 from dashboard.api import pages
 from dashboard.forms import instances as forms
-from dashboard.portal import instance_rows
+from dashboard.portal import instance_marks, instance_rows
 from dashboard.shell import attempt, page, portal_page
 from identity import activity
 from identity.context import Context
@@ -123,7 +123,13 @@ def metrics_tab(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     wanted = request.GET.get("range", "1h")
     chosen = wanted if wanted in metrics.RANGES else "1h"
     series = _series(ctx, id, chosen)
-    return _tab(request, ctx, id, "metrics", {"series": series, "range": chosen, "ranges": RANGES, "numbers": _numbers(series)})
+    return _tab(
+        request,
+        ctx,
+        id,
+        "metrics",
+        {"series": series, "range": chosen, "ranges": RANGES, "numbers": _numbers(series), "marks": instance_marks.of(ctx, id, chosen)},
+    )
 
 
 def _series(ctx: Context, id: UUID, chosen: str) -> dict[str, list[Any]]:

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from cloudbox.common.models import Event
 from dashboard import sentences
+from dashboard.portal import instance_marks
 
 register = template.Library()
 
@@ -29,3 +30,11 @@ def told(event: Event, base: str = "", there: Collection[UUID] = (), *, by: bool
     before, after = sentences.act(event)
     who = format_html('<b class="cb-b">{}</b>', sentences.who(event)) if by else ""
     return format_html_join(" ", "{}", ((part,) for part in (who, before, thing, after) if part))
+
+
+@register.simple_tag
+def chart_mark(event: Event) -> SafeString:
+    """Attributes by which the charts of the page find the event; none for what they do not mark."""
+    if not (word := instance_marks.word(event)):
+        return SafeString("")
+    return format_html(' data-mark="{}" data-word="{}" data-told="{}"', int(event.at.timestamp()), word, sentences.text(event))

@@ -40,6 +40,46 @@ const tick = (at) => {
 const columns = ({ keys, map = (v) => v }) => [data.at, ...keys.map((key) => data[key].map(map))];
 const charts = [];
 
+// Events that the page tells of, as thin lines with a word: in its list of events, and in the live card of the latest ones.
+function marks() {
+  const found = new Map();
+  for (const { dataset } of document.querySelectorAll("[data-mark]")) found.set(`${dataset.mark} ${dataset.word}`, { at: Number(dataset.mark), word: dataset.word, told: dataset.told });
+  return [...found.values()].sort((a, b) => a.at - b.at);
+}
+
+function drawMarks(u) {
+  const { ctx, bbox } = u, ratio = devicePixelRatio, { min, max } = u.scales.x;
+  let free = -Infinity;
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = css("--ink-3");
+  ctx.lineWidth = ratio;
+  ctx.font = `${10 * ratio}px ${css("--font") || "sans-serif"}`;
+  ctx.textBaseline = "top";
+  for (const { at, word } of marks()) {
+    if (at < min || at > max) continue;
+    const x = Math.round(u.valToPos(at, "x", true)) + 0.5, wide = ctx.measureText(word).width + 8 * ratio;
+    const left = x + wide > bbox.left + bbox.width ? x - wide + 4 * ratio : x + 4 * ratio;
+    ctx.setLineDash([2 * ratio, 2 * ratio]);
+    ctx.beginPath(); ctx.moveTo(x, bbox.top); ctx.lineTo(x, bbox.top + bbox.height); ctx.stroke();
+    if (left < free) continue;
+    ctx.fillText(word, left, bbox.top + ratio);
+    free = left + wide;
+  }
+  ctx.restore();
+}
+
+const NEAR = 6;
+function tip(u) {
+  const near = u.cursor.left >= 0 ? marks().filter(({ at }) => Math.abs(u.valToPos(at, "x") - u.cursor.left) <= NEAR) : [];
+  let box = u.over.querySelector(".cb-tip");
+  if (!near.length) return box?.remove();
+  if (!box) { box = document.createElement("div"); box.className = "cb-tip"; u.over.append(box); }
+  box.textContent = near.map(({ at, told }) => `${new Date(at * 1000).toTimeString().slice(0, 8)} ${told}`).join("\n");
+  const right = u.cursor.left > u.over.clientWidth / 2;
+  box.style.left = right ? "auto" : `${u.cursor.left + 8}px`;
+  box.style.right = right ? `${u.over.clientWidth - u.cursor.left + 8}px` : "auto";
+}
+
 function make(place) {
   const chart = CHARTS[place.dataset.plot], colours = ["--s1", "--s2"];
   const font = `11px ${css("--font") || "sans-serif"}`, bare = place.closest(".id-charts") !== null;
@@ -55,7 +95,7 @@ function make(place) {
       { stroke: css("--ink-3"), font, size: 44, gap: 4, grid: { stroke: css("--grid"), width: 1 }, ticks: { show: false }, splits: (u) => [0, u.scales.y.max / 2, u.scales.y.max], values: (_, all) => all.map((v) => (v >= 10000 ? `${Math.round(v / 1000)}k` : Number(v.toPrecision(3)).toString())) },
     ],
     series: [{}, ...chart.keys.map((_, n) => ({ stroke: css(colours[n]), width: 1.5, dash: n ? [4, 3] : [], points: { show: false }, spanGaps: false }))],
-    hooks: { setCursor: [(u) => now(place, chart, u.cursor.idx ?? null)] },
+    hooks: { draw: [drawMarks], setCursor: [(u) => { now(place, chart, u.cursor.idx ?? null); tip(u); }] },
   };
   const plot = new uPlot(options, columns(chart), place);
   plot.over.setAttribute("aria-hidden", "true");
@@ -107,5 +147,6 @@ if (host && data) {
   host.querySelectorAll(".plot").forEach(make);
   new ResizeObserver(() => charts.forEach(({ plot, place }) => plot.setSize({ width: Math.max(120, place.clientWidth), height: place.clientHeight || 120 }))).observe(host);
   new MutationObserver(() => { charts.splice(0).forEach(({ plot }) => plot.destroy()); host.querySelectorAll(".plot").forEach(make); }).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
+  bus.addEventListener("changed", () => charts.forEach(({ plot }) => plot.redraw(false)));
   if (range === "5m") joinLive();
 }
