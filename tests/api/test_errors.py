@@ -33,7 +33,7 @@ def test_every_meaning_has_a_problem() -> None:
     todo = [errors.CloudError]
     for kind in todo:
         todo += kind.__subclasses__()
-        code, status, title = look_up(kind("x"))
+        code, status, title = look_up(kind.__new__(kind))  # the class decides; what it wants to be told is its own affair
         assert code
         assert title
         assert 400 <= status < 600
