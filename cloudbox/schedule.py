@@ -8,6 +8,7 @@ from typing import Any
 
 from cloudbox.common import events
 from compute import metrics, reconcilers
+from identity import tokens
 
 
 @dataclass(frozen=True)
@@ -26,4 +27,5 @@ TABLE = (
     Periodic("books", 60, reconcilers.books),
     Periodic("leftovers", 300, reconcilers.leftovers),
     Periodic("metrics", 60, metrics.roll_up),
+    Periodic("tokens", 3600, tokens.prune),
 )

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, JsonResponse
+from collections.abc import Callable
+
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
+
+from dashboard import errors
+from identity.api.keystone.base import keystone
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -14,10 +20,24 @@ def healthz(request: HttpRequest) -> JsonResponse:
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("api/v1/", include("dashboard.api.urls")),
+    path("", include("identity.api.keystone.urls")),
     path("", include("dashboard.urls")),
 ]
 
-handler400 = "dashboard.errors.bad_request"
-handler403 = "dashboard.errors.forbidden"
-handler404 = "dashboard.errors.not_found"
-handler500 = "dashboard.errors.server_error"
+
+def _by_prefix(name: str, meaning: type[Exception]) -> Callable[..., HttpResponse]:
+    """A handler of Django's that answers in the language of the address."""
+
+    def handler(request: HttpRequest, exception: Exception | None = None, **more: str) -> HttpResponse:
+        if request.path.startswith(("/identity", "/auth/")):
+            return keystone.answer_error(request, exception if exception is not None else meaning())
+        view: Callable[..., HttpResponse] = getattr(errors, name)
+        return view(request, exception, **more) if exception is not None else view(request, **more)
+
+    return handler
+
+
+handler400 = _by_prefix("bad_request", BadRequest)
+handler403 = _by_prefix("forbidden", PermissionDenied)
+handler404 = _by_prefix("not_found", Http404)
+handler500 = _by_prefix("server_error", Exception)

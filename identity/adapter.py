@@ -22,7 +22,7 @@ def _actor(request: HttpRequest, user: User | None, name: str = "") -> Actor:
     return Actor(
         id=user.id if user else None,
         name=user.email if user else name,
-        api="portal",
+        api=getattr(request, "api", "portal"),
         address=client_address(request),
         request_id=request_id(request),
     )
@@ -75,6 +75,14 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_client_ip(self, request: HttpRequest) -> str:
         """Rate limits count by the address that the connection came from."""
         return client_address(request) or "0.0.0.0"
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """Wrong tries are counted by account alone. allauth counts by host name too, and anybody may write that."""
+        return str(credentials.get("email") or credentials.get("username") or "").lower()
+
+    def forget_try(self) -> None:
+        """The try was not wrong: it does not count."""
+        self._rollback_login_failed_rl_usage()
 
     def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
         events.publish(_actor(request, user), "sign-in", "user", user)

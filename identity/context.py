@@ -23,6 +23,8 @@ class Context:
     address: str | None = None
     request_id: str = ""
     session_key: str = ""
+    # Signed in with an application credential that may not make or revoke credentials.
+    restricted: bool = False
 
     @property
     def actor(self) -> Actor:

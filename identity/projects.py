@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from uuid import UUID
 
@@ -17,6 +18,12 @@ from identity.names import clean_name, clean_text, slug_of
 
 # What else a new project needs (its default security group, say): other apps register here.
 on_create: list[Callable[[Project], None]] = []
+# What a project still holds, in words ("2 buckets"); other apps register here. A project that holds something is not deleted.
+holdings: list[Callable[[Project], list[str]]] = []
+
+
+# Resources that keep a project from being deleted.
+_KEEPS = ("instances", "networks", "ports", "disk_gib")
 
 
 def default_domain() -> Domain:
@@ -49,11 +56,14 @@ def get(ctx: Context, key: str | UUID) -> Project:
     return project
 
 
-def create(ctx: Context, *, name: str, slug: str = "", owner_email: str = "", description: str = "") -> Project:
+def create(
+    ctx: Context, *, name: str, slug: str = "", owner_email: str = "", description: str = "", domain: Domain | None = None
+) -> Project:
     """A new project with quotas and defaults; the owner, if named, becomes its admin."""
     ctx.require("projects.create")
     name = clean_name(name)
     slug = slug_of(slug or name)
+    domain = domain or default_domain()
     if not slug:
         raise Invalid("The name needs at least one letter or digit of the Latin alphabet, or give a short name.", field="slug")
     owner = None
@@ -63,9 +73,7 @@ def create(ctx: Context, *, name: str, slug: str = "", owner_email: str = "", de
             raise NotFound(f"Nobody here has the e-mail {owner_email}.", field="owner_email")
     try:
         with transaction.atomic():
-            project = Project.objects.create(
-                domain=default_domain(), name=name, slug=slug, description=clean_text(description, field="description")
-            )
+            project = Project.objects.create(domain=domain, name=name, slug=slug, description=clean_text(description, field="description"))
             quotas.open_for(project)
             for prepare in on_create:
                 prepare(project)
@@ -99,6 +107,34 @@ def suspend(ctx: Context, project: Project) -> None:
 
 def resume(ctx: Context, project: Project) -> None:
     _set_status(ctx, project, Project.Status.ACTIVE, "resume")
+
+
+def delete(ctx: Context, project: Project) -> None:
+    """An empty project. Its row stays for the books, under another name; its members and credentials go."""
+    ctx.require("projects.delete")
+    left = [text for of in holdings for text in of(project)]
+    counted: dict[str, int] = {}
+    for count in quotas.counters:
+        counted |= count(project.id)
+    # Every project is made with one security group, and keys are nobody's data.
+    left += [f"{number} {quotas.RESOURCES[name].noun}" for name, number in counted.items() if number and name in _KEEPS]
+    if left:
+        raise Conflict(f"The project {project.name} still holds {', '.join(left)}. Delete these first.")
+    with transaction.atomic():
+        events.publish(ctx.actor, "delete", "project", project, project_id=project.id)
+        for rows in (project.memberships, project.custom_grants, project.api_tokens, project.access_keys):
+            rows.all().delete()
+        project.status = Project.Status.DELETED
+        project.slug, project.name = f"gone-{project.id.hex}", f"{project.name[:40]} ({project.id.hex[:12]})"
+        project.save(update_fields=["status", "slug", "name"])
+
+
+def free_slug(name: str) -> str:
+    """A short name that no project has, near to the name; for doors that know no short names."""
+    slug = slug_of(name) or "project"
+    if not Project.objects.filter(slug=slug).exists():
+        return slug
+    return f"{slug[:33].rstrip('-')}-{secrets.token_hex(3)}"
 
 
 def _set_status(ctx: Context, project: Project, status: str, verb: str) -> None:

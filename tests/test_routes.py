@@ -214,6 +214,7 @@ api/v1/openapi.yaml                                                          GET
 api/v1/docs                                                                  GET self
 api/v1/^.*$                                                                  -
 """
+KEYSTONE = ("identity", "auth/", "^identity")
 WEBSOCKETS = {"live", "console/<str:token>"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # GETs of those who may that answer something else than a page: they show no picture yet, or send people on.
@@ -264,7 +265,8 @@ ROUTES = _parse()
 
 
 def test_every_route_is_in_the_table() -> None:
-    found = {route.replace("^.*$", "^.*$") for route in http_routes()}
+    # Keystone's have a table of their own: tests/identity/keystone/test_routes.py.
+    found = {route for route in http_routes() if not route.startswith(KEYSTONE)}
     assert found - set(ROUTES) == set(), "routes without a line in the table"
     assert set(ROUTES) - found == set(), "lines in the table without a route"
     assert websocket_routes() == WEBSOCKETS

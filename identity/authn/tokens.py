@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import re
 
+from django.contrib.auth.hashers import check_password, make_password
 from django.http import HttpRequest
 
 from cloudbox.common import clock
@@ -25,14 +26,32 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def slow_digest_of(secret: str) -> str:
+    """For a secret that a client made up: it may be short, so guessing must be slow."""
+    return make_password(secret)
+
+
+def matches(token: ApiToken, secret: str) -> bool:
+    """Is it the secret of the token?"""
+    if "$" in token.digest:
+        return check_password(secret, token.digest)
+    return hmac.compare_digest(token.digest, digest_of(secret))
+
+
+def text_matches(text: str) -> ApiToken | None:
+    """The token whose text this is, if there is one."""
+    found = _TOKEN.fullmatch(text)
+    token = ApiToken.objects.select_related("user", "project").filter(id=found[1]).first() if found else None
+    return token if found is not None and token is not None and matches(token, found[2]) else None
+
+
 def context_for(request: HttpRequest) -> Context | None:
     """None when no bearer token is shown; Unauthenticated when it is not good."""
     scheme, _, value = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer":
         return None
-    found = _TOKEN.fullmatch(value.strip())
-    token = ApiToken.objects.select_related("user", "project").filter(id=found[1]).first() if found else None
-    if found is None or token is None or not hmac.compare_digest(token.digest, digest_of(found[2])):
+    token = text_matches(value.strip())
+    if token is None:
         raise Unauthenticated("This API token is not known here. Create one under Credentials.")
     if token.expires_at is not None and token.expires_at <= clock.now():
         raise Unauthenticated("This API token has expired. Create a new one under Credentials.")

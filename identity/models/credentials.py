@@ -18,13 +18,24 @@ class ApiToken(models.Model):
     name = models.CharField(max_length=64)
     role = models.CharField(max_length=8, choices=Role.choices, default=Role.MEMBER)
     reaches_box = models.BooleanField(default=False)  # with its user's role on the box, in every project that this role reaches
-    digest = models.CharField(max_length=64)
+    description = models.CharField(max_length=255, blank=True)
+    # SHA-256 of a secret of ours, which is random; of a secret that the client chose, a hash as of a password.
+    digest = models.CharField(max_length=128)
+    # May it make and revoke credentials itself?
+    unrestricted = models.BooleanField(default=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "project", "name"], name="api_token_name_unique")]
+
+
+class RevokedToken(models.Model):
+    """A token of Keystone's that was given back. Forgotten when it would have expired."""
+
+    audit_id = models.CharField(primary_key=True, max_length=22)
+    expires_at = models.DateTimeField(db_index=True)
 
 
 class AccessKey(models.Model):

@@ -9,6 +9,8 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models.functions import Lower
 
+from cloudbox.common import clock
+
 
 class BoxRole(models.TextChoices):
     """What a user may do to the box as a whole."""
@@ -46,6 +48,10 @@ class Domain(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     name = models.CharField(max_length=64, unique=True)
     description = models.CharField(max_length=255, blank=True)
+    is_enabled = models.BooleanField(default=True)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class User(AbstractBaseUser):
@@ -55,6 +61,13 @@ class User(AbstractBaseUser):
     domain = models.ForeignKey(Domain, on_delete=models.PROTECT, null=True)
     email = models.EmailField(max_length=254)
     name = models.CharField(max_length=120, blank=True)
+    # What OpenStack's clients call the user, where that is not the e-mail. Unique in its domain, whatever the case.
+    login = models.CharField(max_length=255, blank=True)
+    description = models.CharField(max_length=255, blank=True)
+    # The project of tokens that name no scope.
+    default_project = models.ForeignKey("Project", on_delete=models.SET_NULL, null=True, related_name="+")
+    # Tokens from before are void. A trigger moves it with the password, whichever door changed that.
+    tokens_since = models.DateTimeField(default=clock.now)
     box_role = models.CharField(max_length=8, choices=BoxRole.choices, default=BoxRole.NONE, blank=True)
     is_active = models.BooleanField(default=True)
     theme = models.CharField(max_length=6, blank=True, choices=[("", "System"), ("light", "Light"), ("dark", "Dark")])
@@ -67,10 +80,18 @@ class User(AbstractBaseUser):
     objects = UserManager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique")]
+        constraints = [
+            models.UniqueConstraint(Lower("email"), name="user_email_unique"),
+            models.UniqueConstraint(Lower("login"), "domain", condition=~models.Q(login=""), name="user_login_unique"),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.email
+
+    @property
+    def login_name(self) -> str:
+        """What the user signs in as in OpenStack's clients."""
+        return self.login or self.email
 
     @property
     def initials(self) -> str:
