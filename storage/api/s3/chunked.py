@@ -81,7 +81,8 @@ class AwsChunkedBody:
         self._before = key.seed if key else ""
         self._signature = ""  # of the present chunk, as the client says
         self._sha256 = hashlib.sha256()
-        self._rest = b""  # encoded bytes that were read and not yet looked at
+        self._read = b""  # encoded bytes that were read,
+        self._at = 0  # and how far they have been looked at: cutting them would copy them each time
         self._left = 0  # bytes of the present chunk that have not been given out
         self._given = 0
         self._ended = False
@@ -91,13 +92,12 @@ class AwsChunkedBody:
     async def read(self, limit: int = PIECE_BYTES) -> bytes:
         if not await self._in_chunk():
             return b""
-        if not self._rest:
-            self._rest = await self._inner.read(PIECE_BYTES)
-            if not self._rest:
+        if self._at == len(self._read):
+            self._read, self._at = await self._inner.read(PIECE_BYTES), 0
+            if not self._read:
                 raise self._truncated()
-        count = min(limit, self._left, len(self._rest))
-        piece = self._rest if count == len(self._rest) else self._rest[:count]
-        self._rest = b"" if count == len(self._rest) else self._rest[count:]
+        piece = self._read[self._at : self._at + min(limit, self._left)]
+        self._at += len(piece)
         await self._gave(piece)
         return piece
 
@@ -114,14 +114,14 @@ class AwsChunkedBody:
         done = 0
         while done < len(view) and await self._in_chunk():
             room = min(len(view) - done, self._left)
-            if self._rest:
-                piece = await self.read(room)
-                view[done : done + len(piece)] = piece
-                done += len(piece)
-                continue
-            count = await self._inner.read_into(view[done : done + room])
-            if not count:
-                raise self._truncated()
+            count = min(room, len(self._read) - self._at)
+            if count:
+                view[done : done + count] = memoryview(self._read)[self._at : self._at + count]
+                self._at += count
+            else:
+                count = await self._inner.read_into(view[done : done + room])
+                if not count:
+                    raise self._truncated()
             await self._gave(view[done : done + count])
             done += count
         return done
@@ -185,7 +185,7 @@ class AwsChunkedBody:
             raise TrailerMalformed("The trailers are not those that the header x-amz-trailer announces.")
         if self._given != self.length:
             raise BodyTruncated(f"The body has {self._given} bytes; x-amz-decoded-content-length says {self.length}.")
-        if self._rest or await self._inner.read(1):
+        if self._at < len(self._read) or await self._inner.read(1):
             raise ChunksMalformed("Bytes follow the last chunk.")
         self._ended = True
 
@@ -213,16 +213,15 @@ class AwsChunkedBody:
 
     async def _line(self) -> bytes:
         """The next line, without its CR LF."""
-        while (end := self._rest.find(b"\r\n")) < 0:
-            if len(self._rest) > LINE_MAX_BYTES:
+        while (end := self._read.find(b"\r\n", self._at, self._at + LINE_MAX_BYTES)) < 0:
+            if len(self._read) - self._at >= LINE_MAX_BYTES:
                 raise ChunksMalformed("A line between chunks is too long.")
             more = await self._inner.read(PIECE_BYTES)
             if not more:
                 raise self._truncated()
-            self._rest += more
-        line, self._rest = self._rest[:end], self._rest[end + 2 :]
-        if len(line) > LINE_MAX_BYTES:
-            raise ChunksMalformed("A line between chunks is too long.")
+            self._read, self._at = self._read[self._at :] + more, 0
+        line = self._read[self._at : end]
+        self._at = end + 2
         return line
 
     def _truncated(self) -> BodyTruncated:
