@@ -21,6 +21,7 @@ from storage.engine.kv import Transaction
 from storage.engine.listing import Walk
 from storage.engine.members import Members
 from storage.engine.reader import Reader
+from storage.engine.recovery import RECOUNT
 from storage.engine.rounds import Progress
 
 log = logging.getLogger(__name__)
@@ -147,6 +148,43 @@ def _clear_bucket(index: Index, key: bytes, bucket: bytes) -> None:
                 break
     with index.writing() as txn:
         txn.delete(key, db=index.garbage)
+
+
+def recount(index: Index, reader: Reader) -> Progress:
+    """After a recovery that found segments gone: let go of blobs that nothing refers to, whose last reference went with a segment.
+
+    One snapshot says what is referred to; what is not in it cannot be referred to later, since references only come with versions.
+    """
+    progress = Progress("recount")
+    if index.note(RECOUNT) is None:
+        return progress
+    manifests: set[bytes] = set()
+    used: set[bytes] = set()
+    with index.env.begin() as txn:
+        blobs = {key: Blob.unpack(row) for key, row in txn.cursor(db=index.blobs)}
+        for bucket in [key for key, _ in txn.cursor(db=index.buckets)]:
+            for table in (index.objects, index.versions):
+                walk = Walk(txn, table, bucket)
+                ok = walk.seek(b"")
+                while ok:
+                    if len(walk.row) > entries.PLACE_BYTES:
+                        used.add(entries.head_of(walk.row[entries.PLACE_BYTES :]).blob)
+                    ok = walk.next()
+        used |= {entries.part_of(0, row).blob for _, row in txn.cursor(db=index.parts)}
+        manifests = {value[17:33] for _, value in txn.cursor(db=index.garbage) if value[:1] == CLEAR_UPLOAD}
+    for id in (used | manifests) & blobs.keys():
+        if blobs[id].kind == MANIFEST and blobs[id].place[2]:
+            used |= {part.blob for part in entries.manifest_of(reader.blob_range(id, 0, blobs[id].place[2]))}
+    idle = [id for id in blobs.keys() - used if id not in manifests]
+    with index.writing() as txn:
+        for id in idle:
+            raw = txn.get(id, db=index.blobs)
+            if raw is not None:
+                txn.put(id, replace(Blob.unpack(raw), references=0).pack(), db=index.blobs)
+                txn.put(os.urandom(16), DROP_BLOB + b"\0" + id, db=index.garbage)
+        txn.delete(RECOUNT, db=index.misc)
+    progress.done = len(idle)
+    return progress
 
 
 def sweep(index: Index, members: Members, *, older_than: float = ORPHAN_SECONDS) -> Progress:

@@ -153,6 +153,7 @@ class Lane:
         if (
             segment is None
             or segment.bad
+            or segment.closed
             or segment.end + HEADER_BYTES + len(first.key) + len(first.entry) + len(first.body) > segment.capacity
             or self._behind(segment)
         ):
@@ -216,7 +217,7 @@ class Lane:
 
     def ended(self, batch: _Batch) -> None:
         """The quorum has it and the index has it, or it has failed: answer, and go on. Nothing an answer does may stop the next batch."""
-        if batch.failed:
+        if batch.durable:
             batch.segment.bad |= batch.failed
         if batch.error is not None:
             self._fail(batch)
@@ -250,8 +251,8 @@ class Lane:
     def _fail(self, batch: _Batch) -> None:
         """Fewer than the quorum have it. Nobody was told that it is safe; say in the log that it does not count, if that can be said."""
         segment = batch.segment
-        if not batch.durable:
-            segment.bad |= {bay.id for bay, _ in segment.files}
+        # What lies before this batch is as good as it was, on every drive: none is stale for failing at what does not count.
+        segment.closed = not batch.durable
         # Unavailable even if the drives are full: it says that the change may yet turn out to have happened.
         for op in batch.ops:
             if not op.future.done():
@@ -267,6 +268,8 @@ class Lane:
 
     def degraded(self, batch: _Batch) -> None:
         """A drive failed after the quorum was complete: its replica lacks bytes from now on."""
+        if not batch.durable:
+            return
         batch.segment.bad |= batch.failed
         try:
             changes.apply(self._committer.index, batch.segment.id, [], batch.start, stale=list(batch.failed))
@@ -322,8 +325,8 @@ class Lane:
             freeing = any(op.freeing for op in self._pending)
             try:
                 segment = await self._make(False)
-            except NoRoom:
-                if not freeing:
+            except NoRoom as error:
+                if not freeing or not error.full:
                     raise
                 # Deletions get through a full disk: else it could never become less full.
                 self._refuse(InsufficientCapacity(FULL), lambda op: not op.freeing)

@@ -102,15 +102,32 @@ def _needed(index: Index, reader: Reader, row: Segment) -> list[Record] | None:
         return None
     with index.env.begin() as txn:
         alive = {int.from_bytes(key, "big") for key, _ in txn.cursor(db=index.segments)}
+        carried = {identity for one in found for identity in _carried(index, txn, row.id, one)}
         needed = []
         for one in found:
-            record = _needs(index, txn, row.id, one, alive)
+            record = _needs(index, txn, row.id, one, alive, carried)
             if record is not None:
                 needed.append(record)
     return needed
 
 
-def _needs(index: Index, txn: Transaction, segment: int, found: Found, alive: set[int]) -> Record | None:
+def _carried(index: Index, txn: Transaction, segment: int, found: Found) -> list[bytes]:
+    """The identities of which the record is outdated, and yet copied for the blob it brings: their tombstones go with it, also those
+    beside it, which otherwise would not be needed."""
+    record, here = found.record, (segment, found.body_offset)
+    if record.type == PUT:
+        head = entries.head_of(record.entry)
+        if _blob_at(index, txn, head.blob, here) and not _at(_version_row(index, txn, record, head), here):
+            null = bool(head.flags & NULL_VERSION)
+            return [version_identity(record.key[:16], record.key[16:], head.stamp, null)]
+    if record.type == PART:
+        blob = entries.part_head(record.entry)[2]
+        if _blob_at(index, txn, blob, here) and not _at(txn.get(record.key, db=index.parts), here):
+            return [b"u" + record.key[:16]]
+    return []
+
+
+def _needs(index: Index, txn: Transaction, segment: int, found: Found, alive: set[int], carried: set[bytes]) -> Record | None:
     """The record to copy, if this one still matters."""
     record = found.record
     here = (segment, found.body_offset)
@@ -118,7 +135,7 @@ def _needs(index: Index, txn: Transaction, segment: int, found: Found, alive: se
         head = entries.head_of(record.entry)
         if _at(_version_row(index, txn, record, head), here) or _blob_at(index, txn, head.blob, here):
             return record
-        if head.flags & COMPLETES and _tomb_needed(index, txn, b"u" + head.upload, record.stamp, segment, alive):
+        if head.flags & COMPLETES and _tomb_needed(index, txn, b"u" + head.upload, record.stamp, segment, alive, carried):
             return Record(UPLOAD_END, record.stamp, head.upload, head.blob)
         return None
     if record.type == PART:
@@ -129,9 +146,9 @@ def _needs(index: Index, txn: Transaction, segment: int, found: Found, alive: se
     if record.type == DELETE:
         stamp, null = entries.tombstone_of(record.entry)
         identity = version_identity(record.key[:16], record.key[16:], stamp, null)
-        return record if _tomb_needed(index, txn, identity, record.stamp, segment, alive) else None
+        return record if _tomb_needed(index, txn, identity, record.stamp, segment, alive, carried) else None
     if record.type == UPLOAD_END:
-        return record if _tomb_needed(index, txn, b"u" + record.key, record.stamp, segment, alive) else None
+        return record if _tomb_needed(index, txn, b"u" + record.key, record.stamp, segment, alive, carried) else None
     if record.type == ABORT:
         return record if entries.abort_of(record.entry)[0] in alive else None
     return record  # DROP, and types of later formats.
@@ -158,13 +175,13 @@ def _blob_at(index: Index, txn: Transaction, id: bytes, here: tuple[int, int]) -
     return row is not None and Blob.unpack(row).place[:2] == here
 
 
-def _tomb_needed(index: Index, txn: Transaction, identity: bytes, stamp: int, segment: int, alive: set[int]) -> bool:
-    """Whether an older record of the identity lies somewhere else."""
+def _tomb_needed(index: Index, txn: Transaction, identity: bytes, stamp: int, segment: int, alive: set[int], carried: set[bytes]) -> bool:
+    """Whether an older record of the identity lies somewhere else, or is about to."""
     raw = txn.get(identity, db=index.shadows)
     if raw is None:
         return False
     shadow = Shadow.unpack(raw)
-    return shadow.tomb == stamp and any(other != segment and other in alive for other in shadow.segments)
+    return shadow.tomb == stamp and (identity in carried or any(other != segment and other in alive for other in shadow.segments))
 
 
 def _retire(index: Index, members: Members, reader: Reader, row: Segment) -> bool:

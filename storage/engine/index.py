@@ -161,13 +161,14 @@ BUCKET = struct.Struct("<qqqqqQQ")
 OBJECTS, VERSIONS, BYTES, UPLOADS, UPLOAD_BYTES, TOMB, DROPPED = range(7)
 
 
-class Index:
-    """An open environment."""
+# LMDB forbids to open an environment twice in a process; stores of one process (in tests) share it.
+_environments: dict[str, tuple[Environment, int]] = {}
 
-    def __init__(self, path: Path, *, map_bytes: int = MAP_BYTES) -> None:
-        path.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self.env: Environment = lmdb.open(  # type: ignore[assignment]
+
+def _open(path: Path, map_bytes: int) -> Environment:
+    env, users = _environments.get(str(path), (None, 0))
+    if env is None:
+        env = lmdb.open(  # type: ignore[assignment]
             str(path),
             map_size=map_bytes,
             max_dbs=len(TABLES),
@@ -177,6 +178,26 @@ class Index:
             max_spare_txns=4,
             mode=0o600,
         )
+    _environments[str(path)] = (env, users + 1)  # type: ignore[assignment]
+    return env  # type: ignore[return-value]
+
+
+def _close(path: Path) -> None:
+    env, users = _environments[str(path)]
+    if users > 1:
+        _environments[str(path)] = (env, users - 1)
+    else:
+        del _environments[str(path)]
+        env.close()
+
+
+class Index:
+    """An open environment."""
+
+    def __init__(self, path: Path, *, map_bytes: int = MAP_BYTES) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.env = _open(path, map_bytes)
         self.env.reader_check()  # Those of processes that were killed.
         for name in TABLES:
             setattr(self, name, self.env.open_db(name.encode()))
@@ -197,7 +218,7 @@ class Index:
     def close(self, *, sync: bool = True) -> None:
         if sync:
             self.env.sync(True)
-        self.env.close()
+        _close(self.path)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Transaction]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from awscrt.checksums import crc32c
 
 from cloudbox.common.errors import NotFound, Unavailable
-from storage.engine import coding, entries, extents
+from storage.engine import entries, extents
 from storage.engine.drives import File
 from storage.engine.extents import BLOCK_BYTES, Table
 from storage.engine.index import EXTENT, OPEN, STALE, Blob, Index
@@ -166,8 +166,6 @@ class Reader:
     def extent_range(self, id: bytes, start: int, length: int) -> bytes:
         """Bytes of an extent, each block that they touch checked. Raises _Gone, Unavailable."""
         extent = self.extent(id)
-        if extent.blob.kind == EXTENT and extent.blob.data:
-            return coding.read_range(self, id, extent, start, length)
         first, last = start // BLOCK_BYTES, (start + length - 1) // BLOCK_BYTES
         bad: list[Bay] = []
         for bay in self._bays(id, extent.blob):

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 REPLAY_ITEMS = 1000  # Per transaction.
 CLOCK_NOTE, NEWEST_NOTE = b"clock", b"newest"
+RECOUNT = b"recount"  # Set when the collector has to find blobs that lost their last reference unseen.
 
 
 @dataclass
@@ -308,6 +309,7 @@ def _drop_vanished(index: Index, members: Members, found: dict[int, _OnDrives]) 
         purge.finish()
         for key in gone_blobs:
             write.delete(key, db=index.blobs)
+        write.put(RECOUNT, b"1", db=index.misc)
         for id in vanished:
             write.delete(id.to_bytes(8, "big"), db=index.segments)
 

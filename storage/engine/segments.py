@@ -40,6 +40,7 @@ class OpenSegment:
     files: list[tuple[Bay, File]]
     end: int = SEGMENT_HEADER_BYTES
     bad: set[bytes] = field(default_factory=set)  # Drives that failed a write to it.
+    closed: bool = False  # A batch failed on all of them: nothing may be written behind it.
     stop_filling: threading.Event = field(default_factory=threading.Event)
     filling: threading.Lock = field(default_factory=threading.Lock)  # Held over each write of zeros.
 

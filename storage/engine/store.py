@@ -163,7 +163,8 @@ class Store:
     async def _rounds(self, hurry: bool) -> Sequence[Progress]:
         index, bays, reader = self.index, self.members, self.reader
         wait = at_once if hurry else _throttle
-        done = [await asyncio.to_thread(collector.collect, index, bays, reader)]
+        done = [await asyncio.to_thread(collector.recount, index, reader)]
+        done.append(await asyncio.to_thread(collector.collect, index, bays, reader))
         away = 0.0 if hurry else repairer.AWAY_SECONDS
         if bays.missing:
             await asyncio.to_thread(repairer.give_up_absent, index, bays, self._away_since, after=away)

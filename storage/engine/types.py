@@ -32,18 +32,12 @@ class Mode(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class StorageClass:
-    """How many copies. Erasure coding (`data` + `parity` fragments) is for large bodies; small ones of that class are replicated."""
+    """How many copies, and how many must be safe before a change is acknowledged."""
 
     number: int  # In records: never reuse one.
     name: str
     replicas: int
     quorum: int
-    data: int = 0
-    parity: int = 0
-
-    @property
-    def coded(self) -> bool:
-        return self.data > 0
 
 
 STORAGE_CLASSES = {
@@ -52,8 +46,6 @@ STORAGE_CLASSES = {
         StorageClass(0, "replicated-3", replicas=3, quorum=2),
         StorageClass(1, "replicated-2", replicas=2, quorum=2),
         StorageClass(2, "replicated-1", replicas=1, quorum=1),
-        StorageClass(3, "coded-4-2", replicas=3, quorum=2, data=4, parity=2),
-        StorageClass(4, "coded-8-4", replicas=3, quorum=2, data=8, parity=4),
     )
 }
 CLASS_BY_NUMBER = {c.number: c for c in STORAGE_CLASSES.values()}

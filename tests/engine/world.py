@@ -24,6 +24,7 @@ class Box:
     platters: list[Platter] = field(default_factory=lambda: [Platter(seed=n) for n in range(4)])
     segment_bytes: int = 256 << 10
     boots: int = 1
+    reserve_bytes: int = 0
 
     def share_power(self) -> Power:
         """One plug for all drives."""
@@ -37,7 +38,7 @@ class Box:
         settings = Settings(
             segment_bytes=self.segment_bytes,
             fill_ahead=False,
-            reserve_bytes=0,
+            reserve_bytes=self.reserve_bytes,
             map_bytes=MAP_BYTES,
             boot=f"boot {self.boots}",
             accept_loss=accept_loss,
@@ -57,7 +58,7 @@ class Box:
                 lane._next.cancel()
         store.members.close()
         store.pool.shutdown(wait=True, cancel_futures=True)
-        store.index.env.close()
+        store.index.close(sync=False)
         store._locks.close()
 
     def power_loss(self) -> None:
