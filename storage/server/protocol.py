@@ -460,12 +460,10 @@ class Connection(asyncio.Protocol):
     async def _sent_direct(self, sent: int) -> None:
         """After a turn of a thread: go on, or wait for a client that takes nothing."""
         self.bytes_out += sent
-        if self._gone:
+        if self._closed():
             raise ConnectionGone
         if sent:
             return
-        if self.transport.is_closing():
-            raise ConnectionGone
         fd = os.dup(self._fd)  # The event loop lets nobody watch the descriptor that a transport has.
         self._waiter = self.loop.create_future()
         try:
@@ -546,7 +544,7 @@ class Connection(asyncio.Protocol):
             body.discard()
         quiet = body.ended and not self._ahead
         self._ahead = b""
-        if quiet or self._eof or self.tls or self._gone:
+        if quiet or self._eof or self.tls or self._closed():
             self._shut()
             return
         self.phase = LINGER
@@ -569,14 +567,18 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def _hold(self) -> None:
-        if not self._held and not self._gone:
+        if not self._held and not self._closed():
             self._held = True
             self.transport.pause_reading()
 
     def _go_on(self) -> None:
-        if self._held and not self._gone:
+        if self._held and not self._closed():
             self._held = False
             self.transport.resume_reading()
+
+    def _closed(self) -> bool:
+        """A transport that is closing can neither be paused nor written to, though its end is told only later."""
+        return self._gone or self.transport.is_closing()
 
     def _peer(self) -> str:
         name = self.transport.get_extra_info("peername")
@@ -608,7 +610,7 @@ class Connection(asyncio.Protocol):
 
     async def direct(self, function: Callable[..., T], *args: Any) -> T:
         """Let a thread have the socket. The thread is waited for in every case, since it uses the caller's buffer."""
-        if self._gone or self.transport.is_closing():
+        if self._closed():
             raise ConnectionGone
         self._hold()
         # A descriptor of our own, made here: once the transport closes, the number may already mean another connection.

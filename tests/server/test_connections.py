@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import ssl
@@ -251,6 +252,16 @@ def test_an_answer_that_breaks_off_cannot_be_taken_for_whole(server: Running, ta
             assert client.ask(target).status == 500  # when nothing was out yet
         except (EOFError, ConnectionResetError):
             assert server.metrics.answers_cut.value == 1
+    eventually(lambda: server.connections() == 0)
+
+
+def test_an_answer_that_breaks_off_while_the_body_still_comes(server: Running) -> None:
+    with server.client() as client:
+        client.send(b"PUT /fails-later HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            client.send(BIG)
+        with pytest.raises((EOFError, OSError)):
+            client.answer()
     eventually(lambda: server.connections() == 0)
 
 
