@@ -37,6 +37,9 @@ RESOURCES: dict[str, Resource] = {
     "ports": Resource("Ports", "", 40),
     "security_groups": Resource("Security groups", "", 20),
     "keypairs": Resource("Key pairs", "", 50),
+    "buckets": Resource("Buckets", "", 100),
+    "objects": Resource("Objects", "", 10_000_000),
+    "object_gib": Resource("Object storage", "GiB", 100),
 }
 LIMIT_MAX = 2**40
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from cloudbox.common.errors import AlreadyExists, CloudError, Conflict, Forbidden, Invalid, NotFound, NotSupported, PreconditionFailed, TooLarge
+from cloudbox.common.errors import (
+    AlreadyExists,
+    CloudError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    NotSupported,
+    PreconditionFailed,
+    TooLarge,
+)
 
 
 class NoSuchBucket(NotFound):

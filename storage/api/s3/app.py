@@ -1,0 +1,79 @@
+"""The S3 application of a data-plane worker: authenticate, find the bucket, route, render."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage import cors
+from storage.api.s3.auth import authenticate
+from storage.api.s3.call import Address, Call, address_of, find_bucket
+from storage.api.s3.errors import S3Error, render
+from storage.api.s3.router import route
+from storage.errors import NoSuchBucket
+from storage.plane import Plane
+from storage.server import Request, Response
+from storage.server.errors import ConnectionGone
+
+
+class S3:
+    """An App. `domains` are the host names below which a bucket's name may stand (virtual-host style)."""
+
+    def __init__(self, plane: Plane, *, domains: Sequence[str] = ()) -> None:
+        self.plane, self.domains = plane, tuple(domains)
+
+    async def __call__(self, request: Request) -> Response:
+        call: Call | None = None
+        try:
+            address = address_of(request, self.domains)
+            call = Call(self.plane, request, address)
+            response = await self._answer(call, address)
+        except ConnectionGone:
+            raise
+        except Exception as error:
+            resource = call.resource if call is not None else ""
+            response = render(error, request.id, resource=resource, head=request.method == "HEAD")
+        headers = {"x-amz-request-id": request.id, "x-amz-id-2": request.id, **response.headers}
+        if call is not None and call.info is not None and call.info.cors and request.method != "OPTIONS":
+            origin = request.headers.get("origin")
+            if origin is not None:
+                headers |= cors.headers_for(call.info.cors, origin=origin, method=request.method) or {}
+        response.headers = headers
+        return response
+
+    async def _answer(self, call: Call, address: Address) -> Response:
+        request = call.request
+        if request.method == "OPTIONS":
+            return await self._preflight(call)
+        form = request.method == "POST" and not call.key and request.headers.get("content-type", "").startswith("multipart/form-data")
+        if not form:  # A form says who posts in its fields.
+            await authenticate(call, by_host=address.by_host)
+        handler = route(call)
+        name = address.bucket
+        if name:
+            info = self.plane.directory.peek_bucket(name)
+            if info is None:
+                try:
+                    info = await find_bucket(self.plane, name, call.who)
+                except NoSuchBucket:
+                    if request.method != "PUT" or call.key or call.query.keys() - {"x-id"}:
+                        raise
+            call.info = info
+            if info is not None:
+                expected = request.headers.get("x-amz-expected-bucket-owner")
+                if expected is not None and expected.replace("-", "") != info.owner:
+                    raise S3Error("AccessDenied", "The bucket's owner is not the expected one.")
+        return await handler(call)
+
+    async def _preflight(self, call: Call) -> Response:
+        """RFC of browsers (Fetch, "CORS-preflight request"): not signed, answered from the bucket's rules alone."""
+        origin, method = call.header("origin"), call.header("access-control-request-method")
+        if origin is None or method is None:
+            raise S3Error("BadRequest", "Insufficient information. Origin request header needed.")
+        if not call.bucket_name:
+            raise S3Error("AccessForbidden", "CORSResponse: CORS is not enabled for this address.")
+        info = await find_bucket(self.plane, call.bucket_name, call.who)
+        requested = [name.strip() for name in (call.header("access-control-request-headers") or "").split(",") if name.strip()]
+        found = cors.headers_for(info.cors, origin=origin, method=method, requested=requested)
+        if found is None:
+            raise S3Error("AccessForbidden", "CORSResponse: This CORS request is not allowed.")
+        return Response(200, found)

@@ -1,0 +1,292 @@
+"""Listings of objects, versions, uploads and parts, page by page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from urllib.parse import quote
+from uuid import UUID
+
+from storage import uploads
+from storage.api.s3 import checksums, xml
+from storage.api.s3.call import Call
+from storage.api.s3.errors import S3Error
+from storage.engine import Version
+from storage.objects import part_facts
+from storage.properties import unpack
+from storage.server import Response
+
+KEYS_MAX = 1000
+
+
+class _Page:
+    """What all listings share: prefix, delimiter, page size, how names are shown."""
+
+    def __init__(self, call: Call, *, size: str = "max-keys") -> None:
+        self.call = call
+        self.prefix = call.query.get("prefix", "")
+        self.delimiter = call.query.get("delimiter", "")
+        self.size = _size(call.query.get(size), size)
+        encoding = call.query.get("encoding-type", "")
+        if encoding not in ("", "url"):
+            raise S3Error(
+                "InvalidArgument", "Invalid Encoding Method specified in Request", ArgumentName="encoding-type", ArgumentValue=encoding
+            )
+        self.encoded = encoding == "url"
+
+    def refuse_unordered(self) -> None:
+        """Ceph's extension for listings in any order: ours are always in order, and with a delimiter it makes no sense."""
+        if self.delimiter and self.call.query.get("allow-unordered", "").lower() in ("true", "1"):
+            raise S3Error("InvalidArgument", "allow-unordered cannot be combined with a delimiter.", ArgumentName="allow-unordered")
+
+    def name(self, raw: bytes) -> str:
+        """A name as it stands in the answer."""
+        return (
+            quote(raw, safe="/") if self.encoded else xml.escape(raw.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode())
+        )
+
+    def text(self, value: str) -> str:
+        return self.name(_raw(value))
+
+    def head(self) -> str:
+        found = f"<Name>{xml.escape(self.call.bucket_name)}</Name><Prefix>{self.text(self.prefix)}</Prefix>"
+        if self.delimiter:
+            found += f"<Delimiter>{self.text(self.delimiter)}</Delimiter>"
+        if self.encoded:
+            found += "<EncodingType>url</EncodingType>"
+        return found
+
+    def prefixes(self, found: list[bytes]) -> str:
+        return "".join(f"<CommonPrefixes><Prefix>{self.name(one)}</Prefix></CommonPrefixes>" for one in found)
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _size(text: str | None, name: str) -> int:
+    if text is None or text == "":
+        return KEYS_MAX
+    if not text.isascii() or not text.isdecimal() or len(text) > 10:
+        raise S3Error("InvalidArgument", f"Provided {name} not an integer or within integer range", ArgumentName=name, ArgumentValue=text)
+    return min(int(text), 2**31 - 1)
+
+
+def _owner(call: Call, version: Version) -> str:
+    """The owner's id and name. A name costs a look-up where it is a stranger's: then the id stands alone."""
+    bucket = call.bucket
+    owner = unpack(version.meta).owner if version.meta and not bucket.acls_off else ""
+    if owner and owner != bucket.owner:
+        known = call.who.display_name if owner == call.who.project else ""
+        return f"<Owner><ID>{owner}</ID>{xml.element('DisplayName', known)}</Owner>"
+    return f"<Owner><ID>{bucket.owner}</ID>{xml.element('DisplayName', bucket.owner_name)}</Owner>"
+
+
+def _entry(call: Call, page: _Page, version: Version, *, owner: bool) -> str:
+    kept = "STANDARD"
+    checksum = ""
+    meta = version.meta
+    if b'"s":' in meta or b'"c":' in meta:
+        properties = unpack(meta)
+        kept = properties.storage_class or kept
+        checksum = "".join(f"<ChecksumAlgorithm>{name.upper()}</ChecksumAlgorithm>" for name in properties.checksums)
+        if checksum:
+            checksum += xml.element("ChecksumType", properties.checksum_type or "FULL_OBJECT")
+    return (
+        f"<Contents><Key>{page.name(version.name)}</Key><LastModified>{xml.iso(version.modified_ns)}</LastModified>"
+        f"<ETag>&quot;{version.etag}&quot;</ETag>{checksum}<Size>{version.size}</Size>"
+        f"{_owner(call, version) if owner else ''}<StorageClass>{kept}</StorageClass></Contents>"
+    )
+
+
+async def list_objects(call: Call) -> Response:
+    call.allow("s3:ListBucket", permission="READ")
+    if call.query.get("list-type") == "2":
+        return _list_v2(call)
+    page = _Page(call)
+    marker = call.query.get("marker", "")
+    limit = min(page.size, KEYS_MAX)
+    page.refuse_unordered()
+    out = [page.head(), f"<Marker>{page.text(marker)}</Marker><MaxKeys>{page.size}</MaxKeys>"]
+    if limit == 0:
+        return _answer("ListBucketResult", *out, "<IsTruncated>false</IsTruncated>")
+    found = call.plane.store.list(call.bucket.id, prefix=_raw(page.prefix), delimiter=_raw(page.delimiter), after=_raw(marker), limit=limit)
+    out.append(f"<IsTruncated>{'true' if found.next else 'false'}</IsTruncated>")
+    if found.next:
+        out.append(f"<NextMarker>{page.name(found.next[0])}</NextMarker>")
+    out += [_entry(call, page, version, owner=True) for version in found.versions]
+    return _answer("ListBucketResult", *out, page.prefixes(found.prefixes))
+
+
+def _list_v2(call: Call) -> Response:
+    page = _Page(call)
+    page.refuse_unordered()
+    start, token = call.query.get("start-after", ""), call.query.get("continuation-token")
+    after = _raw(start) if token is None else _untoken(token)
+    limit = min(page.size, KEYS_MAX)
+    out = [page.head(), f"<MaxKeys>{page.size}</MaxKeys>"]
+    if start:
+        out.append(f"<StartAfter>{page.text(start)}</StartAfter>")
+    if token is not None:
+        out.append(f"<ContinuationToken>{xml.escape(token)}</ContinuationToken>")
+    if limit == 0:
+        return _answer("ListBucketResult", *out, "<KeyCount>0</KeyCount><IsTruncated>false</IsTruncated>")
+    found = call.plane.store.list(call.bucket.id, prefix=_raw(page.prefix), delimiter=_raw(page.delimiter), after=after, limit=limit)
+    out.append(f"<KeyCount>{len(found.versions) + len(found.prefixes)}</KeyCount>")
+    out.append(f"<IsTruncated>{'true' if found.next else 'false'}</IsTruncated>")
+    if found.next:
+        out.append(f"<NextContinuationToken>{_token(found.next[0])}</NextContinuationToken>")
+    owner = call.query.get("fetch-owner", "").lower() == "true"
+    out += [_entry(call, page, version, owner=owner) for version in found.versions]
+    return _answer("ListBucketResult", *out, page.prefixes(found.prefixes))
+
+
+def _token(name: bytes) -> str:
+    return base64.urlsafe_b64encode(b"1" + name).decode()
+
+
+def _untoken(token: str) -> bytes:
+    if not token:
+        return b""
+    try:
+        raw = base64.urlsafe_b64decode(token.encode())
+    except (binascii.Error, ValueError) as error:
+        raise S3Error("InvalidArgument", "The continuation token provided is incorrect", ArgumentName="continuation-token") from error
+    if not raw.startswith(b"1"):
+        raise S3Error("InvalidArgument", "The continuation token provided is incorrect", ArgumentName="continuation-token")
+    return raw[1:]
+
+
+async def list_versions(call: Call) -> Response:
+    call.allow("s3:ListBucketVersions", permission="READ")
+    page = _Page(call)
+    marker, version_marker = call.query.get("key-marker", ""), call.query.get("version-id-marker", "")
+    if version_marker and not marker:
+        raise S3Error("InvalidArgument", "A version-id marker cannot be specified without a key marker.", ArgumentName="version-id-marker")
+    limit = min(page.size, KEYS_MAX)
+    out = [
+        page.head(),
+        f"<KeyMarker>{page.text(marker)}</KeyMarker>{xml.element('VersionIdMarker', version_marker)}<MaxKeys>{page.size}</MaxKeys>",
+    ]
+    if limit == 0:
+        return _answer("ListVersionsResult", *out, "<IsTruncated>false</IsTruncated>")
+    found = call.plane.store.list_versions(
+        call.bucket.id,
+        prefix=_raw(page.prefix),
+        delimiter=_raw(page.delimiter),
+        after=_raw(marker),
+        after_version=version_marker,
+        limit=limit,
+    )
+    out.append(f"<IsTruncated>{'true' if found.next else 'false'}</IsTruncated>")
+    if found.next:
+        out.append(f"<NextKeyMarker>{page.name(found.next[0])}</NextKeyMarker>{xml.element('NextVersionIdMarker', found.next[1])}")
+    for version in found.versions:
+        about = (
+            f"<Key>{page.name(version.name)}</Key><VersionId>{version.id}</VersionId>"
+            f"<IsLatest>{'true' if version.latest else 'false'}</IsLatest><LastModified>{xml.iso(version.modified_ns)}</LastModified>"
+        )
+        if version.delete_marker:
+            out.append(f"<DeleteMarker>{about}{_owner(call, version)}</DeleteMarker>")
+        else:
+            kept = unpack(version.meta).storage_class or "STANDARD" if b'"s":' in version.meta else "STANDARD"
+            out.append(
+                f"<Version>{about}<ETag>&quot;{version.etag}&quot;</ETag><Size>{version.size}</Size>"
+                f"{_owner(call, version)}<StorageClass>{kept}</StorageClass></Version>"
+            )
+    return _answer("ListVersionsResult", *out, page.prefixes(found.prefixes))
+
+
+async def list_uploads(call: Call) -> Response:
+    """Open multipart uploads. With a delimiter, those under a common prefix are rolled up page by page."""
+    call.allow("s3:ListBucketMultipartUploads", permission="READ")
+    page = _Page(call, size="max-uploads")
+    marker, upload_marker = call.query.get("key-marker", ""), call.query.get("upload-id-marker", "")
+    limit = min(page.size, KEYS_MAX)
+    after, after_upload = _raw(marker), _upload_id(upload_marker) if marker else None
+    shown: list[str] = []
+    prefixes: list[bytes] = []
+    truncated, last_name, last_upload = False, b"", ""
+    prefix, delimiter = _raw(page.prefix), _raw(page.delimiter)
+    while limit and not truncated:
+        batch = call.plane.store.list_uploads(call.bucket.id, prefix=prefix, after=after, after_upload=after_upload, limit=limit + 1)
+        for upload in batch:
+            after, after_upload = upload.name, upload.id
+            cut = upload.name.find(delimiter, len(prefix)) if delimiter else -1
+            common = upload.name[: cut + len(delimiter)] if cut >= 0 else b""
+            if common and (common in prefixes or common == _raw(marker)):
+                continue
+            if len(shown) + len(prefixes) == limit:
+                truncated = True
+                break
+            if common:
+                prefixes.append(common)
+                last_name, last_upload = common, ""
+            else:
+                owner = unpack(upload.meta).owner or call.bucket.owner
+                name = call.who.display_name if owner == call.who.project else call.bucket.owner_name if owner == call.bucket.owner else ""
+                who = f"<ID>{owner}</ID>{xml.element('DisplayName', name)}"
+                kept = unpack(upload.meta).storage_class or "STANDARD"
+                shown.append(
+                    f"<Upload><Key>{page.name(upload.name)}</Key><UploadId>{upload.id.hex}</UploadId><Initiator>{who}</Initiator>"
+                    f"<Owner>{who}</Owner><StorageClass>{kept}</StorageClass><Initiated>{xml.iso(upload.started_ns)}</Initiated></Upload>"
+                )
+                last_name, last_upload = upload.name, upload.id.hex
+        if len(batch) <= limit:
+            break
+    out = [
+        xml.element("Bucket", call.bucket_name),
+        f"<KeyMarker>{page.text(marker)}</KeyMarker><UploadIdMarker>{xml.escape(upload_marker)}</UploadIdMarker>",
+        f"<Prefix>{page.text(page.prefix)}</Prefix>",
+        f"<Delimiter>{page.text(page.delimiter)}</Delimiter>" if page.delimiter else "",
+        "<EncodingType>url</EncodingType>" if page.encoded else "",
+        f"<MaxUploads>{page.size}</MaxUploads><IsTruncated>{'true' if truncated else 'false'}</IsTruncated>",
+    ]
+    if truncated:
+        out.append(f"<NextKeyMarker>{page.name(last_name)}</NextKeyMarker>{xml.element('NextUploadIdMarker', last_upload)}")
+    return _answer("ListMultipartUploadsResult", *out, *shown, page.prefixes(prefixes))
+
+
+def _upload_id(text: str) -> UUID | None:
+    try:
+        return UUID(hex=text) if text else None
+    except ValueError:
+        return None
+
+
+async def list_parts(call: Call) -> Response:
+    upload = uploads.find(call.plane, call.bucket, call.check_key(), call.query["uploadId"])
+    properties = unpack(upload.meta)
+    call.allow("s3:ListMultipartUploadParts", key=call.key_text, permission="READ")
+    limit = min(_size(call.query.get("max-parts"), "max-parts"), KEYS_MAX)
+    after = _size(call.query.get("part-number-marker") or "0", "part-number-marker")
+    page = _Page(call)
+    parts = list(call.plane.store.list_parts(upload, after=after, limit=limit + 1)) if limit else []
+    truncated, parts = len(parts) > limit, parts[:limit]
+    algorithm = str(properties.extra.get("checksum", ""))
+    rows = []
+    for part in parts:
+        digest = part_facts(part.facts).checksum
+        checksum = xml.element(f"Checksum{algorithm.upper()}", checksums.encoded(digest)) if digest and algorithm else ""
+        rows.append(
+            f"<Part><PartNumber>{part.number}</PartNumber><LastModified>{xml.iso(part.modified_ns)}</LastModified>"
+            f"<ETag>&quot;{part.etag}&quot;</ETag>{checksum}<Size>{part.size}</Size></Part>"
+        )
+    owner = properties.owner or call.bucket.owner
+    who = f"<ID>{owner}</ID>{xml.element('DisplayName', call.who.display_name if owner == call.who.project else call.bucket.owner_name)}"
+    return _answer(
+        "ListPartsResult",
+        xml.element("Bucket", call.bucket_name),
+        f"<Key>{page.name(call.key)}</Key><UploadId>{upload.id.hex}</UploadId><Initiator>{who}</Initiator><Owner>{who}</Owner>",
+        xml.element("StorageClass", properties.storage_class or "STANDARD"),
+        xml.element("PartNumberMarker", after),
+        xml.element("NextPartNumberMarker", parts[-1].number if parts else after),
+        f"<MaxParts>{limit}</MaxParts><IsTruncated>{'true' if truncated else 'false'}</IsTruncated>",
+        xml.element("ChecksumAlgorithm", algorithm.upper() or None),
+        xml.element("ChecksumType", properties.checksum_type or None) if algorithm else "",
+        *rows,
+    )
+
+
+def _answer(root: str, *content: str) -> Response:
+    return Response(200, {"Content-Type": "application/xml"}, xml.document(root, *content))

@@ -1,0 +1,145 @@
+"""The data plane put together: the parent that keeps N workers, and what each worker is made of.
+
+Settings are read from the box's `box.json`: `store_port` (9000), `store_admin_port` (9001, on 127.0.0.1 only), `store_workers` (one a
+core), `store_drives` (folders; by default four under the box's home), `store_domains` (host names below which a bucket may be named),
+`store_region`, `store_class` (of new buckets), `bind`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloudbox.common.errors import Conflict, Invalid
+from storage.api.s3.app import S3
+from storage.directory import Directory
+from storage.engine import STORAGE_CLASSES, Store
+from storage.generations import Generations
+from storage.loading import TableLoader
+from storage.notices import Notices
+from storage.plane import THREADS, Plane
+from storage.server import admin, worker, workers
+from storage.server.access_log import AccessLog
+from storage.server.worker import Listener
+
+DRIVES = 4  # The folders that a box without disks of its own for objects begins with.
+# A worker that replaces another one opens the store while the old one still drains: it takes the next number of its slot.
+SLOTS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where the data plane lives and how it is shaped."""
+
+    home: Path
+    drives: tuple[Path, ...]
+    bind: str
+    port: int
+    admin_port: int
+    workers: int
+    domains: tuple[str, ...]
+    region: str
+    storage_class: str
+
+    @property
+    def index(self) -> Path:
+        return self.home / "store" / "index"
+
+    @property
+    def generations(self) -> Path:
+        return self.home / "run" / "store" / "generations"
+
+    @property
+    def metrics(self) -> Path:
+        return self.home / "run" / "store" / "metrics"
+
+    @property
+    def access_log(self) -> Path:
+        return self.home / "logs" / "store-access.log"
+
+
+def config_of(home: Path, box: dict[str, Any]) -> Config:
+    """From box.json. Raises Invalid with what is wrong."""
+    drives = tuple(Path(one) for one in box.get("store_drives") or [home / "store" / f"drive-{n}" for n in range(1, DRIVES + 1)])
+    count = int(box.get("store_workers") or os.cpu_count() or 1)
+    if not 1 <= count <= SLOTS:
+        raise Invalid(f"store_workers is a number from 1 to {SLOTS}.", field="store_workers")
+    storage_class = str(box.get("store_class", "replicated-3"))
+    if storage_class not in STORAGE_CLASSES:
+        raise Invalid(f"store_class is one of {', '.join(STORAGE_CLASSES)}.", field="store_class")
+    return Config(
+        home=home,
+        drives=drives,
+        bind=str(box.get("bind", "127.0.0.1")),
+        port=int(box.get("store_port", 9000)),
+        admin_port=int(box.get("store_admin_port", 9001)),
+        workers=count,
+        domains=tuple(box.get("store_domains", ("s3.localhost",))),
+        region=str(box.get("store_region", "us-east-1")),
+        storage_class=storage_class,
+    )
+
+
+def run_parent(config: Config) -> int:
+    """Keep the workers running until SIGTERM; SIGHUP replaces them without dropping a connection."""
+    for folder in (config.index, config.generations.parent, config.metrics, *config.drives):
+        folder.mkdir(parents=True, exist_ok=True)
+    addresses = [workers.Address("http", config.bind, config.port), workers.Address("admin", "127.0.0.1", config.admin_port)]
+    argv = [sys.executable, sys.argv[0], "dataplane", "--worker"]
+    return workers.Workers(argv, addresses, config.workers, config.metrics).run()
+
+
+def run_worker(config: Config) -> None:
+    """Be one worker, started by the parent, until it is told to stop."""
+    access_log = AccessLog(config.access_log) if config.access_log.parent.is_dir() else None
+    worker.run(lambda: open_worker(config, workers.inherited(), workers.slot()), metrics=workers.own_metrics(), access_log=access_log)
+
+
+async def open_worker(config: Config, sockets: dict[str, Any], slot: int) -> tuple[list[Listener], Callable[[], Awaitable[None]]]:
+    """The store, the directory, the application on its sockets; and how to close them."""
+    plane, close = await open_plane(config, slot)
+    listeners = [Listener(sockets["http"], S3(plane, domains=config.domains))]
+    if "admin" in sockets:
+        listeners.append(Listener(sockets["admin"], admin.app(config.metrics), quiet=True))
+    return listeners, close
+
+
+async def open_plane(config: Config, slot: int) -> tuple[Plane, Callable[[], Awaitable[None]]]:
+    """A worker's tools, without a front."""
+    store = await _open_store(config, slot)
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="control")
+    generations = Generations(config.generations)
+    loop = asyncio.get_running_loop()
+
+    async def in_pool(function: Callable[..., Any], *args: Any) -> Any:
+        return await loop.run_in_executor(pool, function, *args)
+
+    directory = Directory(TableLoader(), generations, run=in_pool)
+    notices = Notices(directory, loop)
+    notices.start()
+    plane = Plane(store, directory, pool, region=config.region, storage_class=config.storage_class)
+
+    async def close() -> None:
+        notices.stop()
+        await store.close()
+        pool.shutdown(wait=False, cancel_futures=True)
+        generations.close()
+
+    return plane, close
+
+
+async def _open_store(config: Config, slot: int) -> Store:
+    error: Conflict | None = None
+    for number in range(slot, 256, SLOTS):
+        try:
+            return await Store.open(list(config.drives), index=config.index, worker=number)
+        except Conflict as taken:
+            error = taken
+    assert error is not None
+    raise error

@@ -1,0 +1,126 @@
+"""How the data plane's directory reads the tables: each function is one visit to the database, made in a thread."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+from uuid import UUID
+
+from django.db import DatabaseError, IntegrityError, connection
+
+from cloudbox.common.errors import Unavailable
+from identity import credentials
+from identity.models import AccessKey, BoxRole, Membership, Project, Quota, Role
+from storage import vault
+from storage.access import Who
+from storage.directory import Account, BucketInfo, BucketRow, Credential, EncryptionSecret, info_of
+from storage.models import Bucket, EncryptionKeyVersion
+from storage.policies import Principal
+
+GIB = 1 << 30
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def visiting(function: Callable[P, R]) -> Callable[P, R]:
+    """In a thread of the data plane, which keeps its connection: replace one that has died, and say Unavailable without a database."""
+
+    @functools.wraps(function)
+    def visit(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            if connection.connection is not None and not connection.in_atomic_block and not connection.is_usable():
+                connection.close()
+            return function(*args, **kwargs)
+        except IntegrityError:
+            raise
+        except DatabaseError as error:
+            raise Unavailable("The box's database does not answer. Try again in a moment.") from error
+
+    return visit
+
+
+class TableLoader:
+    """The directory's Loader on the real tables."""
+
+    @visiting
+    def bucket(self, name: str) -> BucketInfo | None:
+        """By a name that all projects share, or as "<project's slug>:<name>" (Ceph's way to name another tenant's bucket)."""
+        slug, _, rest = name.rpartition(":")
+        rows = Bucket.objects.select_related("project")
+        row = rows.filter(project__slug=slug, name=rest).first() if slug else rows.filter(shared_name=True, name=rest).first()
+        return None if row is None else info_of(row_of(row))
+
+    @visiting
+    def credential(self, key_id: str) -> Credential | None:
+        key = AccessKey.objects.select_related("user", "project").filter(id=key_id, is_active=True).first()
+        if key is None or not key.user.is_active or key.project.status == Project.Status.DELETED:
+            return None
+        member = Membership.objects.filter(user_id=key.user_id, project_id=key.project_id).first()
+        role = Role.ADMIN if key.user.box_role == BoxRole.ADMIN else member.role if member else ""
+        if not role:
+            return None  # No longer a member: the key opens nothing.
+        principal = Principal(
+            anonymous=False,
+            account=key.project_id.hex,
+            account_name=key.project.slug,
+            user=key.user_id.hex,
+            user_name=key.user.email,
+            root=role == Role.ADMIN,
+        )
+        suspended = key.project.status == Project.Status.SUSPENDED
+        who = Who(principal, str(role), suspended=suspended, display_name=key.project.name, key_id=key.id)
+        return Credential(key.id, credentials.secret_of(key), key.project_id, key.user_id, who)
+
+    @visiting
+    def account(self, project: str) -> Account | None:
+        row = Project.objects.filter(id=project).first()
+        if row is None:
+            return None
+        limits = dict(Quota.objects.filter(project=row).values_list("resource", "limit"))
+        gib = limits.get("object_gib")
+        return Account(
+            id=row.id,
+            name=row.name,
+            slug=row.slug,
+            suspended=row.status == Project.Status.SUSPENDED,
+            buckets=tuple(Bucket.objects.filter(project=row).values_list("id", flat=True)),
+            bytes_max=None if gib is None else gib * GIB,
+            objects_max=limits.get("objects"),
+            buckets_max=limits.get("buckets"),
+        )
+
+    @visiting
+    def encryption_key(self, project: str, name: str) -> EncryptionSecret | None:
+        """The newest version of a project's key, by the key's name or id."""
+        versions = EncryptionKeyVersion.objects.select_related("key").filter(key__project_id=project)
+        row = versions.filter(key__name=name).order_by("-number").first()
+        return None if row is None else _secret(row)
+
+    @visiting
+    def encryption_version(self, key: str, number: int) -> EncryptionSecret | None:
+        row = EncryptionKeyVersion.objects.select_related("key").filter(key_id=UUID(key), number=number).first()
+        return None if row is None else _secret(row)
+
+
+def row_of(bucket: Bucket) -> BucketRow:
+    return BucketRow(
+        id=bucket.id,
+        name=bucket.name,
+        project=bucket.project_id,
+        project_name=bucket.project.name,
+        region=bucket.region,
+        storage_class=bucket.storage_class,
+        versioning=bucket.versioning,
+        ownership=bucket.ownership,
+        object_lock=bucket.object_lock,
+        created=bucket.created_at.timestamp(),
+        documents=bucket.documents,
+        quota_bytes=bucket.quota_bytes,
+        quota_objects=bucket.quota_objects,
+    )
+
+
+def _secret(row: EncryptionKeyVersion) -> EncryptionSecret:
+    secret = vault.open_sealed("encryption keys", bytes(row.sealed_secret), about=row.key_id.bytes)
+    return EncryptionSecret(row.key_id, row.key.name, row.number, secret, row.key.is_enabled)

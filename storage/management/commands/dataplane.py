@@ -1,0 +1,27 @@
+"""`manage.py dataplane`: the object store's processes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from storage import dataplane
+
+
+class Command(BaseCommand):
+    # The checks import every page of the portal; what runs here needs none of them.
+    requires_system_checks: ClassVar[list[str]] = []
+    help = "Run the object store: its workers, and the parent that keeps them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--worker", action="store_true", help="Be one worker; the parent starts it so.")
+
+    def handle(self, *args: Any, worker: bool = False, **options: Any) -> None:
+        config = dataplane.config_of(settings.HOME, settings.BOX)
+        if worker:
+            dataplane.run_worker(config)
+        else:
+            sys.exit(dataplane.run_parent(config))
