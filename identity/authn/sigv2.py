@@ -21,7 +21,6 @@ SUBRESOURCES = frozenset(
     "website".split()
 )
 _SIGNATURE = re.compile(r"[A-Za-z0-9+/]{27}=", re.ASCII)
-_SPACES = re.compile("[ \t]+")
 
 
 def read(request: SignedRequest, *, now: float) -> Claims | None:
@@ -116,7 +115,7 @@ def string_to_sign(claims: Claims, request: SignedRequest, *, bucket: str = "") 
     """The text that is signed."""
     headers = request.headers
     date = claims.timestamp if claims.presigned else "" if "x-amz-date" in headers else headers.get("date", "")
-    amz = "".join(f"{name}:{_SPACES.sub(' ', headers[name]).strip(' ')}\n" for name in sorted(headers) if name.startswith("x-amz-"))
+    amz = "".join(f"{name}:{headers[name].strip(' ')}\n" for name in sorted(headers) if name.startswith("x-amz-"))
     resource = (f"/{bucket}" if bucket else "") + request.path.decode("latin-1")
     kept = []
     for name, value in sorted(_pairs(request.query)):
