@@ -75,6 +75,14 @@ def head_of(entry: bytes) -> Head:
 def version_of(bucket: UUID, name: bytes, row: bytes, latest: bool) -> Version:
     """The Version that an index row tells of."""
     segment, offset, length, crc, changed, flags, storage_class, stamp, modified_ns, size, tag_length = _ROW.unpack_from(row)
+    if not flags & ~NULL_VERSION:  # A small object: nearly all rows of a listing.
+        at = _ROW.size + tag_length
+        tag, meta = row[_ROW.size : at].decode(), row[at:]
+        place = Location(segment, offset, length, crc)
+        null = flags == NULL_VERSION
+        return Version(
+            bucket, name, stamp, changed, modified_ns, size, tag, meta, null, False, latest, CLASS_BY_NUMBER[storage_class], False, place
+        )
     at = _ROW.size
     blob = b""
     if flags & (BLOB | COMPLETES):

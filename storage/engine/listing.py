@@ -45,9 +45,16 @@ class Walk:
             bound = bound[names.PIECE :]
 
     def next(self) -> bool:
-        if self._cursor.next() and self._cursor.key().startswith(self._space):
+        if not self._cursor.next():
+            return self._climb()
+        key, row = self._cursor.item()
+        if not key.startswith(self._space):
+            return self._climb()
+        if not row:
             return self._settle()
-        return self._climb()
+        self.space, self.tail, self.row = self._space, key[names.SPACE_BYTES :], row
+        self.key = self._before + self.tail if self._before else self.tail
+        return True
 
     def _gate(self) -> bytes | None:
         """The piece of the gate under the cursor; None if it is a row. Only gates have no value."""
@@ -114,13 +121,15 @@ def objects(index: Index, bucket: UUID, *, prefix: bytes, delimiter: bytes, afte
         ok = start is not None and walk.seek(start)
         escaped = names.escape(prefix)
         last = b""
-        while ok and walk.key.startswith(escaped):
-            if len(found) + len(groups) == limit:
+        version_of, unescape, room = entries.version_of, names.unescape, limit
+        while ok and (not escaped or walk.key.startswith(escaped)):
+            if not room:
                 return Listing(found, groups, (last, ""))
-            name = names.unescape(walk.key[:-1])
+            room -= 1
+            name = unescape(walk.key[:-1])
             group = _group(name, prefix, delimiter) if delimiter else None
             if group is None:
-                found.append(entries.version_of(bucket, name, walk.row, True))
+                found.append(version_of(bucket, name, walk.row, True))
                 last = name
                 ok = walk.next()
             else:
