@@ -220,8 +220,9 @@ def test_reboot_and_power_off(booted: Booted) -> None:
         await viewer.until(b"after-2\r\n")
 
     booted.run(scene())
-    log = booted.hypervisor.console_log(booted.spec.id).read_bytes()
-    assert log.index(b"before-2\r\n") < log.index(b"after-2\r\n")
+    log = booted.hypervisor.console_log(booted.spec.id)
+    eventually(lambda: b"after-2\r\n" in log.read_bytes())  # QEMU writes the log after it has told the viewers
+    assert log.read_bytes().index(b"before-2\r\n") < log.read_bytes().index(b"after-2\r\n")
     booted.hypervisor.shutdown(booted.spec.id)
     eventually(lambda: booted.told[-1].power is Power.POWERED_OFF, seconds=90)
     assert booted.told[-1].why == "guest powered off"
