@@ -61,10 +61,11 @@ class Head:
 class HeadParser:
     """Reads heads of one connection, one after the other. A head may be fed in pieces; broken ones are noticed as early as may be."""
 
-    __slots__ = ("_complete", "_count", "_headers", "_limits", "_parser", "_target")
+    __slots__ = ("_complete", "_count", "_headers", "_host", "_limits", "_parser", "_target")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._host = ""  # the last one that was found good
         self._begin()
         self._parser = httptools.HttpRequestParser(self)
 
@@ -154,10 +155,12 @@ class HeadParser:
         if host is None:
             if not head.old:
                 raise HeadError(400, "The header Host is missing.")
-        elif not _HOST.fullmatch(host):
-            raise HeadError(400, "The header Host is not a name.")
+        elif host != self._host:  # A connection's requests name the same one nearly always.
+            if not _HOST.fullmatch(host):
+                raise HeadError(400, "The header Host is not a name.")
+            self._host = host
         head.headers = headers
-        head.length = self._length(old=head.old)
+        head.length = self._length(old=head.old) if "content-length" in headers or "transfer-encoding" in headers else 0
         head.keep_alive = not head.old
         if "connection" in headers:
             options = headers["connection"].lower()
@@ -193,8 +196,7 @@ class HeadParser:
             if coding.lower() != "chunked":
                 raise HeadError(501, "The only Transfer-Encoding served here is chunked.")
             return None
-        if length is None:
-            return 0
+        assert length is not None
         if not _LENGTH.fullmatch(length):
             raise HeadError(400, "The header Content-Length is not a number of bytes.")
         bytes_ = int(length)
