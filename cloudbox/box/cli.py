@@ -95,7 +95,7 @@ MANAGED = {
     "credentials": "credentials for clients: credentials [--format env | openrc | clouds.yaml | aws] [--email EMAIL] [--project NAME]",
     "user": "people: user create EMAIL [--name NAME] [--project NAME --role ROLE] [--box-role admin], user reset-password EMAIL",
     "project": "projects: project create NAME [--slug NAME] [--owner EMAIL]",
-    "bench": "measure the box",
+    "bench": "measure the box: bench [launch] (beside bare libvirt), bench live (the live channel in a storm of changes)",
 }
 
 

@@ -54,6 +54,7 @@ function drawMarks(u) {
   ctx.strokeStyle = ctx.fillStyle = css("--ink-3");
   ctx.lineWidth = ratio;
   ctx.font = `${10 * ratio}px ${css("--font") || "sans-serif"}`;
+  ctx.textAlign = "left";
   ctx.textBaseline = "top";
   for (const { at, word } of marks()) {
     if (at < min || at > max) continue;
