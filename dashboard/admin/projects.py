@@ -52,7 +52,8 @@ def export(request: HttpRequest, ctx: Context) -> HttpResponse:
 @admin_page
 def create(request: HttpRequest, ctx: Context) -> HttpResponse:
     form = Form(request, **dict.fromkeys(FIELDS, ""))
-    if form.posted and form.run(lambda: projects.create(ctx, **{name: form.text(name) for name in FIELDS})):
+    name, slug, owner_email, description = (form.text(field) for field in FIELDS)
+    if form.posted and form.run(lambda: projects.create(ctx, name=name, slug=slug, owner_email=owner_email, description=description)):
         messages.success(request, f"{form.result.name} is there, with the default quota.")
         return HttpResponseRedirect(f"/admin/projects/{form.result.slug}")
     shown = {"form": form, "why": ctx.why_not("projects.create"), "defaults": quotas.RESOURCES}
