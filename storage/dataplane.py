@@ -113,6 +113,7 @@ async def open_worker(config: Config, sockets: dict[str, Any], slot: int) -> tup
 async def open_plane(config: Config, slot: int) -> tuple[Plane, Callable[[], Awaitable[None]]]:
     """A worker's tools, without a front."""
     store = await _open_store(config, slot)
+    store.start_tending()
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="control")
     generations = Generations(config.generations)
     loop = asyncio.get_running_loop()

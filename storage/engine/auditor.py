@@ -26,14 +26,19 @@ from storage.engine.segments import path_of
 log = logging.getLogger(__name__)
 
 ROUND_BYTES = 64 << 20
+EVERY_SECONDS = 86_400.0  # When everything has been read, the next reading begins so long after.
 CHUNK_BYTES = 4 << 20
 _PLACE = b"audit"
 
 
-def audit(index: Index, members: Members, reader: Reader, *, budget: int = ROUND_BYTES, wait: Wait = at_once) -> Progress:
+def audit(
+    index: Index, members: Members, reader: Reader, *, budget: int = ROUND_BYTES, wait: Wait = at_once, every: float = EVERY_SECONDS
+) -> Progress:
     """Check what follows the place of the last round, about so many bytes. `wait(bytes)` is called after each read, to throttle."""
     progress = Progress("audit")
     state = json.loads(index.note(_PLACE) or b"{}")
+    if time.time() - float(state.get("finished", 0)) < every:
+        return progress
     segments = [row for row in index.all_segments() if row.state not in (OPEN, RETIRED) and row.id > int(state.get("segment", 0))]
     for row in segments:
         if progress.bytes >= budget:

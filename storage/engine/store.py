@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import struct
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -54,6 +55,7 @@ READ_MAX_BYTES = 64 << 20
 RESERVE_SECONDS = 10.0  # So long a conditional change waits for another one of the same name.
 THREADS = 16
 SWEEP_SECONDS = 3600.0
+TEND_SECONDS = 5.0
 TEND_BYTES_PER_SECOND = 64 << 20  # Of rounds that read or write in bulk.
 Body = bytes | bytearray | memoryview
 
@@ -82,6 +84,9 @@ class Store:
         self._closed = False
         self._away_since: dict[bytes, float] = {}
         self._swept = time.monotonic()
+        self._stopping = threading.Event()
+        self._woken = asyncio.Event()
+        self._tending: asyncio.Task[None] | None = None
 
     # --- life
 
@@ -131,7 +136,11 @@ class Store:
         if self._closed:
             return
         self._closed = True
+        self._stopping.set()
+        self._woken.set()
         await self.drain()
+        if self._tending is not None:
+            await self._tending  # Not cancelled: its threads use the index.
         await self.committer.close()
         await asyncio.to_thread(self._close)
 
@@ -143,8 +152,21 @@ class Store:
         self._locks.unmark()
         self._locks.close()
 
+    def start_tending(self, *, seconds: float = TEND_SECONDS) -> None:
+        """Tend the store every so many seconds until it is closed. Every worker does: one of them works, all notice drives."""
+        self._tending = asyncio.get_running_loop().create_task(self._tend_on(seconds))
+
+    async def _tend_on(self, seconds: float) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self.tend()
+            except Exception:  # A round that fails must not end all later ones.
+                log.exception("a round of tending the object store failed")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), seconds)
+
     async def tend(self, *, hurry: bool = False) -> Sequence[Progress]:
-        """One round of everything that keeps the store well: call it every few seconds from every worker; one of them does the work.
+        """One round of everything that keeps the store well; see `start_tending`.
 
         Notices drives that come and go, gives back room, copies what lacks copies, rewrites mostly dead segments, reads a stretch to
         see that it is good, and writes a checkpoint when the log since the last one has grown. `hurry` is for tests: no throttle,
@@ -162,7 +184,7 @@ class Store:
 
     async def _rounds(self, hurry: bool) -> Sequence[Progress]:
         index, bays, reader = self.index, self.members, self.reader
-        wait = at_once if hurry else _throttle
+        wait = at_once if hurry else self._throttle
         done = [await asyncio.to_thread(collector.recount, index, reader)]
         done.append(await asyncio.to_thread(collector.collect, index, bays, reader))
         away = 0.0 if hurry else repairer.AWAY_SECONDS
@@ -171,7 +193,7 @@ class Store:
         done.append(await asyncio.to_thread(repairer.repair, index, bays, reader, wait=wait))
         share = 0.01 if hurry else compactor.DEAD_SHARE
         done.append(await compactor.compact(self.committer, reader, segments=4 if hurry else 1, dead_share=share))
-        done.append(await asyncio.to_thread(auditor.audit, index, bays, reader, wait=wait))
+        done.append(await asyncio.to_thread(auditor.audit, index, bays, reader, wait=wait, every=0 if hurry else auditor.EVERY_SECONDS))
         now = time.monotonic()
         if hurry or now - self._swept > SWEEP_SECONDS:
             self._swept = now
@@ -182,6 +204,10 @@ class Store:
             for note in progress.notes:
                 log.warning("%s: %s", progress.what, note)
         return done
+
+    def _throttle(self, count: int) -> None:
+        """In a round's thread; ends at once when the store is to close."""
+        self._stopping.wait(count / TEND_BYTES_PER_SECOND)
 
     # --- reading
 
@@ -703,10 +729,6 @@ def _check(name: bytes, etag: str, meta: bytes) -> None:
         raise TooLarge("The object's properties are larger than 256 KiB.")
     if len(etag) > ETAG_MAX_BYTES or not etag.isascii():
         raise Invalid("An etag has at most 255 ASCII characters.", field="etag")
-
-
-def _throttle(count: int) -> None:
-    time.sleep(count / TEND_BYTES_PER_SECOND)
 
 
 def _range(version: Version, start: int, length: int | None) -> tuple[int, int]:

@@ -150,6 +150,29 @@ def test_a_drive_that_is_replaced_is_filled_again(tmp_path: Path) -> None:
     run(scene, tmp_path, drives=3)
 
 
+def test_the_store_tends_itself(tmp_path: Path) -> None:
+    """Once told to, it copies what lacks copies without being asked, and stops when it is closed."""
+
+    async def scene(box: Box) -> None:
+        store = await box.start()
+        bodies = await fill(store)
+        await store.close()
+        lost = [name for name in box.platters[0].files if name.startswith("extents/")]
+        for name in lost:
+            del box.platters[0].files[name]
+        store = await box.start()
+        store.start_tending(seconds=0.01)
+        async with asyncio.timeout(30):
+            while any(name not in box.platters[0].files for name in lost):
+                await asyncio.sleep(0.01)  # noqa: ASYNC110 - the drive has no event to wait for
+        await store.close()
+        store = await box.start()
+        await read_back(store, bodies)
+        await store.close()
+
+    run(scene, tmp_path, drives=3)
+
+
 def test_a_drive_that_returns_stale_brings_nothing_back(tmp_path: Path) -> None:
     """It was away while objects were replaced and deleted, and the index is lost as well: still nothing old is seen."""
 

@@ -17,9 +17,9 @@ from tests.engine.workload import Judge, run_clients
 from tests.engine.world import Box
 
 
-async def background(store: Store, chance: random.Random) -> None:
+async def background(store: Store, chance: random.Random, stop: asyncio.Event) -> None:
     """What goes on in a box beside the requests."""
-    while True:
+    while not stop.is_set():
         await asyncio.sleep(chance.random() * 0.02)
         with contextlib.suppress(OSError, CloudError):
             await store.tend(hurry=True)
@@ -34,10 +34,11 @@ async def trial(seed: int, folder: Path) -> int:
     for life in range(3):
         lines: list[list[Any]] = []
         power.cut_after(chance.randrange(1, 900))
-        rounds = asyncio.ensure_future(background(store, chance))
+        stop = asyncio.Event()
+        rounds = asyncio.ensure_future(background(store, chance, stop))
         await run_clients(store, 6, lines.append, seed=seed * 10 + life, first=life * 100_000)
-        rounds.cancel()
-        await asyncio.gather(rounds, return_exceptions=True)
+        stop.set()
+        await rounds
         judge.read(lines)
         Box.abandon(store)
         box.power_loss()
