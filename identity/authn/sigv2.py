@@ -42,6 +42,8 @@ def _read_header(headers: Mapping[str, str], key: str, signature: str, now: floa
         at = parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         raise Refused(Reason.DATE, "AWS authentication requires a valid Date or x-amz-date header") from None
+    if at < 0:
+        raise Refused(Reason.DATE, "AWS authentication requires a valid Date or x-amz-date header")
     if abs(now - at) > SKEW_SECONDS:
         raise Refused(
             Reason.SKEWED,
@@ -89,7 +91,12 @@ def read_form(form: Mapping[str, str]) -> Claims | None:
 def verify(claims: Claims, request: SignedRequest, secret: str, *, bucket: str = "") -> None:
     """Raise Refused unless the request was signed with this secret. `bucket` is the one that was named by the host, if any."""
     text = string_to_sign(claims, request, bucket=bucket)
-    if not same(_sign(secret, text.encode("latin-1")), claims.signature):
+    good = same(_sign(secret, text.encode("latin-1")), claims.signature)
+    if not good and not bucket and request.path.count(b"/") == 1 and request.path != b"/":
+        # AWS's own clients sign "/bucket/" when they ask for "/bucket".
+        slashed = string_to_sign(claims, request._replace(path=request.path + b"/"), bucket=bucket)
+        good = same(_sign(secret, slashed.encode("latin-1")), claims.signature)
+    if not good:
         raise Refused(
             Reason.NO_MATCH,
             "The request signature we calculated does not match the signature you provided. Check your key and signing method.",

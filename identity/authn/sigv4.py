@@ -130,9 +130,9 @@ def _read_query(request: SignedRequest, now: float, service: str, regions: Colle
         raise Refused(bad, f"The credential is of {scope.date}, but the request of {timestamp[:8]}.")
     text = given.get("X-Amz-Expires", str(SKEW_SECONDS))
     if not text.isdecimal() or not text.isascii() or len(text) > 9:
-        raise Refused(bad, "X-Amz-Expires must be a number of seconds.")
+        raise Refused(Reason.EXPIRED, "X-Amz-Expires must be a number of seconds.")
     if not 1 <= int(text) <= EXPIRES_MAX_SECONDS:
-        raise Refused(bad, f"X-Amz-Expires must be between 1 and {EXPIRES_MAX_SECONDS} seconds (a week).")
+        raise Refused(Reason.EXPIRED, f"X-Amz-Expires must be between 1 and {EXPIRES_MAX_SECONDS} seconds (a week).")
     ends = at + int(text)
     if at - now > SKEW_SECONDS:
         raise Refused(Reason.EXPIRED, "The request is not valid yet.", ServerTime=_stamp(now))

@@ -158,6 +158,20 @@ def test_a_bucket_in_the_host_is_part_of_what_version_2_signs() -> None:
         sigv2.verify(claims, request._replace(path=b"/cat"), SECRET, bucket="others")
 
 
+def test_a_bucket_may_be_signed_with_a_slash_behind_it() -> None:
+    """AWS's own clients do; a slash behind an object's name makes another object."""
+    request = signed(auth.HmacV1Auth(CREDENTIALS), f"{HOST}/photos/", method="GET")
+    claims = sigv2.read(request, now=time.time())
+    assert claims is not None
+    sigv2.verify(claims, request._replace(path=b"/photos"), SECRET)
+    request = signed(auth.HmacV1Auth(CREDENTIALS), f"{HOST}/photos/cat/", method="GET")
+    claims = sigv2.read(request, now=time.time())
+    assert claims is not None
+    for path, bucket in ((b"/photos/cat", ""), (b"/cat", "photos")):
+        with pytest.raises(Refused):
+            sigv2.verify(claims, request._replace(path=path), SECRET, bucket=bucket)
+
+
 def form_of(signer: Any) -> dict[str, str]:
     request = AWSRequest(method="POST", url=f"{HOST}/photos")
     ends = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
@@ -259,10 +273,10 @@ def test_a_wrong_region_is_told_the_right_one() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        (b"X-Amz-Expires=60", b"X-Amz-Expires=0", Reason.QUERY_MALFORMED),
-        (b"X-Amz-Expires=60", b"X-Amz-Expires=604801", Reason.QUERY_MALFORMED),
-        (b"X-Amz-Expires=60", b"X-Amz-Expires=-1", Reason.QUERY_MALFORMED),
-        (b"X-Amz-Expires=60", b"X-Amz-Expires=%D9%A3", Reason.QUERY_MALFORMED),
+        (b"X-Amz-Expires=60", b"X-Amz-Expires=0", Reason.EXPIRED),
+        (b"X-Amz-Expires=60", b"X-Amz-Expires=604801", Reason.EXPIRED),
+        (b"X-Amz-Expires=60", b"X-Amz-Expires=-1", Reason.EXPIRED),
+        (b"X-Amz-Expires=60", b"X-Amz-Expires=%D9%A3", Reason.EXPIRED),
         (b"X-Amz-Expires=60", b"X-Amz-Expires=61", Reason.NO_MATCH),
         (b"X-Amz-Expires=60", b"X-Amz-Expires=60&X-Amz-Expires=60", Reason.QUERY_MALFORMED),
         (b"X-Amz-Date=2", b"X-Amz-Date=x", Reason.QUERY_MALFORMED),
