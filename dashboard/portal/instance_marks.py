@@ -25,6 +25,8 @@ def word(event: Event) -> str:
         return ""
     if event.verb == "error":
         return "error"
+    if event.verb == "stopped" and not event.detail:  # an asked-for stop has come true
+        return ""
     return _ASKED.get(event.verb, "") or (_BY_ITSELF.get(event.verb, "") if event.api == "system" else "")
 
 

@@ -28,8 +28,12 @@ def test_what_people_ask_for_is_marked_once(world: World) -> None:
     for act in (instances.stop, instances.start, instances.reboot):
         act(world.ctx("member"), instance.id)
         work(instance.id)
+    instances.stop(world.ctx("member"), instance.id)
+    host.hypervisor().guest_poweroff(instance.id)  # type: ignore[attr-defined]
+    observe(instance.id, Power.POWERED_OFF)  # the box hears of it before the job has looked
+    work(instance.id)
     instances.update(world.ctx("member"), instance.id, tags={"a": "b"})
-    assert _words(world, instance.id) == ["reboot", "start", "stop", "launch"]
+    assert _words(world, instance.id) == ["stop", "reboot", "start", "stop", "launch"]
 
 
 def test_what_nobody_asked_for_is_marked_too(world: World) -> None:
