@@ -70,10 +70,17 @@ WANTED = {
 }
 
 
+_LIVE = (Job.State.QUEUED, Job.State.RUNNING, Job.State.UNDOING)
+
+
 def has_job(instance_id: UUID) -> bool:
     """Is there work on the instance, begun or waiting? Then its steps, not the observer, write the status."""
-    live = (Job.State.QUEUED, Job.State.RUNNING, Job.State.UNDOING)
-    return Job.objects.filter(subject_id=instance_id, state__in=live).exists()
+    return Job.objects.filter(subject_id=instance_id, state__in=_LIVE).exists()
+
+
+def is_calm(instance: Instance, power: Power) -> bool:
+    """Row, machine and intent say the same: nothing to do, and nothing to ask the tables about."""
+    return STATUS_OF.get(power) == instance.status and _is_wanted(power, instance)
 
 
 def observe(instance_id: UUID, power: Power) -> None:

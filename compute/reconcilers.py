@@ -12,7 +12,7 @@ from cloudbox.common.events import SYSTEM
 from cloudbox.common.models import Job
 from compute import charges, desired, host
 from compute.drivers.specs import Power
-from compute.lifecycle import MOVING, bring_back, has_job, machine, observe
+from compute.lifecycle import MOVING, bring_back, has_job, is_calm, machine, observe
 from compute.models import ConsoleToken, Image, Instance
 from identity import quotas
 
@@ -26,7 +26,8 @@ def powers() -> None:
     """What the hypervisor knows against what the tables say, both ways: rows follow the machine, machines follow the intent."""
     known = host.hypervisor().all()
     for instance in Instance.objects.exclude(status=S.DELETED):
-        if has_job(instance.id):
+        power = known.get(instance.id, Power.ABSENT)
+        if is_calm(instance, power) or _is_given_up(instance, power) or has_job(instance.id):
             continue
         if instance.intended == Instance.Intent.DELETED:
             _finish_delete(instance)
@@ -34,8 +35,13 @@ def powers() -> None:
             jobs.enqueue("launch-instance", instance.id, actor=SYSTEM, project_id=instance.project_id)
         elif instance.status in MOVING:
             bring_back(instance)
-        elif instance.status != S.ERROR or known.get(instance.id, Power.ABSENT) == Power.RUNNING:
-            observe(instance.id, known.get(instance.id, Power.ABSENT))
+        else:
+            observe(instance.id, power)
+
+
+def _is_given_up(instance: Instance, power: Power) -> bool:
+    """In error, not to be deleted, and off: it waits for a person."""
+    return instance.status == S.ERROR and instance.intended != Instance.Intent.DELETED and power != Power.RUNNING
 
 
 def _finish_delete(instance: Instance) -> None:

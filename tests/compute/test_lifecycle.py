@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cloudbox.common.models import Job
 from compute import host, instances, reconcilers
 from compute.drivers.specs import MachineEvent, Power
@@ -96,3 +98,14 @@ def test_a_machine_whose_process_died_runs_again(world: World) -> None:
     work()
     assert instances.get(world.ctx("member"), instance.id).status == "running"
     assert host.hypervisor().power(instance.id) == Power.RUNNING
+
+
+def test_calm_instances_cost_the_reconciler_nothing(world: World, django_assert_num_queries: Any) -> None:
+    """Rows that agree with their machines, and those that were given up, are read in one query, however many there are."""
+    instance, other = world.running(), world.running(name="other")
+    Instance.objects.filter(id=other.id).update(status="error")
+    host.hypervisor().stop(other.id)
+    with django_assert_num_queries(1):
+        reconcilers.powers()
+    assert Instance.objects.get(id=instance.id).status == "running"
+    assert Instance.objects.get(id=other.id).status == "error"
