@@ -3,6 +3,7 @@
 Pure Python; it knows neither HTTP nor Django. The dialects (S3, Swift) call `Store`; nothing else is meant for them.
 
     store = await Store.open([DriveSpec(path), ...], index=folder, worker=0)
+    store.start_tending()
     version = await store.put(bucket, b"photos/cat.jpg", body, etag=md5_hex, meta=headers)
     version = store.get(bucket, b"photos/cat.jpg")          # a look-up of microseconds: synchronous
     body = await store.read(version)
@@ -16,8 +17,8 @@ How it works, in nine sentences
    has the same bytes at the same offset on every drive of its replica set, so workers never wait for each other to write.
 2. Records of concurrent requests are committed as a group: one durable write per drive; a quorum must succeed, then one index
    transaction, then the answers, strictly in that order.
-3. A large body is an *extent*, one file per drive (replicas, or fragments of an erasure code), written beside the log and made
-   part of the store by its record.
+3. A large body is an *extent*, one file per drive, written beside the log and made part of the store by its record. (The format has
+   room for the fragments of an erasure code; nothing writes such yet.)
 4. The record is the commit; the index (LMDB, never synced) is derived from the records and can be thrown away at any time.
 5. Each change has a *stamp*, unique and ordered over all workers and boots; of two changes to one identity the newer stamp wins,
    in whichever order they are read, so replaying a record twice, or too many of them, changes nothing.
@@ -25,7 +26,7 @@ How it works, in nine sentences
 7. Every block has a CRC-32C that is checked when it is read; what fails is read from another drive and mended.
 8. After a kill the index is still good and each worker replays the end of its own log; after a power loss the index is
    discarded and rebuilt from the newest checkpoint and the records written since.
-9. Auditor, repairer, compactor and collector do bounded rounds: a call does one portion and says what it did.
+9. Auditor, repairer, compactor and collector do bounded rounds, each of which says what it did; `Store.start_tending` keeps them going.
 
 The on-disk format, version 1 (all integers little-endian unless said otherwise)
 

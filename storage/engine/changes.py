@@ -24,7 +24,7 @@ from storage.engine.index import (
     GOOD,
     NULL_POINTER,
     OBJECTS,
-    SEALED,
+    STALE,
     TOMB,
     UPLOAD_BYTES,
     UPLOADS,
@@ -92,8 +92,8 @@ class Changes:
             return self._abort(item)
         return APPLIED  # Of a later format that added a type: not ours to judge.
 
-    def finish(self, end: int | None = None, *, stale: Sequence[bytes] = (), seal: bool = False) -> None:
-        """Write the counters; note how far this segment is indexed, and which of its replicas lack bytes."""
+    def finish(self, end: int | None = None, *, whole: int = 0, stale: Sequence[bytes] = ()) -> None:
+        """Write the counters; note how far this segment is indexed and on all drives, and which of its replicas lack bytes."""
         for bucket, row in self._buckets.items():
             self.txn.put(bucket, BUCKET.pack(*row), db=self.index.buckets)
         if end is not None:
@@ -104,14 +104,10 @@ class Changes:
             if raw is None:
                 continue
             segment = Segment.unpack(id, raw)
-            replicas, state, indexed = segment.replicas, segment.state, segment.end
+            changed = replace(segment, live=segment.live + change)
             if id == self.segment and end is not None:
-                indexed = max(indexed, end)
-                if stale:
-                    replicas = tuple((drive, 1 if drive in stale else was) for drive, was in replicas)
-                if seal:
-                    state = SEALED
-            changed = Segment(id, segment.worker, segment.storage_class, state, indexed, segment.live + change, segment.capacity, replicas)
+                replicas = tuple((drive, STALE if drive in stale else was) for drive, was in segment.replicas)
+                changed = replace(changed, end=max(segment.end, end), whole=max(segment.whole, whole), replicas=replicas)
             self.txn.put(key, changed.pack(), db=self.index.segments)
 
     # --- small helpers
@@ -617,12 +613,12 @@ def apply(
     end: int | None,
     *,
     replay: bool = False,
+    whole: int = 0,
     stale: Sequence[bytes] = (),
-    seal: bool = False,
 ) -> list[str]:
     """A batch in one transaction; what became of each item."""
     with index.writing() as txn:
         changes = Changes(index, txn, segment, replay=replay)
         outcomes = [changes.apply(item) for item in items]
-        changes.finish(end, stale=stale, seal=seal)
+        changes.finish(end, whole=whole, stale=stale)
     return outcomes

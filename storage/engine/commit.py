@@ -203,9 +203,12 @@ class Lane:
                 file.write(iov, offset, durable=True)
             except OSError as raised:
                 error = raised
+                batch.segment.written[bay.id] = -1  # Whatever it may still write, it lacks this.
                 bay.failed(raised)
                 log.warning("drive %s failed a write: %s", bay.label, raised)
             else:
+                if batch.segment.written.get(bay.id, 0) >= 0:
+                    batch.segment.written[bay.id] = batch.end
                 health = bay.health
                 health.writes += 1
                 health.write_bytes += batch.end - batch.start
@@ -408,7 +411,10 @@ class Lane:
                 before, left = self._unentered[0]
                 changes.apply(self._committer.index, before.segment.id, left, before.end, stale=list(before.failed))
                 self._unentered.pop(0)
-            batch.outcomes = changes.apply(self._committer.index, batch.segment.id, items, batch.end, stale=list(batch.failed))
+            segment = batch.segment
+            batch.outcomes = changes.apply(
+                self._committer.index, segment.id, items, batch.end, whole=segment.whole(), stale=list(batch.failed)
+            )
         except Exception as error:  # Whatever it is, the callers must hear of it and the next batch must be written.
             log.exception("the index did not take a batch")
             self._unentered.append((batch, items))

@@ -57,8 +57,8 @@ class Drive(Protocol):
 
     def open(self, name: str, *, write: bool = False) -> File: ...
 
-    def create(self, name: str) -> File:
-        """An empty file, for writing. FileExistsError if there is one."""
+    def create(self, name: str, size: int = 0) -> File:
+        """A file for writing, of that many zeros whose room is taken now: ENOSPC comes here, not later. FileExistsError if there is one."""
 
     def create_unnamed(self, size: int = 0) -> Unnamed:
         """With room reserved if `size` is given: ENOSPC comes now, not later. Its writes are whole pages from page-aligned buffers."""
@@ -163,13 +163,11 @@ class _Unnamed(_File):
             fd = os.open(folder, flags, 0o600)
         super().__init__(fd)
         self._drive = drive
-        if size:
-            try:
-                os.posix_fallocate(fd, 0, size)
-            except OSError as error:
-                if error.errno != errno.EOPNOTSUPP:
-                    self.close()
-                    raise
+        try:
+            drive.reserve(fd, size)
+        except OSError:
+            self.close()
+            raise
 
     def publish(self, name: str, size: int) -> None:
         if os.fstat(self._fd).st_size != size:
@@ -209,11 +207,29 @@ class FilesystemDrive:
     def open(self, name: str, *, write: bool = False) -> File:
         return _File(os.open(self.path / name, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC))
 
-    def create(self, name: str) -> File:
+    def create(self, name: str, size: int = 0) -> File:
         path = self.path / name
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            self.reserve(fd, size)
+        except OSError:
+            os.close(fd)
+            path.unlink()
+            raise
         sync_folder(path.parent)
         return _File(fd)
+
+    def reserve(self, fd: int, size: int) -> None:
+        """Take room for a file, if there is any: asking for more than there is would first take all of it from everybody."""
+        if not size:
+            return
+        if size > self.space()[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        try:
+            os.posix_fallocate(fd, 0, size)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
 
     def create_unnamed(self, size: int = 0) -> Unnamed:
         return _Unnamed(self, size)

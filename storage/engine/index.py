@@ -77,7 +77,7 @@ def name_identity(bucket: bytes, name: bytes) -> bytes:
 
 OPEN, SEALED, RETIRED = 0, 1, 2
 GOOD, STALE = 0, 1
-_SEGMENT = struct.Struct("<BBBQqQB")
+_SEGMENT = struct.Struct("<BBBQqQQB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +92,19 @@ class Segment:
     live: int  # Bytes of records that still count; an estimate, for choosing what to compact.
     capacity: int
     replicas: tuple[tuple[bytes, int], ...]
+    whole: int = 0  # Everything before is on every replica that is not stale; behind it the slowest drive may lack something.
 
     def pack(self) -> bytes:
-        head = _SEGMENT.pack(self.worker, self.storage_class, self.state, self.end, self.live, self.capacity, len(self.replicas))
+        facts = (self.worker, self.storage_class, self.state, self.end, self.live, self.capacity, self.whole)
+        head = _SEGMENT.pack(*facts, len(self.replicas))
         return head + b"".join(drive + bytes([state]) for drive, state in self.replicas)
 
     @classmethod
     def unpack(cls, id: int, row: bytes) -> Segment:
-        worker, storage_class, state, end, live, capacity, count = _SEGMENT.unpack_from(row)
+        worker, storage_class, state, end, live, capacity, whole, count = _SEGMENT.unpack_from(row)
         at = _SEGMENT.size
         replicas = tuple((row[at + 17 * i : at + 17 * i + 16], row[at + 17 * i + 16]) for i in range(count))
-        return cls(id, worker, storage_class, state, end, live, capacity, replicas)
+        return cls(id, worker, storage_class, state, end, live, capacity, replicas, whole)
 
     def good(self) -> list[bytes]:
         return [drive for drive, state in self.replicas if state == GOOD]

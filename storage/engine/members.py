@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 IDENTITY, MEMBERS = "drive.json", "members.json"
 SUSPECT_SECONDS = 30.0  # After a failed write a drive gets nothing new for so long.
-SPACE_SECONDS = 0.02  # How old the known free room may be: a fast log fills much of a reserve in a second.
 
 
 @dataclass
@@ -52,7 +51,6 @@ class Bay:
         self.id, self.spec, self.drive = id, spec, drive
         self.health = Health()
         self.suspect_until = 0.0
-        self._space = (0.0, 0, 0)
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -82,20 +80,14 @@ class Bay:
         self.health.last_error = str(error)
         if not (isinstance(error, OSError) and error.errno == errno.ENOSPC):
             self.suspect_until = time.monotonic() + SUSPECT_SECONDS
-        self._space = (0.0, 0, 0)
 
     def space(self) -> tuple[int, int]:
-        """Free and total bytes, hardly old; 0, 0 if the drive does not answer."""
-        when, free, total = self._space
-        now = time.monotonic()
-        if now - when > SPACE_SECONDS:
-            try:
-                free, total = self.drive.space()
-            except OSError as error:
-                self.failed(error)
-                free, total = 0, 0
-            self._space = (now, free, total)
-        return free, total
+        """Free and total bytes; 0, 0 if the drive does not answer."""
+        try:
+            return self.drive.space()
+        except OSError as error:
+            self.failed(error)
+            return 0, 0
 
     def candidate(self) -> Candidate:
         return Candidate(self.id, self.spec.domain, self.spec.weight, self.space()[0])

@@ -386,12 +386,13 @@ def replay(index: Index, row: Segment, files: list[tuple[Bay, File]], report: Re
     has: dict[bytes, set[int]] = {}
     stale = {drive for drive, state in row.replicas if state == STALE}
     end = row.end
+    start = max(SEGMENT_HEADER_BYTES, min(row.whole, row.end))
     for bay, file in files:
         mine = has[bay.id] = set()
         items: list[Item] = []
         try:
-            # From the start: the slowest drive may lack batches that its fellows' quorum brought into the index.
-            for found in scan(file.read, row.id, SEGMENT_HEADER_BYTES, min(limit, file.size())):
+            # From before the end: the slowest drive may lack batches that its fellows' quorum brought into the index.
+            for found in scan(file.read, row.id, start, min(limit, file.size())):
                 mine.add(found.offset)
                 if found.offset not in seen:
                     seen[found.offset] = found.end
@@ -418,7 +419,7 @@ def replay(index: Index, row: Segment, files: list[tuple[Bay, File]], report: Re
         replicas = tuple((drive, STALE if drive in stale else state) for drive, state in now.replicas)
         return replace(now, state=SEALED, end=max(now.end, end), replicas=replicas)
 
-    gaps = _gaps(seen, SEGMENT_HEADER_BYTES, end)
+    gaps = _gaps(seen, start, end)
     if gaps:  # Batches that were torn before anybody was told of them.
         index.set_note(_HOLES + row.id.to_bytes(8, "big"), json.dumps(sorted(gaps | known_holes(index, row.id))).encode())
     index.update_segment(row.id, sealed)

@@ -40,9 +40,14 @@ class OpenSegment:
     files: list[tuple[Bay, File]]
     end: int = SEGMENT_HEADER_BYTES
     bad: set[bytes] = field(default_factory=set)  # Drives that failed a write to it.
+    written: dict[bytes, int] = field(default_factory=dict)  # How far each drive has come; kept by the drives' threads.
     closed: bool = False  # A batch failed on all of them: nothing may be written behind it.
     stop_filling: threading.Event = field(default_factory=threading.Event)
     filling: threading.Lock = field(default_factory=threading.Lock)  # Held over each write of zeros.
+
+    def whole(self) -> int:
+        """Up to where every drive has it, but for those that failed."""
+        return min((self.written.get(bay.id, SEGMENT_HEADER_BYTES) for bay, _ in self.files if bay.id not in self.bad), default=0)
 
     def end_filling(self) -> None:
         """Returns when no zeros are under way any more: they must not land on the first record."""
@@ -85,7 +90,7 @@ def make(
         bay = wanted[0]
         tried.add(bay.id)
         try:
-            file = bay.drive.create(path_of(id))
+            file = bay.drive.create(path_of(id), capacity)
         except OSError as error:
             bay.failed(error)
             log.warning("drive %s took no new segment: %s", bay.label, error)

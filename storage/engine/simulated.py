@@ -213,13 +213,15 @@ class MemoryDrive:
         self.platter.check("open")
         return _MemoryFile(self.platter, self._find(name))
 
-    def create(self, name: str) -> File:
+    def create(self, name: str, size: int = 0) -> File:
         with self.platter.lock:
+            if size and self.platter.used() + size > self.platter.capacity:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if name in self.platter.files:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
             if self.platter.check("create", changes=True):
                 raise OSError(errno.ENODEV, "the power went")
-            content = self.platter.files[name] = _Content()
+            content = self.platter.files[name] = _Content(bytearray(size), bytearray(size))
         return _MemoryFile(self.platter, content)
 
     def create_unnamed(self, size: int = 0) -> Unnamed:

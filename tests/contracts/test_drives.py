@@ -61,6 +61,16 @@ def test_names(again: Callable[[], Drive]) -> None:
         drive.open("segments/a")
 
 
+def test_a_file_takes_its_room_at_once(again: Callable[[], Drive]) -> None:
+    """It is there as zeros; more than there is, is refused, and leaves no file."""
+    file = again().create("segments/a", 3 * PAGE)
+    assert (file.size(), file.read(PAGE, 10)) == (3 * PAGE, bytes(10))
+    with pytest.raises(OSError) as raised:
+        again().create("segments/b", again().space()[1] * 2)
+    assert raised.value.errno in (errno.ENOSPC, errno.EFBIG)
+    assert again().names("segments") == ["segments/a"]
+
+
 def test_an_unnamed_file_appears_when_it_is_published(again: Callable[[], Drive]) -> None:
     """Nothing is listed before, and nothing is left if it is closed instead; its size is as said."""
     drive = again()

@@ -163,8 +163,8 @@ def test_the_store_tends_itself(tmp_path: Path) -> None:
         store = await box.start()
         store.start_tending(seconds=0.01)
         async with asyncio.timeout(30):
-            while any(name not in box.platters[0].files for name in lost):
-                await asyncio.sleep(0.01)  # noqa: ASYNC110 - the drive has no event to wait for
+            while any(name not in box.platters[0].files for name in lost):  # noqa: ASYNC110 - a drive has no event to wait for
+                await asyncio.sleep(0.01)
         await store.close()
         store = await box.start()
         await read_back(store, bodies)
