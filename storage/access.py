@@ -7,7 +7,7 @@ what the bucket's policy or an ACL allows to others. A decision names its reason
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from storage import acls
@@ -74,7 +74,8 @@ class Rules(Protocol):
 class Decision:
     allowed: bool
     reason: str
-    statement: str = field(default="")  # The Sid (or number) of the policy's statement that decided.
+    statement: str = ""  # The Sid (or number) of the policy's statement that decided.
+    denied: bool = False  # A statement denies it; else it is merely not allowed.
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -124,7 +125,7 @@ def decide(
         verdict = rules.policy.judge(who.principal, action, resource, facts)
         sid = _name(rules.policy, verdict.statement)
         if verdict.allowed is False and not (who.principal.root and who.project == rules.owner and action in _ALWAYS_OPEN):
-            return Decision(False, f"The bucket's policy denies it (statement {sid}).", sid)
+            return Decision(False, f"The bucket's policy denies it (statement {sid}).", sid, denied=True)
         insider = not who.anonymous and who.project == rules.owner
         open_to_who = insider or not (rules.block.restrict and rules.policy.public)
         # A policy speaks for what its bucket's owner owns.

@@ -28,6 +28,9 @@ _OBJECT_CANNED = (
 )
 
 
+NOTHING: Grant = ["none", "", ""]  # The one entry of a list that grants nothing: an empty list means the default.
+
+
 def canned(name: str, *, owner: str, bucket_owner: str, for_object: bool) -> list[Grant] | None:
     """The grants that a canned ACL stands for; None if there is none of that name."""
     if name not in (_OBJECT_CANNED if for_object else _BUCKET_CANNED):
@@ -63,7 +66,7 @@ def grants(acl: Acl, permission: str, *, project: str, anonymous: bool) -> Grant
         if kind == "user":
             if not anonymous and who == project:
                 return grant
-        elif who == EVERYBODY or (who == SIGNED_IN and not anonymous):
+        elif kind == "group" and (who == EVERYBODY or (who == SIGNED_IN and not anonymous)):
             return grant
     return None
 
@@ -75,4 +78,4 @@ def is_public(acl: Acl) -> bool:
 
 def gives_away(acl: Acl, *, owner: str) -> bool:
     """Does it grant anything to others than the owner?"""
-    return any([kind, who] != ["user", owner] for kind, who, _ in acl)
+    return any(kind != "none" and [kind, who] != ["user", owner] for kind, who, _ in acl)

@@ -27,6 +27,13 @@ class NoSuchObject(NotFound):
         self.marker = marker
 
 
+class NothingThere(NotFound):
+    """What was to be deleted under a condition is not there: no marker is made either."""
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing to delete.")
+
+
 class NoSuchVersion(NotFound):
     """The object has no version of this id."""
 

@@ -14,7 +14,7 @@ from storage import encryption, locks
 from storage.directory import BucketInfo
 from storage.encryption import CustomerKey, Wish
 from storage.engine import SMALL_MAX_BYTES, Condition, FileView, Mode, Version
-from storage.errors import EntityTooLarge, MarkerRead, NoSuchObject, NoSuchVersion, RangeUnsatisfiable
+from storage.errors import EntityTooLarge, MarkerRead, NoSuchObject, NoSuchVersion, NothingThere, RangeUnsatisfiable
 from storage.plane import Plane
 from storage.properties import Properties, unpack
 
@@ -356,6 +356,15 @@ async def delete(
     condition: Condition | None = None,
 ) -> Deleted:
     """Delete an object, or one version of it for good. What is not there counts as deleted. Raises Locked."""
+    try:
+        return await _delete(plane, bucket, name, version_id, bypass, condition)
+    except NothingThere:
+        return Deleted()
+
+
+async def _delete(
+    plane: Plane, bucket: BucketInfo, name: bytes, version_id: str | None, bypass: bool, condition: Condition | None
+) -> Deleted:
     store = plane.store
     if version_id is not None:
         check = _unlocked(bypass) if bucket.object_lock else None

@@ -152,6 +152,8 @@ def _statement(given: Any, bucket: str) -> Statement:
     not_actions, actions = _either(given, "Action")
     not_resources, resources = _either(given, "Resource")
     who, public = _principals(principals)
+    if not_principals and given["Effect"] == "Allow":
+        raise MalformedPolicy("Allow with NotPrincipal is not supported: it would let in everybody else, anonymous ones as well.")
     return Statement(
         sid=str(given.get("Sid", "")),
         allow=given["Effect"] == "Allow",

@@ -37,7 +37,7 @@ def read(request: SignedRequest, *, now: float) -> Claims | None:
 
 
 def _read_header(headers: Mapping[str, str], key: str, signature: str, now: float) -> Claims:
-    text = headers.get("x-amz-date") or headers.get("date") or ""
+    text = headers["x-amz-date"] if "x-amz-date" in headers else headers.get("date", "")
     try:
         at = parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):

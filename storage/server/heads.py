@@ -168,9 +168,8 @@ class HeadParser:
                 head.keep_alive = False
         head.expects = False
         if "expect" in headers:
-            if headers["expect"].lower() != "100-continue":
-                raise HeadError(417, "Only 100-continue may be expected.")
-            head.expects = not head.old and head.length != 0
+            # RFC 9110, section 10.1.1, lets a server pass over other expectations, and S3's clients send odd ones.
+            head.expects = headers["expect"].lower() == "100-continue" and not head.old and head.length != 0
         return head
 
     def _absolute(self, target: bytes) -> bytes:

@@ -115,7 +115,6 @@ BAD: dict[str, tuple[int, bytes]] = {
     "TRACE": (501, put(line=b"TRACE / HTTP/1.1")),
     "TLS": (400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
     "noise": (400, b"\0\xff\xfe\r\n\r\n"),
-    "another expectation": (417, put(b"Expect: 200-ok", b"Content-Length: 5")),
     "a long address": (414, put(line=b"GET /" + b"a" * 20_000 + b" HTTP/1.1")),
     "a long header": (431, put(b"A: " + b"a" * 70_000)),
     "many headers": (431, put(*(b"A%d: b" % i for i in range(300)))),

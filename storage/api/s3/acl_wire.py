@@ -164,7 +164,7 @@ async def from_document(call: Call, document: xml.Element) -> tuple[str, list[Gr
             grants.append(["email", grantee.need("EmailAddress"), permission])
         else:
             raise S3Error("MalformedACLError", f"A grantee of the type {kind or 'unknown'} has an ID, a URI or an EmailAddress.")
-    return owner.need("ID").replace("-", "").lower(), await resolve(call, grants)
+    return owner.need("ID").replace("-", "").lower(), await resolve(call, grants) or [acls.NOTHING]
 
 
 async def rendered(call: Call, owner: str, grants: Acl) -> bytes:
@@ -173,7 +173,9 @@ async def rendered(call: Call, owner: str, grants: Acl) -> bytes:
         return account.name if account else ""
 
     out = []
-    for kind, who, permission in grants:
+    for kind, who, permission in sorted(grants, key=lambda grant: grant[0] != "group"):
+        if kind == "none":
+            continue
         if kind == "user":
             names = xml.element("ID", who) + xml.element("DisplayName", await name_of(who))
             grantee = f'<Grantee {xml.XSI} xsi:type="CanonicalUser">{names}</Grantee>'

@@ -33,10 +33,13 @@ class S3:
             resource = call.resource if call is not None else ""
             response = render(error, request.id, resource=resource, head=request.method == "HEAD")
         headers = {"x-amz-request-id": request.id, "x-amz-id-2": request.id, **response.headers}
-        if call is not None and call.info is not None and call.info.cors and request.method != "OPTIONS":
-            origin = request.headers.get("origin")
-            if origin is not None:
-                headers |= cors.headers_for(call.info.cors, origin=origin, method=request.method) or {}
+        origin = request.headers.get("origin")
+        if origin is not None and call is not None and request.method != "OPTIONS":
+            # Also of an error: a page that may not read the answer could not even tell what went wrong.
+            info = call.info or self.plane.directory.peek_bucket(call.bucket_name)
+            if info is not None and info.cors:
+                method = request.headers.get("access-control-request-method", request.method)
+                headers |= cors.headers_for(info.cors, origin=origin, method=method) or {}
         response.headers = headers
         return response
 

@@ -21,8 +21,9 @@ SECOND = 1_000_000_000
 
 
 async def list_buckets(call: Call) -> Response:
-    if call.who.anonymous:
-        raise S3Error("AccessDenied")
+    if call.who.anonymous:  # Nobody owns nothing: so says Ceph, where AWS sends to its home page.
+        nobody = "<Owner><ID>anonymous</ID><DisplayName></DisplayName></Owner><Buckets></Buckets>"
+        return Response(200, {"Content-Type": "application/xml"}, xml.document("ListAllMyBucketsResult", nobody))
     limit = call.query.get("max-buckets", "")
     if limit and (not limit.isdecimal() or not 1 <= int(limit) <= BUCKETS_MAX):
         raise S3Error("InvalidArgument", "max-buckets is a number from 1 to 10000.", ArgumentName="max-buckets", ArgumentValue=limit)

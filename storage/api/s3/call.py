@@ -126,9 +126,12 @@ class Call:
             raise S3Error("InvalidArgument", "Invalid version id specified", ArgumentName="versionId", ArgumentValue=version)
         return version
 
-    async def body(self, limit: int = xml.BODY_MAX_BYTES) -> bytes:
-        """A whole document, with its digests checked."""
-        incoming = signing.incoming(self.request.body, self.request.headers, self.claims, self.signing_key)
+    async def body(self, limit: int = xml.BODY_MAX_BYTES, *, checksummed: bool = True) -> bytes:
+        """A whole document, with its digests checked. Not `checksummed`: the checksum headers are about something else."""
+        headers: Mapping[str, str] = self.request.headers
+        if not checksummed:
+            headers = {name: value for name, value in headers.items() if not name.startswith("x-amz-checksum-")}
+        incoming = signing.incoming(self.request.body, headers, self.claims, self.signing_key)
         try:
             data = await incoming.body.read_all(limit)
         except BodyTooLarge as error:
@@ -137,10 +140,10 @@ class Call:
         incoming.finish()
         return data
 
-    async def xml(self, root: str) -> xml.Element:
-        body = await self.body()
+    async def xml(self, root: str, *, checksummed: bool = True) -> xml.Element:
+        body = await self.body(checksummed=checksummed)
         if not body:
-            raise S3Error("MissingRequestBodyError", "Request Body is empty")
+            raise S3Error("MalformedXML")
         return xml.parse(body, root)
 
     # --- may they

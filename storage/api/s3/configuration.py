@@ -118,7 +118,7 @@ async def put_acl(call: Call) -> Response:
         owner, grants = await acl_wire.from_document(call, xml.parse(body, "AccessControlPolicy"))
         if owner != bucket.owner:
             raise S3Error("AccessDenied", "The owner of a bucket cannot be changed by an ACL.")
-    if bucket.acls_off and acls.gives_away(grants, owner=bucket.owner):
+    if bucket.acls_off:
         raise AclUnsupported("The bucket does not allow ACLs")
     acl_wire.check_block(bucket, grants)
     await edit(call, buckets.putting("acl", grants))
@@ -258,7 +258,7 @@ def tags_in(document: xml.Element, *, limit: int) -> dict[str, str]:
 
 
 def tags_out(kept: Mapping[str, str]) -> str:
-    rows = ("<Tag>" + xml.element("Key", key) + xml.element("Value", value) + "</Tag>" for key, value in kept.items())
+    rows = ("<Tag>" + xml.element("Key", key) + xml.element("Value", value) + "</Tag>" for key, value in sorted(kept.items()))
     return "<TagSet>" + "".join(rows) + "</TagSet>"
 
 
@@ -420,7 +420,9 @@ def _rule_in(rule: xml.Element, number: int) -> dict[str, Any]:
     if status not in ("Enabled", "Disabled"):
         raise S3Error("MalformedXML")
     for name in ("Transition", "NoncurrentVersionTransition"):
-        if rule.find(name) is not None:
+        for transition in rule.all(name):
+            if (date := transition.get("Date")) is not None:
+                _date(date)
             raise S3Error("NotImplemented", f"The box has one tier of drives: a lifecycle rule cannot have a {name}.")
     found: dict[str, Any] = {"id": rule.get("ID") or f"rule-{number}-{secrets.token_hex(6)}", "status": status}
     where, old = rule.find("Filter"), rule.get("Prefix")

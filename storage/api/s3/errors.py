@@ -12,6 +12,8 @@ from cloudbox.common import errors as meanings
 from cloudbox.common.errors import CloudError
 from identity.authn.signatures import Refused
 from storage import errors as domain
+from storage.api.s3.chunked import ChunksMalformed, TrailerMalformed
+from storage.api.s3.signing import LengthMissing
 from storage.api.s3.xml import DECLARATION, escape
 from storage.server import BodyMalformed, BodyTooLarge, BodyTooSlow, BodyTruncated, Response
 
@@ -121,13 +123,16 @@ CODES: dict[type[CloudError], str] = {
     domain.PartInvalid: "InvalidPart",
     domain.PartOrderInvalid: "InvalidPartOrder",
     domain.PartTooSmall: "EntityTooSmall",
-    domain.PartNumberOutside: "InvalidPartNumber",
+    domain.PartNumberOutside: "InvalidPart",
     domain.AclUnsupported: "AccessControlListNotSupported",
     domain.OwnershipAclConflict: "InvalidBucketAclWithObjectOwnership",
     domain.EncryptionRequired: "InvalidRequest",
     domain.CustomerKeyWrong: "InvalidRequest",
     domain.EntityTooLarge: "EntityTooLarge",
     domain.EntityTooSmall: "EntityTooSmall",
+    LengthMissing: "MissingContentLength",
+    ChunksMalformed: "InvalidRequest",
+    TrailerMalformed: "MalformedTrailerError",
     BodyTruncated: "IncompleteBody",
     BodyMalformed: "InvalidRequest",
     BodyTooLarge: "EntityTooLarge",

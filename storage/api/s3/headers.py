@@ -15,7 +15,7 @@ from storage.api.s3.errors import S3Error
 from storage.directory import BucketInfo
 from storage.encryption import AES256, CUSTOMER, KMS, CustomerKey, Wish
 from storage.engine import Condition, Version
-from storage.errors import ConditionFailed, EncryptionRequired, NoSuchObject, NotModified
+from storage.errors import ConditionFailed, EncryptionRequired, NoSuchObject, NothingThere, NotModified
 from storage.properties import Properties
 
 SECOND = 1_000_000_000
@@ -243,15 +243,15 @@ def write_condition(headers: Mapping[str, str]) -> Condition | None:
     return check
 
 
-def delete_condition(match: str | None, size: str | None, modified: str | None, *, versioned: bool = False) -> Condition | None:
-    """The conditions of a deletion: the object's etag, size and time."""
+def delete_condition(match: str | None, size: str | None, modified: str | None) -> Condition | None:
+    """The conditions of a deletion: the object's etag, size and time. What is not there is deleted, whatever the conditions."""
     if match is None and size is None and modified is None:
         return None
     wanted = date_of(modified)
 
     def check(current: Version | None) -> None:
-        if current is None or (current.delete_marker and not versioned):
-            raise NoSuchObject("The specified key does not exist.")
+        if current is None:
+            raise NothingThere
         if match is not None and not etags_match(match, current.etag):
             raise ConditionFailed("If-Match")
         if size is not None and size != str(current.size):

@@ -49,7 +49,11 @@ class _Page:
         return self.name(_raw(value))
 
     def head(self) -> str:
-        found = f"<Name>{xml.escape(self.call.bucket_name)}</Name><Prefix>{self.text(self.prefix)}</Prefix>"
+        # Version 1 shows the prefix as it was given, whatever the encoding: so do AWS's own clients expect it.
+        prefix = (
+            self.text(self.prefix) if self.call.query.get("list-type") == "2" else xml.escape(_raw(self.prefix).decode("utf-8", "replace"))
+        )
+        found = f"<Name>{xml.escape(self.call.bucket_name)}</Name><Prefix>{prefix}</Prefix>"
         if self.delimiter:
             found += f"<Delimiter>{self.text(self.delimiter)}</Delimiter>"
         if self.encoded:
@@ -223,9 +227,7 @@ async def list_uploads(call: Call) -> Response:
                 prefixes.append(common)
                 last_name, last_upload = common, ""
             else:
-                owner = unpack(upload.meta).owner or call.bucket.owner
-                name = call.who.display_name if owner == call.who.project else call.bucket.owner_name if owner == call.bucket.owner else ""
-                who = f"<ID>{owner}</ID>{xml.element('DisplayName', name)}"
+                who = await _who(call, unpack(upload.meta).owner or call.bucket.owner)
                 kept = unpack(upload.meta).storage_class or "STANDARD"
                 shown.append(
                     f"<Upload><Key>{page.name(upload.name)}</Key><UploadId>{upload.id.hex}</UploadId><Initiator>{who}</Initiator>"
@@ -245,6 +247,11 @@ async def list_uploads(call: Call) -> Response:
     if truncated:
         out.append(f"<NextKeyMarker>{page.name(last_name)}</NextKeyMarker>{xml.element('NextUploadIdMarker', last_upload)}")
     return _answer("ListMultipartUploadsResult", *out, *shown, page.prefixes(prefixes))
+
+
+async def _who(call: Call, project: str) -> str:
+    account = await call.plane.directory.find_account(project)
+    return f"<ID>{project}</ID>{xml.element('DisplayName', account.name if account else '')}"
 
 
 def _upload_id(text: str) -> UUID | None:
@@ -272,8 +279,7 @@ async def list_parts(call: Call) -> Response:
             f"<Part><PartNumber>{part.number}</PartNumber><LastModified>{xml.iso(part.modified_ns)}</LastModified>"
             f"<ETag>&quot;{part.etag}&quot;</ETag>{checksum}<Size>{part.size}</Size></Part>"
         )
-    owner = properties.owner or call.bucket.owner
-    who = f"<ID>{owner}</ID>{xml.element('DisplayName', call.who.display_name if owner == call.who.project else call.bucket.owner_name)}"
+    who = await _who(call, properties.owner or call.bucket.owner)
     return _answer(
         "ListPartsResult",
         xml.element("Bucket", call.bucket_name),

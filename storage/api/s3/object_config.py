@@ -42,7 +42,7 @@ async def put_acl(call: Call) -> Response:
         said, grants = await acl_wire.from_document(call, xml.parse(body, "AccessControlPolicy"))
         if said != owner:
             raise S3Error("AccessDenied", "The owner of an object cannot be changed by an ACL.")
-    if call.bucket.acls_off and acls.gives_away(grants, owner=owner):
+    if call.bucket.acls_off:
         raise AclUnsupported("The bucket does not allow ACLs")
     acl_wire.check_block(call.bucket, grants)
     kept = [] if grants == acls.default(owner) else grants

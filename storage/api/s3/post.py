@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -25,8 +26,9 @@ from storage.errors import EntityTooLarge, EntityTooSmall, MalformedDocument
 from storage.objects import Write
 from storage.server import Response
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 # Fields that a policy need not name.
-_FREE = {"file", "policy", "signature", "awsaccesskeyid", "x-amz-signature"}
+_FREE = {"bucket", "file", "policy", "signature", "awsaccesskeyid", "x-amz-signature"}
 
 
 async def post_object(call: Call) -> Response:
@@ -40,7 +42,7 @@ async def post_object(call: Call) -> Response:
     key = fields["key"].replace("${filename}", form.file_name)
     call.key = key.encode("utf-8", "surrogateescape")
     fields["key"] = key
-    fields.setdefault("bucket", call.bucket_name)
+    fields["bucket"] = call.bucket_name
     policy = await _authenticate(call, form)
     smallest, largest = _check_policy(policy, form, call) if policy is not None else (0, objects.PUT_MAX_BYTES)
     call.allow("s3:PutObject", key=call.key_text, permission="WRITE")
@@ -156,6 +158,8 @@ def _check_policy(policy: dict[str, Any], form: Form, call: Call) -> tuple[int, 
     if not isinstance(conditions, list):
         raise _invalid("Invalid Policy: Policy missing conditions.")
     try:
+        if not _MOMENT.fullmatch(expiration):
+            raise MalformedDocument("not a moment")
         ends = xml.moment(expiration)
     except MalformedDocument as error:
         raise _invalid(f"Invalid Policy: Invalid 'expiration' value: '{expiration[:60]}'") from error
@@ -184,7 +188,7 @@ def _check_policy(policy: dict[str, Any], form: Form, call: Call) -> tuple[int, 
             if not (got == value if operator == "eq" else got.startswith(value)):
                 raise _failed(condition)
     for name in form.fields:
-        if name not in named and name not in _FREE and name != "bucket" and not name.startswith("x-ignore-"):
+        if name not in named and name not in _FREE and not name.startswith(("x-ignore-", "x-amz-checksum-")):
             raise S3Error("AccessDenied", f"Invalid according to Policy: Extra input fields: {form.names.get(name, name)}")
     if "bucket" not in named:
         # Else a policy made for one bucket would open all.

@@ -45,12 +45,13 @@ OBJECT: dict[str, dict[str, Handler]] = {
     "retention": {"GET": object_config.get_retention, "PUT": object_config.put_retention},
     "legal-hold": {"GET": object_config.get_legal_hold, "PUT": object_config.put_legal_hold},
     "attributes": {"GET": objects.get_attributes},
+    "torrent": {"GET": objects.no_torrent},
     "uploads": {"POST": uploads.create},
     "uploadId": {"PUT": uploads.put_part, "POST": uploads.complete, "DELETE": uploads.abort, "GET": listings.list_parts},
 }
 # Of the rest of S3's interface: refused by name, so that nobody takes a listing for what they asked.
 NOT_HERE = frozenset(
-    "analytics intelligent-tiering inventory metrics restore select torrent session metadataTable metadataConfiguration append "
+    "analytics intelligent-tiering inventory metrics restore select session metadataTable metadataConfiguration append "
     "metadataInventoryTable metadataJournalTable renameObject replication-metrics defaultObjectAcl abac".split()
 )
 SUBRESOURCES = (BUCKET.keys() | OBJECT.keys() | NOT_HERE) - {""}

@@ -67,11 +67,12 @@ def incoming(
     key: bytes = b"",
     *,
     digests: Iterable[str] = ("MD5",),
-    length_max: int | None = None,
+    sized: bool = True,
 ) -> Incoming:
     """Prepare to read a body; nothing is read yet. `key` is sigv4.signing_key (needed for signed chunks); `digests` are those wanted
     in any case.
 
+    `sized` is false where a body in chunked coding may come without saying its length.
     Raises LengthMissing, InvalidDigest, TrailerMalformed; TooLarge is the caller's to decide by `length`.
     """
     names = list(digests)
@@ -103,7 +104,7 @@ def incoming(
             algorithm = HEADERS[next(iter(trailers))]
         chunk_key = ChunkKey.of(claims, key) if claims is not None and payload is not Payload.UNSIGNED_TRAILER else None
         body = AwsChunkedBody(body, payload=payload, length=_decoded_length(headers), announced=trailers, key=chunk_key)
-    elif body.length is None:
+    elif body.length is None and sized:
         raise LengthMissing("You must provide the Content-Length HTTP header.")
     if algorithm:
         names.append(algorithm)

@@ -12,7 +12,7 @@ from storage.api.s3.errors import S3Error
 from storage.api.s3.headers import quoted
 from storage.api.s3.objects import source_of, written
 from storage.engine import Part, Upload, Version
-from storage.errors import DigestMismatch, PartInvalid
+from storage.errors import DigestMismatch, PartInvalid, RangeUnsatisfiable
 from storage.objects import VersionSource
 from storage.properties import Properties, unpack
 from storage.server import Response
@@ -31,8 +31,6 @@ _TYPES = {
 async def create(call: Call) -> Response:
     name, bucket = call.check_key(), call.bucket
     call.allow("s3:PutObject", key=call.key_text, permission="WRITE")
-    if "x-amz-tagging" in call.headers:
-        call.allow("s3:PutObjectTagging", key=call.key_text, permission="WRITE")
     properties = headers.new_properties(call)
     if acl_wire.needs_resolving(properties):
         properties.acl = await acl_wire.resolve(call, properties.acl)
@@ -136,7 +134,7 @@ async def _copy_part(call: Call, number: int) -> Response:
             )
         start, last = int(found[1]), int(found[2])
         if last >= source.size:
-            raise S3Error("InvalidArgument", f"Range specified is not valid for source object of size: {source.size}")
+            raise RangeUnsatisfiable(source.size)
         length = last - start + 1
     key = await _key(call, properties)
     wanted = str(properties.extra.get("checksum", "")).upper()
@@ -162,7 +160,7 @@ async def _copy_part(call: Call, number: int) -> Response:
 
 async def complete(call: Call) -> Response:
     call.allow("s3:PutObject", key=call.key_text, permission="WRITE")
-    document = await call.xml("CompleteMultipartUpload")
+    document = await call.xml("CompleteMultipartUpload", checksummed=False)
     wanted = []
     for one in document.all("Part"):
         number = one.number("PartNumber")

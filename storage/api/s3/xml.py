@@ -43,8 +43,10 @@ def iso(ns: int) -> str:
 
 
 def moment(text: str) -> dt.datetime:
-    """Of an ISO 8601 text. Raises MalformedDocument."""
+    """Of an ISO 8601 text, in its long form. Raises MalformedDocument."""
     try:
+        if text.strip()[4:5] != "-":
+            raise ValueError("the short form")
         found = dt.datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise MalformedDocument(f"{text} is not a date.") from error
