@@ -37,8 +37,8 @@ PUBLIC_URL: str = BOX.get("url") or f"http://127.0.0.1:{BOX['port']}"
 
 # What signatures of S3 and the catalogue of OpenStack name; there is one on a box.
 REGION: str = BOX.get("region", "us-east-1")
-# Where the data plane listens.
-STORE_PORT: int = BOX.get("store_port", 9000)
+# Where the data plane listens; none on a box that runs no object store.
+STORE_PORT: int | None = BOX.get("store_port")
 
 # Without a home there is nothing to sign, and nothing is served: any text will do.
 SECRET_KEY = _read(HOME / "secrets" / "django.key", "no-home-yet-" + "0" * 50).strip()

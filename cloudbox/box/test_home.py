@@ -87,6 +87,8 @@ def prepare(box: Box, *, log: Log, port: int) -> None:
     secret_files.make(box, admin_email="admin@cloudbox.local")
     box.write_config(
         {"name": box.name, "port": port, "bind": "127.0.0.1", "hosts": ["*"], "accelerator": "tcg", "drivers": "fake", "demo_kernel": False}
+        # Nothing listens there unless a test starts it; the catalogue names it.
+        | {"store_port": 9000}
     )
     if (node := Path(__file__).resolve().parents[2] / "node_modules").is_dir():
         box.write_config({"node_modules": str(node)})

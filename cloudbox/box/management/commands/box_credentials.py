@@ -95,6 +95,8 @@ def _clouds_yaml(ctx: Context, name: str, role: str) -> list[str]:
 
 
 def _aws(ctx: Context, name: str, role: str) -> list[str]:
+    if settings.STORE_PORT is None:
+        raise CommandError("This box serves no S3 yet, so there is nothing that such a key could open. `--format env` is for its REST API.")
     key, secret = credentials.create_access_key(ctx, name=name)
     parts = urlsplit(settings.PUBLIC_URL)
     endpoint = settings.BOX.get("store_url") or f"{parts.scheme}://{parts.hostname}:{settings.STORE_PORT}"
