@@ -150,6 +150,28 @@ def test_a_drive_that_is_replaced_is_filled_again(tmp_path: Path) -> None:
     run(scene, tmp_path, drives=3)
 
 
+def test_a_drive_that_is_drained_ends_up_empty(tmp_path: Path) -> None:
+    """Everything on it is copied elsewhere before it is let go of there, and nothing new is put on it."""
+
+    async def scene(box: Box) -> None:
+        store = await box.start()
+        bodies = await fill(store)
+        await store.close()
+        store = await box.start(draining=(0,))
+        bodies |= await fill(store, 10, label=b"new")
+        for _ in range(6):
+            await store.tend(hurry=True)
+        left = [name for name in box.platters[0].files if name.startswith(("segments/", "extents/"))]
+        assert left == []
+        await read_back(store, bodies)
+        await store.close()
+        store = await box.start(without=(0, 1))  # Two of the three that are left are enough to read everything.
+        await read_back(store, bodies)
+        await store.close()
+
+    run(scene, tmp_path)
+
+
 def test_the_store_tends_itself(tmp_path: Path) -> None:
     """Once told to, it copies what lacks copies without being asked, and stops when it is closed."""
 

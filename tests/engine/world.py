@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from storage.engine import Mode, Store, Version
+from storage.engine import DriveSpec, Mode, Store, Version
 from storage.engine.simulated import MemoryDrive, Platter, Power
 from storage.engine.store import Settings
 
@@ -33,8 +33,14 @@ class Box:
             platter.power = power
         return power
 
-    async def start(self, *, worker: int = 0, without: tuple[int, ...] = (), accept_loss: bool = False) -> Store:
-        drives = [MemoryDrive(p) for n, p in enumerate(self.platters) if n not in without]
+    async def start(
+        self, *, worker: int = 0, without: tuple[int, ...] = (), draining: tuple[int, ...] = (), accept_loss: bool = False
+    ) -> Store:
+        drives = [
+            DriveSpec(Path(f"memory {n}"), drive=MemoryDrive(platter), draining=n in draining)
+            for n, platter in enumerate(self.platters)
+            if n not in without
+        ]
         settings = Settings(
             segment_bytes=self.segment_bytes,
             fill_ahead=False,
