@@ -220,6 +220,7 @@ def _projects(ctx: Context, q: str, here: str) -> dict[str, Any]:
 def _rest(ctx: Context, q: str) -> dict[str, Any]:
     items: list[Item] = [
         {"title": "API reference", "icon": "code", "url": "/api/v1/docs"},
+        {"title": "This page as a command", "icon": "term", "open": "commands"},
         {"title": "Keyboard shortcuts", "icon": "help", "open": "keys"},
         {"title": "Theme: light", "icon": "eye", "theme": "light"},
         {"title": "Theme: dark", "icon": "moon", "theme": "dark"},

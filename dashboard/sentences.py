@@ -71,6 +71,9 @@ _NOT_ALLOWED = {
     "domains.manage": "change domains",
     "roles.manage": "change roles",
     "roles.grant_custom": "grant a role",
+    "buckets.list": "see the buckets",
+    "buckets.manage": "change buckets",
+    "encryption_keys.manage": "change encryption keys",
     "box.look": "look at the box",
     "user.sign-in": "sign in",
 }

@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 # PostgreSQL's text has no NUL, terminals and logs obey the other control characters: no field of ours holds one but in bodies of text.
@@ -40,7 +41,7 @@ class RequestIdMiddleware:
 
 
 class HostileInputMiddleware:
-    """Refuses control characters and broken UTF-8 in the path and the query before any view reads them."""
+    """Refuses control characters and broken UTF-8 in the path and the query before any view reads them, and broken UTF-8 in forms."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -49,7 +50,19 @@ class HostileInputMiddleware:
         query = unquote_to_bytes(request.META.get("QUERY_STRING", "").replace("+", " "))
         if _CONTROL.search(query) or _CONTROL.search(request.path.encode("utf-8", "surrogateescape")) or not _is_text(query):
             raise BadRequest("The address holds characters that are not text.")
+        if request.method == "POST" and request.content_type in _FORMS and not request.path.startswith("/api/") and not _is_form(request):
+            raise BadRequest("The form holds bytes that are not text.")
         return self.get_response(request)
+
+
+def _is_form(request: HttpRequest) -> bool:
+    """Is it text? Reading it also finds too many fields.
+
+    Django takes bytes that are no UTF-8 for Latin-1, or puts U+FFFD for escaped ones, and either would be saved as somebody's name.
+    """
+    if request.content_type == _FORMS[0] and not _is_text(request.body):
+        return False
+    return not any("\ufffd" in text for name, texts in request.POST.lists() for text in (name, *texts))
 
 
 def _is_text(raw: bytes) -> bool:

@@ -6,7 +6,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from cloudbox.common.errors import CloudError
-from dashboard.forms.base import Form
+from dashboard import errors
+from dashboard.forms.base import ChangeForm
 from dashboard.shell import account_page, page
 from identity import projects, users
 from identity.context import Context
@@ -15,7 +16,7 @@ from identity.context import Context
 @account_page
 def profile(request: HttpRequest, ctx: Context) -> HttpResponse:
     """The name that others see, and the projects one is in."""
-    form = Form(request, name=ctx.needed_user.name)
+    form = ChangeForm(request, name=ctx.needed_user.name)
     if form.posted:
         if form.run(lambda: users.update_me(ctx, name=form.text("name"))):
             messages.success(request, "Your name is saved.")
@@ -29,6 +30,8 @@ def profile(request: HttpRequest, ctx: Context) -> HttpResponse:
 def appearance(request: HttpRequest, ctx: Context) -> HttpResponse:
     """Theme and single-key shortcuts. The palette posts only the theme."""
     if request.method == "POST":
+        if "theme" not in request.POST:
+            return errors.page(request, 400, "That cannot be done as asked", "The form came without its fields. Nothing was changed.")
         keys = request.POST.get("single_keys", "") == "on" if "whole" in request.POST else None
         try:
             users.update_me(ctx, theme=request.POST.get("theme", ""), single_keys=keys)

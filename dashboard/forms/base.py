@@ -33,10 +33,13 @@ class Field:
 class Form:
     """The fields of a page and what became of them. Unposted, it shows `defaults`, which the query may replace (links that pre-fill)."""
 
+    keeps = False
+
     def __init__(self, request: HttpRequest, **defaults: str) -> None:
         self.posted = request.method == "POST"
         source: Mapping[str, str] = request.POST if self.posted else request.GET
-        empty = dict.fromkeys(defaults, "") if self.posted else defaults
+        self._came = any(name in source for name in defaults)
+        empty = dict.fromkeys(defaults, "") if self.posted and not self.keeps else defaults
         self._fields = {name: Field(name, str(source.get(name, empty[name]))) for name in defaults}
         self.error = ""
         self.status = 200
@@ -67,6 +70,8 @@ class Form:
     def run(self, act: Callable[[], Any]) -> bool:
         """Do it and keep what it returns as `result`; or keep the error where it belongs."""
         try:
+            if not self._came:  # a body of another kind, or cut off: empty fields are not what was meant
+                raise Invalid("The form came without its fields. Nothing was changed; send it again.")
             for field in self._fields.values():
                 if _CONTROL.search(field.value):
                     field.value = _CONTROL.sub("", field.value)
@@ -83,3 +88,9 @@ class Form:
             self._fields[error.field].error = error.message
         else:
             self.error = error.message
+
+
+class ChangeForm(Form):
+    """A form that changes what is there: a field that was not sent stays as it was."""
+
+    keeps = True

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from compute import security_groups
 from dashboard import commands
-from dashboard.forms.base import Form
+from dashboard.forms.base import ChangeForm, Form
 from dashboard.shell import attempt, page, portal_page
 from identity.context import Context
 
@@ -111,7 +111,7 @@ def _add(ctx: Context, id: UUID, form: Form) -> Any:
 def edit(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     """Name and description."""
     group = security_groups.get(ctx, id)
-    form = Form(request, name=group.name, description=group.description)
+    form = ChangeForm(request, name=group.name, description=group.description)
     if form.posted and form.run(lambda: security_groups.update(ctx, id, name=form.text("name"), description=form.text("description"))):
         return HttpResponseRedirect(f"{_base(ctx)}/{id}")
     context = {"group": group, "form": form, "why": ctx.why_not("security_groups.manage")}

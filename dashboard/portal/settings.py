@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 
-from dashboard.forms.base import Form
+from dashboard.forms.base import ChangeForm
 from dashboard.shell import attempt, page, portal_page
 from identity import projects, quotas
 from identity.context import Context
@@ -14,7 +14,7 @@ from identity.context import Context
 @portal_page
 def settings(request: HttpRequest, ctx: Context) -> HttpResponse:
     project = ctx.needed_project
-    form = Form(request, name=project.name, description=project.description)
+    form = ChangeForm(request, name=project.name, description=project.description)
     if form.posted:
         if form.run(lambda: projects.update(ctx, project, name=form.text("name"), description=form.text("description"))):
             attempt(request, lambda: None, done="The project is saved.")

@@ -4,7 +4,7 @@ import { toast } from "./toasts.js";
 
 const dialog = document.getElementById("palette");
 const input = dialog?.querySelector("input"), list = dialog?.querySelector("[role=listbox]");
-let asked = 0, timer = 0, items = [], at = 0;
+let asking = false, again = false, entered = false, items = [], at = 0;
 
 export function openPalette(text) {
   if (!dialog) return;
@@ -16,17 +16,29 @@ export function openPalette(text) {
   ask();
 }
 
+// The first letter asks at once; those typed while an answer is on its way ask together when it is there.
 async function ask() {
-  const mine = ++asked;
+  again = asking;
+  if (asking) return;
+  asking = true;
   const query = new URLSearchParams({ q: input.value, mode: dialog.dataset.mode, at: location.pathname });
   try {
     const answer = await fetch(`${dialog.dataset.url}?${query}`, { headers: { Accept: "application/json" } });
     if (answer.redirected || !answer.ok) throw new Error(answer.status);
     const { groups } = await answer.json();
-    if (mine === asked) show(groups);
+    show(groups.map(here).filter((group) => group.items.length));
   } catch {
-    if (mine === asked) show([{ title: "The box did not answer. Try again in a moment.", items: [] }]);
+    show([{ title: "The box did not answer. Try again in a moment.", items: [] }]);
+  } finally {
+    asking = false;
+    if (again) ask();
+    else if (entered) enter();
   }
+}
+
+// What opens a part of the page is offered where the page has it.
+function here(group) {
+  return { ...group, items: group.items.filter((item) => !item.open || document.getElementById(item.open)) };
 }
 
 function show(groups) {
@@ -81,6 +93,12 @@ function choose(number) {
   else input.removeAttribute("aria-activedescendant");
 }
 
+// What is run is what was asked for last, not what is still shown of the letters before.
+function enter() {
+  entered = asking;
+  if (!asking && items[at]) run(items[at].data);
+}
+
 function run(data) {
   if (data.why) return;
   dialog.close();
@@ -118,11 +136,11 @@ if (dialog) {
     const opener = event.target.closest?.("[data-palette]");
     if (opener) openPalette(opener.dataset.palette);
   });
-  input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 60); });
+  input.addEventListener("input", () => { entered = false; ask(); });
   input.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step && items.length) { event.preventDefault(); choose((at + step + items.length) % items.length); }
-    if (event.key === "Enter") { event.preventDefault(); if (items[at]) run(items[at].data); }
+    if (event.key === "Enter") { event.preventDefault(); enter(); }
     if (event.key === "Backspace" && !input.value && dialog.dataset.mode) { dialog.dataset.mode = ""; ask(); }
   });
 }
