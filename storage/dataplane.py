@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudbox.common.errors import Conflict, Invalid
+from storage import rounds
 from storage.api.s3.app import S3
 from storage.directory import Directory
 from storage.engine import STORAGE_CLASSES, Store
@@ -126,7 +127,12 @@ async def open_plane(config: Config, slot: int) -> tuple[Plane, Callable[[], Awa
     notices.start()
     plane = Plane(store, directory, pool, region=config.region, storage_class=config.storage_class)
 
+    beside = loop.create_task(rounds.run(plane)) if slot == 0 else None
+
     async def close() -> None:
+        if beside is not None:
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
         notices.stop()
         await store.close()
         pool.shutdown(wait=False, cancel_futures=True)

@@ -101,6 +101,17 @@ def choose_port(box: Box, wanted: int | None) -> int:
     return int(port)
 
 
+def choose_store_ports(box: Box, portal: int) -> dict[str, int]:
+    """Where the object store serves, and where it tells operators of itself: 9000 and 9001, or the next that are free."""
+    before, found = box.config(), {}
+    taken = {portal}
+    for name, first in (("store_port", 9000), ("store_admin_port", 9001)):
+        port = before.get(name) or next(n for n in range(first, 65536) if n not in taken and port_is_free(n))
+        found[name] = int(port)
+        taken.add(int(port))
+    return found
+
+
 def port_is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

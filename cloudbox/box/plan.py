@@ -104,11 +104,11 @@ class Plan:
             Step("seed", "Administrator, demo project", self.seed, done=lambda: self.stamped("seed"), needs=("migrate", "image")),
             Step(
                 "serve",
-                "Web and worker running",
+                "Web, worker and object store running",
                 self.serve,
-                done=lambda: self.stamped("serving") and self.run_already("web", "worker"),
+                done=lambda: self.stamped("serving") and self.run_already("web", "worker", "store"),
                 needs=("seed", "static", "libvirt"),
-                remedy=f"see {box.logs}/web.log and {box.logs}/worker.log (bin/cloudbox logs web)",
+                remedy=f"see web.log, worker.log and store.log in {box.logs} (bin/cloudbox logs web)",
             ),
         ]
 
@@ -118,7 +118,7 @@ class Plan:
     def build(self) -> str:
         """Code and environments in one word: a process that runs another build is not up to date."""
         config = self.box.config()
-        told = json.dumps([config.get(key) for key in ("port", "bind", "hosts", "accelerator", "url")])
+        told = json.dumps([config.get(key) for key in ("port", "store_port", "bind", "hosts", "accelerator", "url")])
         return f"{self.code_hash} {environments.venv_folder().name} {environments.node_folder().name} {told}"
 
     def stamped(self, name: str) -> bool:
@@ -132,7 +132,13 @@ class Plan:
     def home_is_made(self) -> bool:
         config = self.box.config()
         kept = self.options.port in (None, config.get("port")) and self.options.bind in (None, config.get("bind"))
-        return kept and "port" in config and secret_files.are_made(self.box) and all((self.box.home / f).is_dir() for f in host.FOLDERS)
+        return (
+            kept
+            and "port" in config
+            and "store_admin_port" in config
+            and secret_files.are_made(self.box)
+            and all((self.box.home / f).is_dir() for f in host.FOLDERS)
+        )
 
     def make_home(self, log: Log) -> str:
         box = self.box
@@ -145,6 +151,7 @@ class Plan:
             {
                 "name": box.name,
                 "port": port,
+                **host.choose_store_ports(box, port),
                 "bind": self.options.bind or before.get("bind", "0.0.0.0"),
                 "hosts": before.get("hosts", ["*"]),
                 "drivers": before.get("drivers", "libvirt"),
@@ -206,9 +213,9 @@ class Plan:
         self.stamp("seed")
 
     def serve(self, log: Log) -> str:
-        """Start both; where they run another build, have them run this one."""
+        """Start them; where they run another build, have them run this one."""
         states = processes.state(self.box)
-        run_now = [name for name in ("worker", "web") if states.get(name, {}).get("state") in ("running", "waiting")]
+        run_now = [name for name in ("worker", "store", "web") if states.get(name, {}).get("state") in ("running", "waiting")]
         outdated = [] if self.stamped("serving") else run_now
         if outdated:
             programs.prepare_network(self.box)  # the port may be another one
@@ -217,7 +224,7 @@ class Plan:
             self.wait_for_others(before)
         processes.start(self.box, list(programs.NAMES), log=log)
         self.stamp("serving")
-        for name in ("web", "worker"):
+        for name in ("web", "worker", "store"):
             self.wait_for(name, partial(programs.healthy, self.box, name), seconds=HEALTH_SECONDS_MAX)
         return "restarted with the new code" if outdated else ""
 

@@ -45,6 +45,7 @@ COMPONENTS = (
     Component("redis", "Redis", 0),
     Component("libvirtd", "libvirt", 1, group=False),
     Component("worker", "compute worker", 2, stop_seconds=30, group=False),
+    Component("store", "object store", 2, stop_seconds=60),
     Component("web", "web", 2),
 )
 NAMES = tuple(component.name for component in COMPONENTS)
@@ -106,11 +107,13 @@ def _redis(box: Box) -> Prepared:
 
 
 def prepare_network(box: Box) -> None:
-    """The box's namespace, its way out, and its portal's port as the one place on the host that guests may reach."""
+    """The box's namespace, its way out, and the ports of portal and object store, which guests may reach on the host, and no others."""
     from compute.drivers import box_namespace
 
     try:
-        box_namespace.prepare(box.home, box.name, open_ports=[int(box.config().get("port", 8000))])
+        box_namespace.prepare(
+            box.home, box.name, open_ports=[int(port) for name in ("port", "store_port") if (port := box.config().get(name))]
+        )
     except CloudError as error:
         raise Failed(error.message, remedy="bin/cloudbox doctor says what this host lacks") from error
 
@@ -129,6 +132,19 @@ def _worker(box: Box) -> Prepared:
     return [str(box.python), str(box.app / "manage.py"), "worker"], "", ""
 
 
+def _store(box: Box) -> Prepared:
+    """Drives, index and access log belong to the account that serves: nothing of it runs as root."""
+    record = pwd.getpwnam(USER)
+    for folder in (box.home / "store", box.run / "store"):
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chown(folder, record.pw_uid, record.pw_gid)
+        folder.chmod(0o750)
+    access_log = box.logs / "store-access.log"
+    access_log.touch(mode=0o640)
+    os.chown(access_log, record.pw_uid, record.pw_gid)
+    return [str(box.python), str(box.app / "manage.py"), "dataplane"], USER, ""
+
+
 def _web(box: Box) -> Prepared:
     config = box.config()
     granian = [str(box.python), "-m", "granian", "cloudbox.asgi:application", "--interface", "asginl"]
@@ -144,6 +160,7 @@ _PREPARE: dict[str, Callable[[Box], Prepared]] = {
     "redis": _redis,
     "libvirtd": _libvirtd,
     "worker": _worker,
+    "store": _store,
     "web": _web,
 }
 
@@ -186,9 +203,20 @@ def _worker_health(box: Box) -> str:
 def _web_health(box: Box) -> str:
     config = box.config()
     host = "127.0.0.1" if config.get("bind") in ("0.0.0.0", None) else str(config["bind"])
-    connection = http.client.HTTPConnection(host, int(config.get("port", 8000)), timeout=5)
+    _ask_health(host, int(config.get("port", 8000)))
+    return f"serves on port {config.get('port')}"
+
+
+def _store_health(box: Box) -> str:
+    config = box.config()
+    _ask_health("127.0.0.1", int(config.get("store_admin_port", 9001)))
+    return f"serves S3 and Swift on port {config.get('store_port')}"
+
+
+def _ask_health(host: str, port: int) -> None:
+    connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
-        connection.request("GET", "/healthz", headers={"Host": f"127.0.0.1:{config.get('port', 8000)}"})
+        connection.request("GET", "/healthz", headers={"Host": f"127.0.0.1:{port}"})
         answer = connection.getresponse()
         answer.read(4096)
     except (OSError, http.client.HTTPException) as error:
@@ -197,7 +225,6 @@ def _web_health(box: Box) -> str:
         connection.close()
     if answer.status != 200:
         raise Failed(f"/healthz answers {answer.status}")
-    return f"serves on port {config.get('port')}"
 
 
 HEALTH: dict[str, Callable[[Box], str]] = {
@@ -205,6 +232,7 @@ HEALTH: dict[str, Callable[[Box], str]] = {
     "redis": _redis_health,
     "libvirtd": _libvirtd_health,
     "worker": _worker_health,
+    "store": _store_health,
     "web": _web_health,
 }
 

@@ -138,7 +138,8 @@ class Supervisor:
             self._save()
         if time.monotonic() >= self.log_look_at:
             self.log_look_at = time.monotonic() + LOG_LOOK_SECONDS
-            rotate(child.spec.log for child in self.children.values())
+            # With the logs beside them that components write themselves (requests of the object store).
+            rotate({log for child in self.children.values() for log in child.spec.log.parent.glob("*.log")})
 
     def _move(self, child: Child) -> bool:
         now = time.monotonic()

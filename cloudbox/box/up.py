@@ -97,7 +97,7 @@ def down(box: Box, *, yes: bool) -> int:
     with one_at_a_time(box):
         began = time.monotonic()
         log = steps.LogFile(box.logs / "up.log").named("down")
-        processes.stop(box, ["web", "worker"], log=log)
+        processes.stop(box, ["web", "worker", "store"], log=log)
         if running:
             guests.shut_down(box, log=log)
         processes.stop_all(box, log=log)

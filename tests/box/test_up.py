@@ -94,7 +94,7 @@ def test_everything_serves(cloudbox: Command) -> None:
     with urllib.request.urlopen(f"{status['url']}/healthz", timeout=5) as answer:
         assert answer.status == 200
     owners = {each["component"]: Path(f"/proc/{each['pid']}").owner() for each in status["components"]}
-    assert owners == {"postgres": "postgres", "redis": "redis", "libvirtd": "root", "worker": "root", "web": "cloudbox"}
+    assert owners == {"postgres": "postgres", "redis": "redis", "libvirtd": "root", "worker": "root", "store": "cloudbox", "web": "cloudbox"}
     web = Path(f"/proc/{cloudbox.component('web')['pid']}/status").read_text()
     assert "CapEff:\t0000000000000000" in web
     assert "NoNewPrivs:\t1" in web
@@ -122,7 +122,7 @@ def test_the_web_cannot_read_what_is_not_its_own(cloudbox: Command) -> None:
         assert subprocess.run([*connect, path], capture_output=True, check=False).returncode != 0
 
 
-@pytest.mark.parametrize("name", ["web", "worker", "redis", "libvirtd", "postgres"])
+@pytest.mark.parametrize("name", ["web", "worker", "store", "redis", "libvirtd", "postgres"])
 def test_killed_processes_come_back(cloudbox: Command, name: str) -> None:
     """kill -9 of any component: it serves again by itself."""
     pid = cloudbox.component(name)["pid"]

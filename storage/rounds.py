@@ -1,0 +1,30 @@
+"""What one worker of the data plane does beside serving: lifecycle every hour, counting every minute."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from storage import expirer, usage
+from storage.plane import Plane
+
+log = logging.getLogger(__name__)
+COUNT_SECONDS = 60.0
+EXPIRE_SECONDS = 3600.0
+
+
+async def run(plane: Plane, *, expire_seconds: float = EXPIRE_SECONDS, count_seconds: float = COUNT_SECONDS) -> None:
+    """Until it is cancelled. What goes wrong is logged, and tried again the next time."""
+    expire_at = time.monotonic() + min(expire_seconds, 60.0)  # Not at once: a worker that has just started has to serve.
+    while True:
+        await asyncio.sleep(min(count_seconds, expire_seconds))
+        try:
+            await plane.run(usage.record, plane.store.usage)
+            if time.monotonic() >= expire_at:
+                expire_at = time.monotonic() + expire_seconds
+                done = await expirer.run(plane, await plane.run(usage.with_lifecycle))
+                if done.expired or done.aborted or done.failed:
+                    log.info("lifecycle: %s", done)
+        except Exception:
+            log.exception("a round of the object store failed")
