@@ -13,6 +13,7 @@ _DONE = {
     "reactivate": "reactivated", "retire": "retired", "restore": "restored", "import": "imported", "revoke": "revoked", "add": "added",
     "remove": "removed", "set-role": "changed the role of", "set-groups": "changed the security groups of", "add-rule": "added a rule to",
     "remove-rule": "removed a rule from", "reset-password": "set a new password for", "watch-console": "watched the console of",
+    "configure": "changed the settings of", "rotate": "rotated", "enable": "enabled", "disable": "disabled",
 }  # fmt: skip
 # (noun, verb) -> the whole of what was done; "{}" is the name of the thing.
 _DONE_OF = {
@@ -21,6 +22,7 @@ _DONE_OF = {
     ("user", "sign-in"): "signed in",
     ("user", "update"): "changed their own profile",
     ("user", "change-password"): "changed their own password",
+    ("account", "configure"): "changed the settings of the object store's account",
     ("session", "end"): "ended another session of their own",
 }
 # Moves that the box reports, as the thing's own state.
