@@ -11,6 +11,7 @@ SIGTERM or SIGINT stops all; SIGUSR1 is passed on (access logs are opened anew).
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import select
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from storage.server import metrics
@@ -273,3 +274,21 @@ class Workers:
 def main_argv(module: str, *words: str) -> list[str]:
     """How to start a worker that is a module of ours."""
     return [sys.executable, "-m", module, *words]
+
+
+def parent_argv(argv: Sequence[str], addresses: Sequence[Address], count: int, metrics_folder: Path) -> list[str]:
+    """How to start the parent as a program: in an interpreter that holds nothing but this module."""
+    told = {"argv": list(argv), "addresses": [asdict(each) for each in addresses], "count": count, "metrics": str(metrics_folder)}
+    return main_argv("storage.server.workers", json.dumps(told))
+
+
+def main(told: str) -> int:
+    """The parent, told by `parent_argv` what to run."""
+    logging.basicConfig(level=logging.INFO, format="{asctime} {levelname} {name} {message}", style="{")
+    asked = json.loads(told)
+    addresses = [Address(**each) for each in asked["addresses"]]
+    return Workers(asked["argv"], addresses, asked["count"], Path(asked["metrics"])).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

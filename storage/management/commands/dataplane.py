@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -24,4 +23,4 @@ class Command(BaseCommand):
         if worker:
             dataplane.run_worker(config)
         else:
-            sys.exit(dataplane.run_parent(config))
+            dataplane.run_parent(config)
