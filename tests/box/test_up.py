@@ -94,7 +94,14 @@ def test_everything_serves(cloudbox: Command) -> None:
     with urllib.request.urlopen(f"{status['url']}/healthz", timeout=5) as answer:
         assert answer.status == 200
     owners = {each["component"]: Path(f"/proc/{each['pid']}").owner() for each in status["components"]}
-    assert owners == {"postgres": "postgres", "redis": "redis", "libvirtd": "root", "worker": "root", "store": "cloudbox", "web": "cloudbox"}
+    assert owners == {
+        "postgres": "postgres",
+        "redis": "redis",
+        "libvirtd": "root",
+        "worker": "root",
+        "store": "cloudbox",
+        "web": "cloudbox",
+    }
     web = Path(f"/proc/{cloudbox.component('web')['pid']}/status").read_text()
     assert "CapEff:\t0000000000000000" in web
     assert "NoNewPrivs:\t1" in web
