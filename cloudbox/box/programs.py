@@ -139,9 +139,10 @@ def _store(box: Box) -> Prepared:
         folder.mkdir(parents=True, exist_ok=True)
         os.chown(folder, record.pw_uid, record.pw_gid)
         folder.chmod(0o750)
-    access_log = box.logs / "store-access.log"
-    access_log.touch(mode=0o640)
-    os.chown(access_log, record.pw_uid, record.pw_gid)
+    # The table that whoever changes a bucket stamps: the worker, which is root, must not be the one that makes it.
+    for file in (box.logs / "store-access.log", box.run / "store" / "generations"):
+        file.touch(mode=0o640)
+        os.chown(file, record.pw_uid, record.pw_gid)
     return [str(box.python), str(box.app / "manage.py"), "dataplane"], USER, ""
 
 

@@ -11,6 +11,7 @@ from storage.api.s3.call import Call
 from storage.api.s3.errors import S3Error
 from storage.api.s3.headers import quoted
 from storage.api.s3.objects import source_of, written
+from storage.encryption import CUSTOMER
 from storage.engine import Part, Upload, Version
 from storage.errors import DigestMismatch, PartInvalid, RangeUnsatisfiable
 from storage.objects import VersionSource
@@ -178,6 +179,10 @@ async def complete(call: Call) -> Response:
             raise
         return _completed(call, again, unpack(again.meta))
     algorithm = str(properties.extra.get("checksum", ""))
+    customer = headers.customer_key(call.headers)
+    if properties.encryption.get("a") == CUSTOMER and (customer is not None or algorithm):
+        # CompleteMultipartUpload's reference: the customer's key is needed when the upload was begun with a checksum algorithm.
+        await uploads.open_key(call.plane, properties, customer)
     seen: list[Properties] = []
 
     def seal(parts: Sequence[Part], kept: Properties) -> None:
