@@ -21,6 +21,8 @@ from compute.models import Keypair
 from tests.test_routes import ROUTES, Probe, Route
 from tests.world import World
 
+pytestmark = pytest.mark.slow
+
 FORMS = [route for route in ROUTES.values() if "POST" in route.least and not route.is_api]
 FORM = "application/x-www-form-urlencoded"
 LONG = "x" * 70_000
