@@ -2,7 +2,7 @@
 
 Settings are read from the box's `box.json`: `store_port` (9000), `store_admin_port` (9001, on 127.0.0.1 only), `store_workers` (one a
 core), `store_drives` (folders; by default four under the box's home), `store_domains` (host names below which a bucket may be named),
-`store_region`, `store_class` (of new buckets), `bind`.
+`store_website_domains` (below which it is shown as a website), `store_region`, `store_class` (of new buckets), `bind`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Config:
     admin_port: int
     workers: int
     domains: tuple[str, ...]
+    sites: tuple[str, ...]
     region: str
     storage_class: str
 
@@ -82,6 +83,7 @@ def config_of(home: Path, box: dict[str, Any]) -> Config:
         admin_port=int(box.get("store_admin_port", 9001)),
         workers=count,
         domains=tuple(box.get("store_domains", ("s3.localhost",))),
+        sites=tuple(box.get("store_website_domains", ("s3-website.localhost",))),
         region=str(box.get("store_region", "us-east-1")),
         storage_class=storage_class,
     )
@@ -111,7 +113,7 @@ def run_worker(config: Config) -> None:
 async def open_worker(config: Config, sockets: dict[str, Any], slot: int) -> tuple[list[Listener], Callable[[], Awaitable[None]]]:
     """The store, the directory, the application on its sockets; and how to close them."""
     plane, close = await open_plane(config, slot)
-    listeners = [Listener(sockets["http"], S3(plane, domains=config.domains))]
+    listeners = [Listener(sockets["http"], S3(plane, domains=config.domains, sites=config.sites))]
     if "admin" in sockets:
         listeners.append(Listener(sockets["admin"], admin.app(config.metrics), quiet=True))
     return listeners, close

@@ -393,3 +393,40 @@ def test_addresses(cloud: Cloud) -> None:
     missing = client.ask("/no-such-bucket-at-all/k")
     assert (missing.status, "NoSuchBucket" in missing.text) == (404, True)
     assert missing.headers["x-amz-request-id"] in missing.text
+
+
+def test_a_website(cloud: Cloud) -> None:
+    """Index, folder, redirect, routing rule, error page; and nothing of what is not public."""
+    s3 = cloud.client()
+    bucket = cloud.bucket(s3)
+    for key, body in (("index.html", b"home"), ("docs/index.html", b"docs"), ("oops.html", b"oops")):
+        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="text/html", ACL="public-read")
+    s3.put_object(Bucket=bucket, Key="secret", Body=b"secret")
+    s3.put_object(Bucket=bucket, Key="old", Body=b"", ACL="public-read", WebsiteRedirectLocation="/docs/")
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
+    configuration = {
+        "IndexDocument": {"Suffix": "index.html"},
+        "ErrorDocument": {"Key": "oops.html"},
+        "RoutingRules": [
+            {"Condition": {"KeyPrefixEquals": "was/"}, "Redirect": {"ReplaceKeyPrefixWith": "is/", "HttpRedirectCode": "302"}}
+        ],
+    }
+    s3.put_bucket_website(Bucket=bucket, WebsiteConfiguration=configuration)
+    kept = s3.get_bucket_website(Bucket=bucket)
+    assert {name: kept[name] for name in configuration} == configuration
+    client = Client(cloud.port)
+
+    def get(path: str) -> tuple[int, bytes, str]:
+        client.send(f"GET {path} HTTP/1.1\r\nHost: {bucket}.s3-website.localhost\r\n\r\n".encode())
+        answer = client.answer()
+        return answer.status, answer.body, answer.headers.get("location", "")
+
+    assert get("/")[:2] == (200, b"home")
+    assert get("/docs/")[:2] == (200, b"docs")
+    assert get("/docs") == (302, b"", "/docs/")
+    assert get("/old") == (301, b"", "/docs/")
+    assert get("/was/here")[::2] == (302, f"http://{bucket}.s3-website.localhost/is/here")
+    assert get("/missing")[:2] == (404, b"oops")
+    assert get("/secret")[:2] == (403, b"oops")
+    s3.delete_bucket_website(Bucket=bucket)
+    assert get("/")[0] == 404

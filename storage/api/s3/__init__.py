@@ -8,4 +8,5 @@ xml.py            XML in and out                        headers.py  headers <-> 
 buckets.py objects.py uploads.py listings.py            the handlers
 configuration.py object_config.py acl_wire.py           configurations of buckets and objects
 forms.py post.py                                        uploads by a browser's form
+website.py                                              buckets as static websites
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage import cors
+from storage.api.s3 import website
 from storage.api.s3.auth import authenticate
 from storage.api.s3.call import Address, Call, address_of, find_bucket
 from storage.api.s3.errors import S3Error, render
@@ -16,17 +17,22 @@ from storage.server.errors import ConnectionGone
 
 
 class S3:
-    """An App. `domains` are the host names below which a bucket's name may stand (virtual-host style)."""
+    """An App. `domains` are the host names below which a bucket's name may stand (virtual-host style), `sites` those below which
+    buckets are shown as websites."""
 
-    def __init__(self, plane: Plane, *, domains: Sequence[str] = ()) -> None:
-        self.plane, self.domains = plane, tuple(domains)
+    def __init__(self, plane: Plane, *, domains: Sequence[str] = (), sites: Sequence[str] = ()) -> None:
+        self.plane, self.domains, self.sites = plane, tuple(domains), tuple(sites)
 
     async def __call__(self, request: Request) -> Response:
         call: Call | None = None
         try:
-            address = address_of(request, self.domains)
-            call = Call(self.plane, request, address)
-            response = await self._answer(call, address)
+            if self.sites and (site := address_of(request, self.sites)).by_host:
+                call = Call(self.plane, request, site)
+                response = await website.serve(call)
+            else:
+                address = address_of(request, self.domains)
+                call = Call(self.plane, request, address)
+                response = await self._answer(call, address)
         except ConnectionGone:
             raise
         except Exception as error:
