@@ -5,6 +5,7 @@ AWS, "Using cross-origin resource sharing": the first rule counts whose origin, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from storage.errors import MalformedDocument
 
 METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
 RULES_MAX = 100
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,9 @@ def _rule(given: Mapping[str, object]) -> Rule:
     for method in methods:
         if method not in METHODS:
             raise MalformedDocument(f"Found unsupported HTTP method in CORS config. Unsupported method is {method}")
+    for name in (*headers, *texts("exposed")):
+        if not _TOKEN.fullmatch(name):
+            raise MalformedDocument(f'"{name}" is not the name of a header.')
     for pattern in (*origins, *headers):
         if pattern.count("*") > 1:
             raise MalformedDocument(f'"{pattern}" can not have more than one wildcard.')

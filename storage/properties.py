@@ -7,6 +7,7 @@ Both dialects read and write the same properties.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -36,11 +37,12 @@ class Properties:
     extra: dict[str, Json] = field(default_factory=dict, metadata={"short": "z"})  # What only one dialect knows.
 
     def pack(self) -> bytes:
-        packed = {short: value for name, short in _SHORT if (value := getattr(self, name))}
+        packed = {short: value for short, value in zip(_SHORTS, _VALUES(self), strict=True) if value}
         return orjson.dumps(packed) if packed else b""
 
 
 _SHORT = tuple((f.name, f.metadata["short"]) for f in fields(Properties))
+_SHORTS, _VALUES = tuple(short for _, short in _SHORT), attrgetter(*(name for name, _ in _SHORT))
 _LONG = {short: name for name, short in _SHORT}
 
 

@@ -315,6 +315,10 @@ def test_a_form_of_a_browser(cloud: Cloud) -> None:
     assert send(post["fields"], b"too long for it") == 400
     assert send(post["fields"] | {"acl": "public-read"}, b"hello") == 403
     assert send(post["fields"] | {"key": "elsewhere"}, b"hello") == 403
+    split = s3.generate_presigned_post(
+        bucket, "k", Fields={"x-amz-meta-a": "b\r\nX-C: d"}, Conditions=[["starts-with", "$x-amz-meta-a", ""]]
+    )
+    assert send(split["fields"], b"hello") == 400
     broken = base64.b64encode(b'{"expiration": "2099-01-01T00:00:00Z", "conditions": []}').decode()
     assert send(post["fields"] | {"policy": broken}, b"hello") == 403
 

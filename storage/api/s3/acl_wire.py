@@ -114,7 +114,7 @@ def apply_headers(call: Call, properties: Properties) -> None:
     """Owner and ACL of a new object. The owner is who writes it; the bucket's project when the bucket says so."""
     bucket, who = call.bucket, call.who
     canned = call.header("x-amz-acl")
-    named = canned is not None or any(name in call.headers for name in GRANT_HEADERS)
+    named = canned is not None or not GRANT_HEADERS.keys().isdisjoint(call.headers)
     if bucket.acls_off:
         if named and canned != "bucket-owner-full-control":
             raise AclUnsupported("The bucket does not allow ACLs")

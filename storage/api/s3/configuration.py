@@ -526,7 +526,11 @@ def _texts(kept: Mapping[str, str], names: Mapping[str, str]) -> str:
 def _read_texts(element: xml.Element | None, names: Mapping[str, str]) -> dict[str, str]:
     if element is None:
         return {}
-    return {field: value for name, field in names.items() if (value := element.get(name)) is not None}
+    found = {field: value for name, field in names.items() if (value := element.get(name)) is not None}
+    for value in found.values():
+        if not value.isascii() or not (value.isprintable() or not value):
+            raise S3Error("InvalidArgument", "A redirect's texts are printable ASCII characters: they become part of a header.")
+    return found
 
 
 async def put_website(call: Call) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from cloudbox.common.errors import CloudError
 from storage import lifecycle, objects
@@ -97,7 +97,8 @@ def expiration(bucket: BucketInfo, version: Version, properties: Properties) -> 
     if found is None:
         return {}
     due, rule = found
-    return {"x-amz-expiration": f'expiry-date="{headers.http_date(int(due.timestamp()))}", rule-id="{rule}"'}
+    ends, name = headers.http_date(int(due.timestamp())), quote(rule, safe="")
+    return {"x-amz-expiration": f'expiry-date="{ends}", rule-id="{name}"'}
 
 
 # --- copy

@@ -27,6 +27,7 @@ from storage.objects import Write
 from storage.server import Response
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+", re.ASCII)
 # Fields that a policy need not name.
 _FREE = {"bucket", "file", "policy", "signature", "awsaccesskeyid", "x-amz-signature"}
 
@@ -109,6 +110,10 @@ def _as_headers(form: Form) -> dict[str, str]:
             found["x-amz-acl"] = value
     if not found.get("content-type") and form.file_type:
         found["content-type"] = form.file_type
+    for name, value in found.items():
+        # Fields may hold line ends, headers may not: these values come back as headers one day.
+        if not _TOKEN.fullmatch(name) or any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
+            raise S3Error("InvalidArgument", "A field that stands for a header has characters that no header can have.", ArgumentName=name)
     return found
 
 
