@@ -41,6 +41,7 @@ def announce(bucket: Bucket) -> None:
         table = generations()
         table.bump(bucket.name)
         table.bump(f"{bucket.project.slug}:{bucket.name}")
+        table.bump(f"{bucket.project_id.hex}/{bucket.name}")
         table.bump(f"project {bucket.project_id.hex}")
 
     transaction.on_commit(bump)
@@ -88,10 +89,15 @@ def create(
     ownership: str = Bucket.Ownership.WRITER,
     object_lock: bool = False,
     given: dict[str, Any] | None = None,
+    shared_name: bool = True,
 ) -> Bucket:
-    """A new bucket, with the documents `given` (an ACL, say). Raises BucketNameTaken, BucketAlreadyYours, QuotaExceeded."""
+    """A new bucket, with the documents `given` (an ACL, say). Raises BucketNameTaken, BucketAlreadyYours, QuotaExceeded.
+
+    Without a `shared_name` it is found within its project only (a container), and may be called almost anything.
+    """
     ctx.require("buckets.manage")
-    check_name(name)
+    if shared_name:
+        check_name(name)
     if storage_class not in STORAGE_CLASSES:
         raise Invalid(f"A storage class is one of {', '.join(STORAGE_CLASSES)}.", field="storage_class")
     for kind, value in (given or {}).items():
@@ -101,6 +107,7 @@ def create(
             bucket = Bucket.objects.create(
                 project=ctx.needed_project,
                 name=name,
+                shared_name=shared_name,
                 region=region,
                 storage_class=storage_class,
                 ownership=ownership,
@@ -112,8 +119,7 @@ def create(
             events.publish(ctx.actor, "create", "bucket", bucket, project_id=ctx.project_id, detail=name)
             announce(bucket)
     except IntegrityError as error:
-        there = Bucket.objects.filter(name=name).order_by("-shared_name").first()
-        if there is not None and there.project_id == ctx.project_id:
+        if Bucket.objects.filter(name=name, project=ctx.project).exists():
             raise BucketAlreadyYours("Your previous request to create the named bucket succeeded and you already own it.") from error
         raise BucketNameTaken("The requested bucket name is not available. Select a different name and try again.") from error
     return bucket

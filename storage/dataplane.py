@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,14 @@ from typing import Any, NoReturn
 from cloudbox.common.errors import Conflict, Invalid
 from storage import rounds
 from storage.api.s3.app import S3
+from storage.api.swift.app import Swift, is_swift
 from storage.directory import Directory
 from storage.engine import STORAGE_CLASSES, Store
 from storage.generations import Generations
 from storage.loading import TableLoader
 from storage.notices import Notices
 from storage.plane import THREADS, Plane
-from storage.server import admin, worker, workers
+from storage.server import App, Request, Response, admin, worker, workers
 from storage.server.access_log import AccessLog
 from storage.server.worker import Listener
 
@@ -113,10 +114,19 @@ def run_worker(config: Config) -> None:
 async def open_worker(config: Config, sockets: dict[str, Any], slot: int) -> tuple[list[Listener], Callable[[], Awaitable[None]]]:
     """The store, the directory, the application on its sockets; and how to close them."""
     plane, close = await open_plane(config, slot)
-    listeners = [Listener(sockets["http"], S3(plane, domains=config.domains, sites=config.sites))]
+    listeners = [Listener(sockets["http"], _front(S3(plane, domains=config.domains, sites=config.sites), Swift(plane)))]
     if "admin" in sockets:
         listeners.append(Listener(sockets["admin"], admin.app(config.metrics), quiet=True))
     return listeners, close
+
+
+def _front(s3: App, swift: App) -> App:
+    """Both dialects on one port. Swift's addresses are none that a bucket of S3 can have."""
+
+    def either(request: Request) -> Coroutine[Any, Any, Response]:
+        return swift(request) if is_swift(request) else s3(request)
+
+    return either
 
 
 async def open_plane(config: Config, slot: int) -> tuple[Plane, Callable[[], Awaitable[None]]]:

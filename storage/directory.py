@@ -131,6 +131,20 @@ class Account:
     bytes_max: int | None
     objects_max: int | None
     buckets_max: int | None
+    documents: dict[str, Any] = field(default_factory=dict)  # Swift's (models/accounts.py).
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Whom a token of Keystone's makes of who shows it."""
+
+    who: Who
+    user: UUID
+    project: UUID | None
+    login: str  # What the user signs in as,
+    project_slug: str  # and where; the names that ACLs may use beside the ids. Empty where they would not be unique.
+    expires: float  # In seconds since 1970.
+    everywhere: bool = False  # May do anything in every account: an administrator of the box, or a ResellerAdmin.
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +166,8 @@ class Loader(Protocol):
     def account(self, project: str) -> Account | None: ...
     def encryption_key(self, project: str, name: str) -> EncryptionSecret | None: ...
     def encryption_version(self, key: str, number: int) -> EncryptionSecret | None: ...
+    def container(self, project: str, name: str) -> BucketInfo | None: ...
+    def token(self, text: str) -> Bearer | None: ...
 
 
 @dataclass(slots=True)
@@ -180,6 +196,8 @@ class Directory:
             "project": _Kind(loader.account),
             "encryption-name": _Kind(lambda name: loader.encryption_key(*name.split(" ", 1))),
             "encryption-key": _Kind(lambda name: loader.encryption_version(name.split(" ")[0], int(name.split(" ")[1]))),
+            "container": _Kind(lambda name: loader.container(*name.split("/", 1))),
+            "token": _Kind(loader.token),
         }
         self._buckets, self._keys = self._kinds["bucket"].known, self._kinds["key"].known
 
@@ -206,6 +224,14 @@ class Directory:
 
     async def find_account(self, project: str) -> Account | None:
         return await self._find("project", project, self._generations.of(f"project {project}"))  # type: ignore[no-any-return]
+
+    async def find_container(self, project: str, name: str) -> BucketInfo | None:
+        """A bucket by the project that owns it."""
+        key = f"{project}/{name}"
+        return await self._find("container", key, self._generations.of(key))  # type: ignore[no-any-return]
+
+    async def find_token(self, text: str) -> Bearer | None:
+        return await self._find("token", text, 0)  # type: ignore[no-any-return]
 
     async def find_encryption_key(self, project: str, name: str) -> EncryptionSecret | None:
         return await self._find("encryption-name", f"{project} {name}", 0)  # type: ignore[no-any-return]
@@ -247,6 +273,9 @@ class Directory:
         if kind == "bucket":
             for one in [name, *(known for known in self._buckets if known.endswith(f":{name}"))]:
                 self._drop(self._kinds["bucket"], one)
+            containers = self._kinds["container"].known
+            for one in [known for known in containers if known.partition("/")[2] == name]:
+                self._drop(self._kinds["container"], one)
         elif kind == "key":
             self._drop(self._kinds["key"], name)
         elif kind == "project":
@@ -254,8 +283,12 @@ class Directory:
             self._drop(self._kinds["project"], project)
             self._drop_keys(lambda credential: credential.project.hex == project)
             self._drop_prefixed("encryption-name", f"{project} ")
+            self._drop_tokens(lambda bearer: bearer.project is not None and bearer.project.hex == project)
         elif kind == "user":
             self._drop_keys(lambda credential: str(credential.user) == name)
+            self._drop_tokens(lambda bearer: str(bearer.user) == name)
+        elif kind == "token":
+            self._drop_tokens(lambda bearer: True)
         elif kind == "encryption-key":
             self._kinds["encryption-name"].known.clear()
             self._kinds["encryption-name"].loading.clear()
@@ -273,6 +306,12 @@ class Directory:
 
     def _drop_keys(self, match: Callable[[Credential], bool]) -> None:
         about = self._kinds["key"]
+        about.loading.clear()
+        for name in [name for name, known in about.known.items() if known.value is None or match(known.value)]:
+            del about.known[name]
+
+    def _drop_tokens(self, match: Callable[[Bearer], bool]) -> None:
+        about = self._kinds["token"]
         about.loading.clear()
         for name in [name for name, known in about.known.items() if known.value is None or match(known.value)]:
             del about.known[name]

@@ -24,8 +24,11 @@ from storage.errors import MalformedDocument, RetentionInvalid
 #   tags          {key: value}
 #   website       {"index", "error", "redirect_all": {...}, "rules": [...]}
 #   ownership     {}                                 (it was said, and is not the default)
+#   swift         {"meta": {…}, "read": ACL, "write": ACL, …}  (api/swift/containers.py)
 #   notification, logging, payment, replication, accelerate: as the dialect keeps them
-KINDS = "policy acl cors lifecycle public-block lock encryption tags website ownership notification logging payment accelerate".split()
+KINDS = (
+    "policy acl cors lifecycle public-block lock encryption tags website ownership notification logging payment accelerate swift".split()
+)
 LOCK_MODES = ("GOVERNANCE", "COMPLIANCE")
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, connection
 
-from cloudbox.common.errors import Unavailable
-from identity import credentials
+from cloudbox.common.errors import Unauthenticated, Unavailable
+from identity import credentials, roles, tokens
 from identity.models import AccessKey, BoxRole, Membership, Project, Quota, Role
 from storage import vault
 from storage.access import Who
-from storage.directory import Account, BucketInfo, BucketRow, Credential, EncryptionSecret, info_of
-from storage.models import Bucket, EncryptionKeyVersion
+from storage.directory import Account, Bearer, BucketInfo, BucketRow, Credential, EncryptionSecret, info_of
+from storage.models import AccountSettings, Bucket, EncryptionKeyVersion
 from storage.policies import Principal
 
+log = logging.getLogger(__name__)
 GIB = 1 << 30
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,6 +37,7 @@ def visiting(function: Callable[P, R]) -> Callable[P, R]:
         except IntegrityError:
             raise
         except DatabaseError as error:
+            log.warning("the database did not answer: %s", str(error).strip())
             raise Unavailable("The box's database does not answer. Try again in a moment.") from error
 
     return visit
@@ -50,6 +53,39 @@ class TableLoader:
         rows = Bucket.objects.select_related("project")
         row = rows.filter(project__slug=slug, name=rest).first() if slug else rows.filter(shared_name=True, name=rest).first()
         return None if row is None else info_of(row_of(row))
+
+    @visiting
+    def container(self, project: str, name: str) -> BucketInfo | None:
+        row = Bucket.objects.select_related("project").filter(project_id=project, name=name).first()
+        return None if row is None else info_of(row_of(row))
+
+    @visiting
+    def token(self, text: str) -> Bearer | None:
+        """None for every token that is not good: clients are told to sign in again, whatever the reason."""
+        try:
+            standing = tokens.stand(tokens.read(text))
+        except Unauthenticated:
+            return None
+        user, project = standing.user, standing.project
+        role = Role.ADMIN if standing.box_role == BoxRole.ADMIN else standing.role or (Role.READER if standing.box_role else "")
+        principal = Principal(
+            anonymous=False,
+            account=project.id.hex if project else "",
+            account_name=project.slug if project else "",
+            user=user.id.hex,
+            user_name=user.email,
+            root=role == Role.ADMIN,
+        )
+        suspended = project is not None and project.status == Project.Status.SUSPENDED
+        return Bearer(
+            who=Who(principal, str(role), suspended=suspended, display_name=project.name if project else ""),
+            user=user.id,
+            project=project.id if project else None,
+            login=user.login_name if standing.domain.name == "default" else "",
+            project_slug=project.slug if project else "",
+            expires=standing.token.expires_at.timestamp(),
+            everywhere=standing.box_role == BoxRole.ADMIN or roles.RESELLER_ADMIN in standing.custom,
+        )
 
     @visiting
     def credential(self, key_id: str) -> Credential | None:
@@ -88,6 +124,7 @@ class TableLoader:
             bytes_max=None if gib is None else gib * GIB,
             objects_max=limits.get("objects"),
             buckets_max=limits.get("buckets"),
+            documents=AccountSettings.objects.filter(project=row).values_list("documents", flat=True).first() or {},
         )
 
     @visiting

@@ -1,0 +1,19 @@
+"""OpenStack's Object Storage API (Swift), on the data plane's port under /v1/AUTH_<project id> and /info.
+
+Public documents: "Object Storage API" of the OpenStack API references, and "Middleware" in Swift's administrator documentation, for
+each of: large objects, symlinks, versioning, TempURL, FormPost, bulk operations, static web, quotas, container ACLs.
+
+One set of objects with S3: an account is a project, a container a bucket (one that Swift made is found within its project only; S3
+reaches it by its name with a key of that project, or as `<project's short name>:<container>`), a version a version. What S3 keeps of
+an object (type, headers, metadata, encryption, lock, tags) Swift keeps and shows as well, and the bucket's policy denies here too.
+
+    app.py        one request: address, token, route, errors, CORS      call.py      what handlers are given, and may they
+    acls.py       X-Container-Read and -Write                           headers.py   metadata in and out, limits, conditions
+    accounts.py containers.py objects.py                                listings.py  JSON, XML and text
+    large.py      static and dynamic large objects                      symlinks.py  X-Symlink-Target
+    versions.py   X-Versions-Location and X-History-Location (X-Versions-Enabled is the bucket's own versioning)
+    tempurl.py formpost.py bulk.py staticweb.py                         info.py      what is served, for clients
+
+Roles: who may look at the project's things (reader) reads; a member writes, sees keys and ACLs. A ResellerAdmin reaches all accounts.
+A token of another project, or of a custom role, does what an ACL of the container gives it.
+"""

@@ -1,0 +1,217 @@
+"""The Swift application of a data-plane worker: address, token, route, errors, CORS."""
+
+from __future__ import annotations
+
+import time
+
+from storage.api.swift import accounts, bulk, containers, headers, info, objects, staticweb, tempurl
+from storage.api.swift.call import Call, Handler, swift_of
+from storage.api.swift.errors import SwiftError, render
+from storage.errors import NoSuchObject, NoSuchVersion
+from storage.plane import Plane
+from storage.server import Request, Response
+from storage.server.errors import ConnectionGone
+
+VERSIONS = ("v1", "v1.0")
+# Whom a CORS answer may show these, beside what the container says.
+EXPOSED = (
+    "cache-control",
+    "content-language",
+    "content-type",
+    "expires",
+    "last-modified",
+    "pragma",
+    "etag",
+    "x-timestamp",
+    "x-trans-id",
+    "x-openstack-request-id",
+)
+
+ACCOUNT: dict[str, Handler] = {"GET": accounts.get, "HEAD": accounts.get, "POST": accounts.post, "PUT": containers.put}
+CONTAINER: dict[str, Handler] = {
+    "GET": containers.get,
+    "HEAD": containers.get,
+    "PUT": containers.put,
+    "POST": containers.post,
+    "DELETE": containers.delete,
+}
+OBJECT: dict[str, Handler] = {
+    "GET": objects.get,
+    "HEAD": objects.get,
+    "PUT": objects.put,
+    "POST": objects.post,
+    "DELETE": objects.delete,
+    "COPY": objects.copy,
+}
+
+
+def is_swift(request: Request) -> bool:
+    """Is this request Swift's, and not S3's? No bucket can be called v1; of /info, signed requests are S3's."""
+    path = request.path
+    if path.startswith((b"/v1/", b"/v1.0/")) or path in (b"/v1", b"/v1.0"):
+        return True
+    return (
+        path == b"/info"
+        and "authorization" not in request.headers
+        and b"X-Amz-" not in request.query
+        and b"Signature=" not in request.query
+    )
+
+
+class Swift:
+    """An App."""
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane = plane
+
+    async def __call__(self, request: Request) -> Response:
+        call: Call | None = None
+        head = request.method == "HEAD"
+        try:
+            if request.path == b"/info":
+                if request.method not in ("GET", "HEAD", "OPTIONS"):
+                    raise SwiftError(405, headers={"Allow": "GET, HEAD, OPTIONS"})
+                response = info.answer(self.plane, head=head)
+            else:
+                call = Call(self.plane, request)
+                response = await self._answer(call)
+        except ConnectionGone:
+            raise
+        except Exception as error:
+            response = render(error, realm=call.account_name if call else "unknown", head=head)
+        if call is not None:
+            if call.signed_for and tempurl.is_asked(call):
+                tempurl.clean(call, response)
+            response.headers = {**response.headers, **call.answer_headers}
+            cors = _cors(call, response)
+            if cors:
+                response.headers = {**response.headers, **cors}
+        response.headers = {**response.headers, "X-Trans-Id": f"tx{request.id}", "X-Openstack-Request-Id": f"tx{request.id}"}
+        return response
+
+    async def _answer(self, call: Call) -> Response:
+        if call.version not in VERSIONS:
+            raise SwiftError(404)
+        if not call.account_name:
+            raise SwiftError(404)
+        if call.object and not call.container:
+            raise SwiftError(404)
+        await call.load()
+        if call.method == "OPTIONS":
+            return _options(call)
+        await _authenticate(call)
+        if call.flag("bulk-delete") and call.method in ("POST", "DELETE"):
+            if call.signed_for:
+                raise SwiftError(401)  # A signature is for one object, or those below one prefix.
+            return await bulk.delete(call)
+        table = OBJECT if call.object else CONTAINER if call.container else ACCOUNT
+        handler = table.get(call.method)
+        if handler is None:
+            if call.bearer is None and not call.signed_for:
+                raise SwiftError(401)
+            raise SwiftError(405, headers={"Allow": ", ".join(sorted({*table, "OPTIONS"}))})
+        if table is ACCOUNT and call.method == "PUT" and not call.flag("extract-archive"):
+            raise SwiftError(405 if call.bearer else 401, headers={"Allow": "GET, HEAD, OPTIONS, POST"})
+        if handler is objects.put:
+            if call.flag("extract-archive"):
+                handler = containers.put
+            elif call.flag("version-id"):
+                handler = objects.restore
+        if handler is objects.post and (call.header("content-type") or "").startswith("multipart/form-data") and call.bearer is None:
+            handler = containers.post
+        return await self._with_site(call, handler)
+
+    async def _with_site(self, call: Call, handler: Handler) -> Response:
+        """Where a static site is asked for what it has not, its own pages answer."""
+        try:
+            if handler is objects.get and staticweb.is_site(call):
+                redirect = _folder_marker(call)
+                if redirect is not None:
+                    return redirect
+            return await handler(call)
+        except SwiftError as error:
+            if handler is objects.get and error.status in (401, 404) and call.info is not None and staticweb.is_site(call):
+                page = await (staticweb.missing(call) if error.status == 404 else _denied(call))
+                if page is not None:
+                    return page
+            raise
+
+
+def _folder_marker(call: Call) -> Response | None:
+    if call.info is None or not staticweb.is_site(call):
+        return None
+    try:
+        _, properties = objects.look(call, call.info, call.key, None)
+    except (NoSuchObject, NoSuchVersion):
+        return None
+    call.allow_read(properties)
+    return staticweb.marker_redirect(call, properties)
+
+
+async def _denied(call: Call) -> Response | None:
+    if not staticweb._meta(call.bucket).get("web-error"):
+        return None
+    return await staticweb.error(call, 401)
+
+
+async def _authenticate(call: Call) -> None:
+    if tempurl.is_asked(call) and "x-auth-token" not in call.headers:
+        tempurl.check(call)
+        return
+    text = call.header("x-auth-token") or call.header("x-storage-token")
+    if not text:
+        return
+    bearer = await call.plane.directory.find_token(text) if len(text) <= 255 else None
+    if bearer is None or bearer.expires <= time.time():
+        raise SwiftError(401)
+    call.bearer, call.who = bearer, bearer.who
+
+
+# --- CORS ("CORS" in Swift's overview): rules are the container's metadata
+
+
+def _origins(call: Call) -> list[str]:
+    meta = swift_of(call.info).get("meta", {}) if call.info else {}
+    return headers.utf8(meta.get("access-control-allow-origin", "")).split()
+
+
+def _options(call: Call) -> Response:
+    table = OBJECT if call.object else CONTAINER if call.container else ACCOUNT
+    allow = ", ".join(sorted({*table, "OPTIONS"} - ({"PUT"} if table is ACCOUNT else set())))
+    origin = call.header("origin")
+    if origin is None:
+        return Response(200, {"Allow": allow})
+    wanted = call.header("access-control-request-method")
+    origins = _origins(call)
+    if wanted is None or wanted not in table or not ("*" in origins or origin in origins):
+        raise SwiftError(401, headers={"Allow": allow})
+    meta = swift_of(call.bucket).get("meta", {})
+    found = {
+        "Allow": allow,
+        "Access-Control-Allow-Origin": "*" if "*" in origins else origin,
+        "Access-Control-Allow-Methods": allow,
+        "Vary": "Origin, Access-Control-Request-Headers",
+    }
+    if meta.get("access-control-max-age"):
+        found["Access-Control-Max-Age"] = meta["access-control-max-age"]
+    asked = call.header("access-control-request-headers")
+    if asked:
+        found["Access-Control-Allow-Headers"] = ", ".join(name.strip() for name in asked.split(",") if name.strip())
+    return Response(200, found)
+
+
+def _cors(call: Call, response: Response) -> dict[str, str]:
+    origin = call.header("origin")
+    if origin is None or call.method == "OPTIONS" or call.info is None:
+        return {}
+    origins = _origins(call)
+    if not ("*" in origins or origin in origins):
+        return {}
+    meta = swift_of(call.info).get("meta", {})
+    exposed = [*EXPOSED, *(name.lower() for name in response.headers if name.lower().startswith(("x-container-meta", "x-object-meta")))]
+    exposed += headers.utf8(meta.get("access-control-expose-headers", "")).split()
+    found = {
+        "Access-Control-Allow-Origin": "*" if "*" in origins else origin,
+        "Access-Control-Expose-Headers": ", ".join(dict.fromkeys(exposed)),
+    }
+    return found if "*" in origins else found | {"Vary": "Origin"}
