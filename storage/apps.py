@@ -3,3 +3,9 @@ from django.apps import AppConfig
 
 class StorageConfig(AppConfig):
     name = "storage"
+
+    def ready(self) -> None:
+        from identity import quotas
+        from storage import buckets
+
+        quotas.counters.append(buckets.count_of)

@@ -14,7 +14,8 @@ import pytest
 from botocore import UNSIGNED
 from botocore.exceptions import ClientError
 
-from identity import credentials
+from identity import credentials, quotas
+from identity.models import Quota
 from storage import expirer, keys, usage
 from storage.api.s3.router import BUCKET, OBJECT
 from storage.models import Bucket, BucketUsage
@@ -434,3 +435,14 @@ def test_a_website(cloud: Cloud) -> None:
     assert get("/secret")[:2] == (403, b"oops")
     s3.delete_bucket_website(Bucket=bucket)
     assert get("/")[0] == 404
+
+
+def test_a_recount_finds_what_the_books_say(cloud: Cloud) -> None:
+    """Creating and deleting keeps the quota of buckets right; a wrong figure is found and mended."""
+    s3 = cloud.client()
+    bucket = cloud.bucket(s3)
+    cloud.bucket(s3)
+    s3.delete_bucket(Bucket=bucket)
+    assert quotas.recount() == []
+    Quota.objects.filter(project=cloud.me.project, resource="buckets").update(used=7)
+    assert quotas.recount() == [f"{cloud.me.project.slug}: buckets was 7, is 1"]

@@ -179,10 +179,9 @@ async def complete(call: Call) -> Response:
             raise
         return _completed(call, again, unpack(again.meta))
     algorithm = str(properties.extra.get("checksum", ""))
-    customer = headers.customer_key(call.headers)
-    if properties.encryption.get("a") == CUSTOMER and (customer is not None or algorithm):
-        # CompleteMultipartUpload's reference: the customer's key is needed when the upload was begun with a checksum algorithm.
-        await uploads.open_key(call.plane, properties, customer)
+    if properties.encryption.get("a") == CUSTOMER:
+        # Nobody but who holds the key may say what the object is made of.
+        await uploads.open_key(call.plane, properties, headers.customer_key(call.headers))
     seen: list[Properties] = []
 
     def seal(parts: Sequence[Part], kept: Properties) -> None:
