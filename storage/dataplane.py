@@ -114,13 +114,13 @@ def run_worker(config: Config) -> None:
 async def open_worker(config: Config, sockets: dict[str, Any], slot: int) -> tuple[list[Listener], Callable[[], Awaitable[None]]]:
     """The store, the directory, the application on its sockets; and how to close them."""
     plane, close = await open_plane(config, slot)
-    listeners = [Listener(sockets["http"], _front(S3(plane, domains=config.domains, sites=config.sites), Swift(plane)))]
+    listeners = [Listener(sockets["http"], front(S3(plane, domains=config.domains, sites=config.sites), Swift(plane)))]
     if "admin" in sockets:
         listeners.append(Listener(sockets["admin"], admin.app(config.metrics), quiet=True))
     return listeners, close
 
 
-def _front(s3: App, swift: App) -> App:
+def front(s3: App, swift: App) -> App:
     """Both dialects on one port. Swift's addresses are none that a bucket of S3 can have."""
 
     def either(request: Request) -> Coroutine[Any, Any, Response]:

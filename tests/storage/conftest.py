@@ -21,6 +21,7 @@ from identity.context import SYSTEM, Context
 from identity.models import Membership, Project, Quota, Role, User
 from storage import buckets, dataplane
 from storage.api.s3.app import S3
+from storage.api.swift.app import Swift
 from storage.plane import THREADS, Plane
 from storage.server import App, Request, Response
 from tests.server.running import running
@@ -104,7 +105,7 @@ def cloud(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[Clo
 
     with running(app) as front:
         plane, close = asyncio.run_coroutine_threadsafe(dataplane.open_plane(config, 1), front.loop).result(60)
-        apps.append(S3(plane, domains=("s3.localhost",), sites=("s3-website.localhost",)))
+        apps.append(dataplane.front(S3(plane, domains=("s3.localhost",), sites=("s3-website.localhost",)), Swift(plane)))
         try:
             yield Cloud(front.port, plane, front.loop, me, stranger, reader)
         finally:
