@@ -113,9 +113,8 @@ class Credential:
     id: str
     secret: str
     project: UUID
-    user: UUID
+    user: UUID | None  # None: a service of the box.
     who: Who
-    session_token: str = ""
     expires: float = 0.0  # Of a temporary key, in seconds since 1970.
 
 
@@ -168,6 +167,7 @@ class Loader(Protocol):
     def encryption_version(self, key: str, number: int) -> EncryptionSecret | None: ...
     def container(self, project: str, name: str) -> BucketInfo | None: ...
     def token(self, text: str) -> Bearer | None: ...
+    def temporary(self, token: str) -> Credential | None: ...
 
 
 @dataclass(slots=True)
@@ -198,6 +198,7 @@ class Directory:
             "encryption-key": _Kind(lambda name: loader.encryption_version(name.split(" ")[0], int(name.split(" ")[1]))),
             "container": _Kind(lambda name: loader.container(*name.split("/", 1))),
             "token": _Kind(loader.token),
+            "temporary": _Kind(loader.temporary),
         }
         self._buckets, self._keys = self._kinds["bucket"].known, self._kinds["key"].known
 
@@ -221,6 +222,10 @@ class Directory:
 
     async def find_credential(self, key_id: str) -> Credential | None:
         return await self._find("key", key_id, 0)  # type: ignore[no-any-return]
+
+    async def find_temporary(self, token: str) -> Credential | None:
+        """By a session token that `identity.temporary` has sealed."""
+        return await self._find("temporary", token, 0)  # type: ignore[no-any-return]
 
     async def find_account(self, project: str) -> Account | None:
         return await self._find("project", project, self._generations.of(f"project {project}"))  # type: ignore[no-any-return]
@@ -305,10 +310,10 @@ class Directory:
             self._drop(about, name)
 
     def _drop_keys(self, match: Callable[[Credential], bool]) -> None:
-        about = self._kinds["key"]
-        about.loading.clear()
-        for name in [name for name, known in about.known.items() if known.value is None or match(known.value)]:
-            del about.known[name]
+        for about in (self._kinds["key"], self._kinds["temporary"]):
+            about.loading.clear()
+            for name in [name for name, known in about.known.items() if known.value is None or match(known.value)]:
+                del about.known[name]
 
     def _drop_tokens(self, match: Callable[[Bearer], bool]) -> None:
         about = self._kinds["token"]

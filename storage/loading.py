@@ -11,8 +11,8 @@ from uuid import UUID
 from django.db import DatabaseError, IntegrityError, connection
 
 from cloudbox.common.errors import Unauthenticated, Unavailable
-from identity import credentials, roles, tokens
-from identity.models import AccessKey, BoxRole, Membership, Project, Quota, Role
+from identity import credentials, roles, temporary, tokens
+from identity.models import AccessKey, BoxRole, Membership, Project, Quota, Role, User
 from storage import vault
 from storage.access import Who
 from storage.directory import Account, Bearer, BucketInfo, BucketRow, Credential, EncryptionSecret, info_of
@@ -41,6 +41,31 @@ def visiting(function: Callable[P, R]) -> Callable[P, R]:
             raise Unavailable("The box's database does not answer. Try again in a moment.") from error
 
     return visit
+
+
+def _who(user: User | None, project: Project, key_id: str, *, at_most: str = "") -> Who | None:
+    """Whom a key makes of who signs with it; None if it opens nothing (any more). Without a user it is a service of the box."""
+    if project.status == Project.Status.DELETED or (user is not None and not user.is_active):
+        return None
+    if user is None or user.box_role == BoxRole.ADMIN:
+        role = Role.ADMIN.value
+    else:
+        member = Membership.objects.filter(user=user, project=project).first()
+        role = member.role if member else ""
+    if not role:
+        return None  # No longer a member.
+    if at_most:
+        role = min(role, at_most, key=list(Role.values).index)
+    principal = Principal(
+        anonymous=False,
+        account=project.id.hex,
+        account_name=project.slug,
+        user=user.id.hex if user else "",
+        user_name=user.email if user else "cloudbox",
+        root=role == Role.ADMIN,
+    )
+    suspended = project.status == Project.Status.SUSPENDED
+    return Who(principal, role, suspended=suspended, display_name=project.name, key_id=key_id)
 
 
 class TableLoader:
@@ -90,23 +115,22 @@ class TableLoader:
     @visiting
     def credential(self, key_id: str) -> Credential | None:
         key = AccessKey.objects.select_related("user", "project").filter(id=key_id, is_active=True).first()
-        if key is None or not key.user.is_active or key.project.status == Project.Status.DELETED:
+        who = None if key is None else _who(key.user, key.project, key.id)
+        if key is None or who is None:
             return None
-        member = Membership.objects.filter(user_id=key.user_id, project_id=key.project_id).first()
-        role = Role.ADMIN if key.user.box_role == BoxRole.ADMIN else member.role if member else ""
-        if not role:
-            return None  # No longer a member: the key opens nothing.
-        principal = Principal(
-            anonymous=False,
-            account=key.project_id.hex,
-            account_name=key.project.slug,
-            user=key.user_id.hex,
-            user_name=key.user.email,
-            root=role == Role.ADMIN,
-        )
-        suspended = key.project.status == Project.Status.SUSPENDED
-        who = Who(principal, str(role), suspended=suspended, display_name=key.project.name, key_id=key.id)
         return Credential(key.id, credentials.secret_of(key), key.project_id, key.user_id, who)
+
+    @visiting
+    def temporary(self, token: str) -> Credential | None:
+        grant = temporary.read(token)
+        project = Project.objects.filter(id=grant.project).first()
+        user = User.objects.filter(id=grant.user).first() if grant.user else None
+        if project is None or (grant.user and user is None):
+            return None
+        who = _who(user, project, grant.access_key, at_most=grant.role)
+        if who is None:
+            return None
+        return Credential(grant.access_key, temporary.secret_of(token), project.id, grant.user, who, expires=grant.expires_at)
 
     @visiting
     def account(self, project: str) -> Account | None:

@@ -122,7 +122,13 @@ def string_to_sign(claims: Claims, request: SignedRequest, *, bucket: str = "") 
     """The text that is signed."""
     headers = request.headers
     date = claims.timestamp if claims.presigned else "" if "x-amz-date" in headers else headers.get("date", "")
-    amz = "".join(f"{name}:{headers[name].strip(' ')}\n" for name in sorted(headers) if name.startswith("x-amz-"))
+    said = {name: value.strip(" ") for name, value in headers.items() if name.startswith("x-amz-")}
+    if claims.presigned:
+        # An address carries as parameters what a request carries as headers, and clients sign it as if it were headers.
+        for field, given in _pairs(request.query):
+            if field.lower().startswith(b"x-amz-"):
+                said.setdefault(field.decode("latin-1").lower(), given.decode("latin-1"))
+    amz = "".join(f"{name}:{said[name]}\n" for name in sorted(said))
     resource = (f"/{bucket}" if bucket else "") + request.path.decode("latin-1")
     kept = []
     for name, value in sorted(_pairs(request.query)):
