@@ -113,7 +113,7 @@ def test_a_second_up_changes_nothing(cloudbox: Command) -> None:
     before = {each["component"]: each["pid"] for each in cloudbox.status()["components"]}
     written = cloudbox.box.config_file.stat().st_mtime_ns
     done = cloudbox("up", "--detach")
-    assert "nothing to change" in done.stdout
+    assert "nothing to change" in done.stdout, done.stdout
     assert {each["component"]: each["pid"] for each in cloudbox.status()["components"]} == before
     assert cloudbox.box.config_file.stat().st_mtime_ns == written
 
