@@ -24,6 +24,11 @@ def _read(path: Path, default: str) -> str:
         return default
 
 
+def _near(bind: str) -> str:
+    """The address that a process on this host uses for what listens on `bind`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(bind, f"[{bind}]" if ":" in bind else bind)
+
+
 BOX: dict[str, Any] = {
     "name": "cbx-none",
     "port": 8000,
@@ -39,6 +44,13 @@ PUBLIC_URL: str = BOX.get("url") or f"http://127.0.0.1:{BOX['port']}"
 REGION: str = BOX.get("region", "us-east-1")
 # Where the data plane listens; none on a box that runs no object store.
 STORE_PORT: int | None = BOX.get("store_port")
+STORE_TLS_PORT: int | None = BOX.get("store_tls_port")
+# How the other processes reach the object store: the box's own, or whatever S3 endpoint `store_url` names (a Ceph RGW, say).
+STORE_URL: str = BOX.get("store_url") or (f"http://{_near(BOX['bind'])}:{STORE_PORT}" if STORE_PORT else "")
+# Who signs its certificate, where that is nobody whom the host trusts anyway; a file of PEM.
+STORE_CA: str = BOX.get("store_ca", "")
+# How browsers reach it, if not under the portal's host name on the store's port (behind a proxy, say).
+STORE_PUBLIC_URL: str = BOX.get("store_public_url", "")
 
 # Without a home there is nothing to sign, and nothing is served: any text will do.
 SECRET_KEY = _read(HOME / "secrets" / "django.key", "no-home-yet-" + "0" * 50).strip()
