@@ -19,6 +19,8 @@ HEALTH_SECONDS_MAX = 90.0
 NOT_PUBLISHED = ("tabler-*", "*.rtl.*", "*.map", "*.ts", "src", "typings")
 # Who has ended so often while we wait will not get well by itself.
 RESTARTS_MAX = 5
+# What of box.json the processes read when they start.
+TOLD = "port store_port store_tls_port store_tls_certificate store_tls_key bind hosts accelerator url".split()
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Options:
     port: int | None = None
     bind: str | None = None
     admin_email: str = "admin@cloudbox.local"
+    tls_certificate: str | None = None  # "" stands for the box's own
+    tls_key: str | None = None
 
 
 class Plan:
@@ -99,15 +103,23 @@ class Plan:
                 needs=("packages",),
                 remedy="it is built from Debian packages by `apt-get download`; see that `apt-get update` works",
             ),
-            Step("static", "Static files", self.collect_static, done=lambda: self.stamped("static"), needs=("code",)),
+            Step("static", "Static files", self.collect_static, done=lambda: read_stamp(box, "static") == self.program, needs=("code",)),
             Step("migrate", "Database tables", self.migrate, done=lambda: self.stamped("migrate"), needs=("services", "accelerator")),
             Step("seed", "Administrator, demo project", self.seed, done=lambda: self.stamped("seed"), needs=("migrate", "image")),
+            Step(
+                "certificates",
+                "Certificate of the object store",
+                lambda log: self.certificates(log),
+                done=lambda: self.stamped("certificates"),
+                needs=("code",),
+                remedy="--tls-certificate FILE --tls-key FILE name another pair, --tls-certificate own has the box make its own",
+            ),
             Step(
                 "serve",
                 "Web, worker and object store running",
                 self.serve,
                 done=lambda: self.stamped("serving") and self.run_already("web", "worker", "store"),
-                needs=("seed", "static", "libvirt"),
+                needs=("seed", "static", "libvirt", "certificates"),
                 remedy=f"see web.log, worker.log and store.log in {box.logs} (bin/cloudbox logs web)",
             ),
         ]
@@ -115,11 +127,16 @@ class Plan:
     # --- what stands for "these inputs"
 
     @property
+    def program(self) -> str:
+        """Code and environments in one word."""
+        return f"{self.code_hash} {environments.venv_folder().name} {environments.node_folder().name}"
+
+    @property
     def build(self) -> str:
-        """Code and environments in one word: a process that runs another build is not up to date."""
+        """The program and what it is told in one word: a process that runs another build is not up to date."""
         config = self.box.config()
-        told = json.dumps([config.get(key) for key in ("port", "store_port", "bind", "hosts", "accelerator", "url")])
-        return f"{self.code_hash} {environments.venv_folder().name} {environments.node_folder().name} {told}"
+        told = json.dumps([config.get(key) for key in TOLD])
+        return f"{self.program} {told}"
 
     def stamped(self, name: str) -> bool:
         return read_stamp(self.box, name) == self.build
@@ -135,10 +152,16 @@ class Plan:
         return (
             kept
             and "port" in config
-            and "store_admin_port" in config
+            and "store_tls_port" in config
+            and all(config.get(name, "") == value for name, value in self.tls_files().items())
             and secret_files.are_made(self.box)
             and all((self.box.home / f).is_dir() for f in host.FOLDERS)
         )
+
+    def tls_files(self) -> dict[str, str]:
+        """What this `up` says of them."""
+        told = {"store_tls_certificate": self.options.tls_certificate, "store_tls_key": self.options.tls_key}
+        return {name: value for name, value in told.items() if value is not None}
 
     def make_home(self, log: Log) -> str:
         box = self.box
@@ -152,6 +175,7 @@ class Plan:
                 "name": box.name,
                 "port": port,
                 **host.choose_store_ports(box, port),
+                **self.tls_files(),
                 "bind": self.options.bind or before.get("bind", "0.0.0.0"),
                 "hosts": before.get("hosts", ["*"]),
                 "drivers": before.get("drivers", "libvirt"),
@@ -205,7 +229,8 @@ class Plan:
     def collect_static(self, log: Log) -> None:
         left_out = [word for pattern in NOT_PUBLISHED for word in ("--ignore", pattern)]
         self.manage("collectstatic", "--no-input", "-v", "0", *left_out, log=log)
-        self.stamp("static")
+        # Not the whole build: the accelerator may not be known yet, since its probe runs beside this step.
+        write_stamp(self.box, "static", self.program)
 
     def migrate(self, log: Log) -> None:
         self.manage("migrate", "--no-input", "-v", "1", log=log)
@@ -215,6 +240,11 @@ class Plan:
         words = secret_files.admin(self.box) | {"demo_image": str(host.demo_image())}
         self.manage("seed_box", log=log, stdin=json.dumps(words))
         self.stamp("seed")
+
+    def certificates(self, log: Log) -> str:
+        made = self.manage("box_certificates", log=log).strip()
+        self.stamp("certificates")
+        return made
 
     def serve(self, log: Log) -> str:
         """Start them; where they run another build, have them run this one."""
