@@ -21,6 +21,7 @@ from identity.context import SYSTEM, Context
 from identity.models import Membership, Project, Quota, Role, User
 from storage import buckets, dataplane
 from storage.api.s3.app import S3
+from storage.api.s3.portal import Portal
 from storage.api.swift.app import Swift
 from storage.plane import THREADS, Plane
 from storage.server import App, Request, Response
@@ -52,6 +53,7 @@ class Cloud:
     me: Person
     stranger: Person
     reader: Person
+    pages: Portal
 
     @property
     def url(self) -> str:
@@ -105,9 +107,10 @@ def cloud(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[Clo
 
     with running(app) as front:
         plane, close = asyncio.run_coroutine_threadsafe(dataplane.open_plane(config, 1), front.loop).result(60)
-        apps.append(dataplane.front(S3(plane, domains=("s3.localhost",), sites=("s3-website.localhost",)), Swift(plane)))
+        s3 = S3(plane, domains=("s3.localhost",), sites=("s3-website.localhost",))
+        apps.append(dataplane.front(s3, Swift(plane)))
         try:
-            yield Cloud(front.port, plane, front.loop, me, stranger, reader)
+            yield Cloud(front.port, plane, front.loop, me, stranger, reader, s3.pages)
         finally:
             # The threads' connections would keep the test's database from being emptied.
             together = threading.Barrier(THREADS)

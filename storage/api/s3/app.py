@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage import cors
-from storage.api.s3 import website
+from storage.api.s3 import portal, website
 from storage.api.s3.auth import authenticate
 from storage.api.s3.call import Address, Call, address_of, find_bucket
 from storage.api.s3.errors import S3Error, render
+from storage.api.s3.portal import Portal
 from storage.api.s3.router import route
 from storage.errors import NoSuchBucket
 from storage.plane import Plane
@@ -18,10 +19,10 @@ from storage.server.errors import ConnectionGone
 
 class S3:
     """An App. `domains` are the host names below which a bucket's name may stand (virtual-host style), `sites` those below which
-    buckets are shown as websites."""
+    buckets are shown as websites, `pages` the box's own."""
 
-    def __init__(self, plane: Plane, *, domains: Sequence[str] = (), sites: Sequence[str] = ()) -> None:
-        self.plane, self.domains, self.sites = plane, tuple(domains), tuple(sites)
+    def __init__(self, plane: Plane, *, domains: Sequence[str] = (), sites: Sequence[str] = (), pages: Portal | None = None) -> None:
+        self.plane, self.domains, self.sites, self.pages = plane, tuple(domains), tuple(sites), pages or Portal()
 
     async def __call__(self, request: Request) -> Response:
         call: Call | None = None
@@ -39,8 +40,12 @@ class S3:
             resource = call.resource if call is not None else ""
             response = render(error, request.id, resource=resource, head=request.method == "HEAD")
         headers = {"x-amz-request-id": request.id, "x-amz-id-2": request.id, **response.headers}
+        if call is not None and call.claims is not None and call.claims.presigned and request.method == "GET":
+            headers |= portal.guarded(response.headers)
         origin = request.headers.get("origin")
-        if origin is not None and call is not None and request.method != "OPTIONS":
+        if origin is not None and request.method != "OPTIONS" and self._is_own_page(request, origin):
+            headers |= portal.headers_for(origin)
+        elif origin is not None and call is not None and request.method != "OPTIONS":
             # Also of an error: a page that may not read the answer could not even tell what went wrong.
             info = call.info or self.plane.directory.peek_bucket(call.bucket_name)
             if info is not None and info.cors:
@@ -48,6 +53,9 @@ class S3:
                 headers |= cors.headers_for(info.cors, origin=origin, method=method) or {}
         response.headers = headers
         return response
+
+    def _is_own_page(self, request: Request, origin: str) -> bool:
+        return portal.is_presigned(request.query) and self.pages.includes(origin, request.headers.get("host", ""))
 
     async def _answer(self, call: Call, address: Address) -> Response:
         request = call.request
@@ -78,6 +86,8 @@ class S3:
         origin, method = call.header("origin"), call.header("access-control-request-method")
         if origin is None or method is None:
             raise S3Error("BadRequest", "Insufficient information. Origin request header needed.")
+        if self._is_own_page(call.request, origin):
+            return Response(200, portal.preflight(origin, call.header("access-control-request-headers") or ""))
         if not call.bucket_name:
             raise S3Error("AccessForbidden", "CORSResponse: CORS is not enabled for this address.")
         info = await find_bucket(self.plane, call.bucket_name, call.who)
