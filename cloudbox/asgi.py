@@ -15,12 +15,13 @@ _http = get_asgi_application()
 # Consumers import models, so they come after Django is set up.
 from cloudbox.bodies import BoundedBodies  # noqa: E402
 from cloudbox.origin import SameOrigin  # noqa: E402
+from cloudbox.sockets import EndingSockets  # noqa: E402
 from compute.routing import websocket_urlpatterns as consoles  # noqa: E402
 from dashboard.routing import websocket_urlpatterns as live  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
         "http": BoundedBodies(_http, bytes_max=settings.BODY_BYTES_MAX, seconds=settings.BODY_SECONDS),
-        "websocket": SameOrigin(AuthMiddlewareStack(URLRouter([*live, *consoles]))),
+        "websocket": EndingSockets(SameOrigin(AuthMiddlewareStack(URLRouter([*live, *consoles])))),
     }
 )
