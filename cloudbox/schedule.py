@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+
 from cloudbox.common import events
 from compute import metrics, reconcilers
 from identity import tokens
+from storage import certificates
 
 
 @dataclass(frozen=True)
@@ -28,4 +31,5 @@ TABLE = (
     Periodic("leftovers", 300, reconcilers.leftovers),
     Periodic("metrics", 60, metrics.roll_up),
     Periodic("tokens", 3600, tokens.prune),
+    Periodic("certificates", 86400, lambda: certificates.renew(settings.HOME, settings.BOX)),
 )

@@ -2,7 +2,8 @@
 
 Settings are read from the box's `box.json`: `store_port` (9000), `store_admin_port` (9001, on 127.0.0.1 only), `store_workers` (one a
 core), `store_drives` (folders; by default four under the box's home), `store_domains` (host names below which a bucket may be named),
-`store_website_domains` (below which it is shown as a website), `store_region`, `store_class` (of new buckets), `bind`.
+`store_website_domains` (below which it is shown as a website), `store_region`, `store_class` (of new buckets), `bind`; and for TLS
+`store_tls_port`, `store_tls_certificate` and `store_tls_key`, see certificates.py.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 from cloudbox.common.errors import Conflict, Invalid
-from storage import rounds
+from storage import certificates, rounds
+from storage.api.s3 import portal
 from storage.api.s3.app import S3
 from storage.api.swift.app import Swift, is_swift
 from storage.directory import Directory
@@ -28,6 +30,7 @@ from storage.notices import Notices
 from storage.plane import THREADS, Plane
 from storage.server import App, Request, Response, admin, worker, workers
 from storage.server.access_log import AccessLog
+from storage.server.tls import Following, Pair
 from storage.server.worker import Listener
 
 DRIVES = 4  # The folders that a box without disks of its own for objects begins with.
@@ -49,6 +52,9 @@ class Config:
     sites: tuple[str, ...]
     region: str
     storage_class: str
+    tls_port: int | None = None
+    tls: Pair | None = None
+    pages: portal.Portal = field(default_factory=portal.Portal)
 
     @property
     def index(self) -> Path:
@@ -83,10 +89,13 @@ def config_of(home: Path, box: dict[str, Any]) -> Config:
         port=int(box.get("store_port", 9000)),
         admin_port=int(box.get("store_admin_port", 9001)),
         workers=count,
-        domains=tuple(box.get("store_domains", ("s3.localhost",))),
-        sites=tuple(box.get("store_website_domains", ("s3-website.localhost",))),
+        domains=tuple(box.get("store_domains", certificates.DOMAINS)),
+        sites=tuple(box.get("store_website_domains", certificates.SITES)),
         region=str(box.get("store_region", "us-east-1")),
         storage_class=storage_class,
+        tls_port=int(box["store_tls_port"]) if box.get("store_tls_port") else None,
+        tls=certificates.pair(home, box),
+        pages=portal.of_box(box),
     )
 
 
@@ -98,6 +107,8 @@ def run_parent(config: Config) -> NoReturn:
     for folder in (config.index, config.generations.parent, config.metrics, *config.drives):
         folder.mkdir(parents=True, exist_ok=True)
     addresses = [workers.Address("http", config.bind, config.port), workers.Address("admin", "127.0.0.1", config.admin_port)]
+    if config.tls_port:
+        addresses.append(workers.Address("https", config.bind, config.tls_port))
     argv = [sys.executable, sys.argv[0], "dataplane", "--worker"]
     code = str(Path(__file__).resolve().parents[1])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")]))}
@@ -114,10 +125,21 @@ def run_worker(config: Config) -> None:
 async def open_worker(config: Config, sockets: dict[str, Any], slot: int) -> tuple[list[Listener], Callable[[], Awaitable[None]]]:
     """The store, the directory, the application on its sockets; and how to close them."""
     plane, close = await open_plane(config, slot)
-    listeners = [Listener(sockets["http"], front(S3(plane, domains=config.domains, sites=config.sites), Swift(plane)))]
+    app = front(S3(plane, domains=config.domains, sites=config.sites, pages=config.pages), Swift(plane))
+    listeners = [Listener(sockets["http"], app)]
     if "admin" in sockets:
         listeners.append(Listener(sockets["admin"], admin.app(config.metrics), quiet=True))
-    return listeners, close
+    if "https" not in sockets or config.tls is None:
+        return listeners, close
+    shown = Following(config.tls)
+    listeners.append(Listener(sockets["https"], app, shown.context))
+    following = asyncio.get_running_loop().create_task(shown.follow())
+
+    async def close_all() -> None:
+        following.cancel()
+        await close()
+
+    return listeners, close_all
 
 
 def front(s3: App, swift: App) -> App:

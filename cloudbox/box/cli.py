@@ -64,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--admin-email", metavar="EMAIL", default=plan.Options.admin_email, help="the first administrator (default: %(default)s)"
     )
+    one.add_argument(
+        "--tls-certificate",
+        metavar="FILE",
+        help="PEM file that the object store shows to clients, with --tls-key; `own`: one by the box's own authority (default: as before)",
+    )
+    one.add_argument("--tls-key", metavar="FILE", help="its private key, PEM, readable by the account cloudbox")
     one = verb("down", lambda box, args: up.down(box, yes=args.yes), "stop the box: guests are shut down, and run again at the next `up`")
     one.add_argument("--yes", action="store_true", help="do not ask, even when guests run")
     one = verb("status", _status, "every component and its health; exit status 1 when one is not well")
@@ -95,7 +101,7 @@ MANAGED = {
     "credentials": "credentials for clients: credentials [--format env | openrc | clouds.yaml | aws] [--email EMAIL] [--project NAME]",
     "user": "people: user create EMAIL [--name NAME] [--project NAME --role ROLE] [--box-role admin], user reset-password EMAIL",
     "project": "projects: project create NAME [--slug NAME] [--owner EMAIL]",
-    "bench": "measure the box: bench [launch] (beside bare libvirt), bench live (the live channel in a storm of changes)",
+    "bench": "measure the box: bench [launch] (beside bare libvirt), bench live (the live channel), bench storage (the object store)",
 }
 
 
@@ -110,7 +116,16 @@ def _port(text: str) -> int:
 
 
 def _up(box: Box, args: argparse.Namespace) -> int:
-    return up.up(box, plan.Options(port=args.port, bind=args.bind, admin_email=args.admin_email), detach=args.detach)
+    return up.up(box, _options(args), detach=args.detach)
+
+
+def _options(args: argparse.Namespace) -> plan.Options:
+    certificate, key = args.tls_certificate, args.tls_key
+    if certificate != "own" and (certificate is None) != (key is None):
+        raise Failed("--tls-certificate and --tls-key go together", remedy="name both files, or --tls-certificate own")
+    if certificate is not None:
+        certificate, key = ("", "") if certificate == "own" else (os.path.abspath(certificate), os.path.abspath(key))
+    return plan.Options(port=args.port, bind=args.bind, admin_email=args.admin_email, tls_certificate=certificate, tls_key=key)
 
 
 def _need_box(box: Box) -> None:

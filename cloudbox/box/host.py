@@ -102,10 +102,10 @@ def choose_port(box: Box, wanted: int | None) -> int:
 
 
 def choose_store_ports(box: Box, portal: int) -> dict[str, int]:
-    """Where the object store serves, and where it tells operators of itself: 9000 and 9001, or the next that are free."""
+    """Where the object store serves, where by TLS, and where it tells operators of itself: 9000, 9443 and 9001, or the next free ones."""
     before, found = box.config(), {}
     taken = {portal}
-    for name, first in (("store_port", 9000), ("store_admin_port", 9001)):
+    for name, first in (("store_port", 9000), ("store_admin_port", 9001), ("store_tls_port", 9443)):
         port = before.get(name) or next(n for n in range(first, 65536) if n not in taken and port_is_free(n))
         found[name] = int(port)
         taken.add(int(port))

@@ -111,7 +111,7 @@ class Plan:
                 "Certificate of the object store",
                 lambda log: self.certificates(log),
                 done=lambda: self.stamped("certificates"),
-                needs=("code",),
+                needs=("code", "accelerator"),
                 remedy="--tls-certificate FILE --tls-key FILE name another pair, --tls-certificate own has the box make its own",
             ),
             Step(

@@ -13,6 +13,8 @@ import os
 import pwd
 import resource
 import signal
+import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -110,10 +112,9 @@ def prepare_network(box: Box) -> None:
     """The box's namespace, its way out, and the ports of portal and object store, which guests may reach on the host, and no others."""
     from compute.drivers import box_namespace
 
+    ports = [box.config().get(name) for name in ("port", "store_port", "store_tls_port")]
     try:
-        box_namespace.prepare(
-            box.home, box.name, open_ports=[int(port) for name in ("port", "store_port") if (port := box.config().get(name))]
-        )
+        box_namespace.prepare(box.home, box.name, open_ports=[int(port) for port in ports if port])
     except CloudError as error:
         raise Failed(error.message, remedy="bin/cloudbox doctor says what this host lacks") from error
 
@@ -211,7 +212,23 @@ def _web_health(box: Box) -> str:
 def _store_health(box: Box) -> str:
     config = box.config()
     _ask_health("127.0.0.1", int(config.get("store_admin_port", 9001)))
-    return f"serves S3 and Swift on port {config.get('store_port')}"
+    tls_port = config.get("store_tls_port")
+    if tls_port:
+        _shake_hands("127.0.0.1" if config.get("bind") in ("0.0.0.0", None) else str(config["bind"]), int(tls_port))
+    return f"serves S3 and Swift on port {config.get('store_port')}" + (f", by TLS on {tls_port}" if tls_port else "")
+
+
+def _shake_hands(host: str, port: int) -> None:
+    """Whether TLS is served at all: whom the certificate convinces is the clients' business, who know the name they came for."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, port), timeout=5) as sock, context.wrap_socket(sock):
+            pass
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error
+        raise Failed(f"no TLS on port {port} ({reason}); store.log says why") from error
 
 
 def _ask_health(host: str, port: int) -> None:

@@ -18,6 +18,7 @@ class Limits:
     connections_max: int = 10_000  # per worker
     idle_seconds: float = 75.0  # between requests; longer than the usual client's pool keeps a connection
     head_seconds: float = 20.0  # from the first byte of a head to its last
+    handshake_seconds: float = 10.0  # TLS, before the first head
     progress_seconds: float = 20.0  # the window in which a body, in either direction, has to make progress of
     progress_min_bytes: int = 20 << 10  # this much
     linger_seconds: float = 3.0  # a connection that is closed against the client's will is read for so long, or the answer would be lost

@@ -131,7 +131,8 @@ class Front:
             sock=sock.dup(),
             ssl=tls,
             backlog=BACKLOG,
-            ssl_handshake_timeout=self.limits.head_seconds if tls else None,
+            ssl_handshake_timeout=self.limits.handshake_seconds if tls else None,
+            ssl_shutdown_timeout=self.limits.linger_seconds if tls else None,
         )
         self._servers.append(server)
 

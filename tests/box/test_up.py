@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -148,6 +149,54 @@ def test_logs_and_credentials(cloudbox: Command) -> None:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {told['CLOUDBOX_TOKEN']}"})
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert json.load(answer)["items"] == []
+
+
+def test_the_store_speaks_tls(cloudbox: Command) -> None:
+    """By the box's own authority, by a pair that was given, and by the next one in its place, without a restart."""
+    text = cloudbox("credentials", "--format", "aws").stdout
+    url, authority = (re.search(pattern, text) for pattern in (r"_S3=(https://\S+)", r"CA_BUNDLE=(\S+)"))
+    assert url
+    assert authority
+    ask = ["curl", "--silent", "--show-error", "--max-time", "20", "--output", "/dev/null", "--write-out", "%{http_code}", url[1]]
+
+    def seen(trusted: str | Path) -> str:
+        return subprocess.run([*ask, "--cacert", trusted], capture_output=True, text=True, check=False).stdout
+
+    assert seen(authority[1]) == "200"
+    home = cloudbox.box.home
+    as_store = ["setpriv", "--reuid=cloudbox", "--regid=cloudbox", "--clear-groups"]
+    assert subprocess.run([*as_store, "cat", home / "secrets" / "ca.key"], capture_output=True, check=False).returncode != 0
+
+    given = home / "given"
+    given.mkdir(mode=0o755)
+    pair = ("--tls-certificate", str(given / "crt"), "--tls-key", str(given / "key"))
+
+    def make() -> None:
+        openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=given"]
+        names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", given / "new.key", "-out", given / "new.crt"]
+        subprocess.run([*openssl, *names], check=True, capture_output=True)
+        (given / "new.key").chmod(0o600)
+
+    assert "go together" in cloudbox("up", "--detach", *pair[:2], expect=1).stderr
+    assert "There is no file" in cloudbox("up", "--detach", *pair, expect=1).stderr
+    make()
+    for name in ("crt", "key"):
+        (given / f"new.{name}").rename(given / name)
+    assert "cannot be read by the account cloudbox" in cloudbox("up", "--detach", *pair, expect=1).stderr
+    (given / "key").chmod(0o644)
+    cloudbox("up", "--detach", *pair)
+    assert seen(given / "crt") == "200"
+    assert "CA_BUNDLE" not in cloudbox("credentials", "--format", "aws").stdout
+    pid, first = cloudbox.component("store")["pid"], (given / "crt").read_bytes()
+    make()
+    (given / "new.key").chmod(0o644)
+    for name in ("crt", "key"):
+        (given / f"new.{name}").rename(given / name)
+    cloudbox.wait(lambda: seen(given / "crt") == "200")
+    assert (given / "crt").read_bytes() != first
+    assert cloudbox.component("store")["pid"] == pid
+    cloudbox("up", "--detach", "--tls-certificate", "own")
+    assert seen(authority[1]) == "200"
 
 
 def test_down_leaves_nothing_and_up_brings_it_back(cloudbox: Command) -> None:

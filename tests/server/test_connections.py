@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import ssl
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from storage.server import BodyTruncated, tls
+from storage.server import BodyTruncated
 from tests.server.apps import BIG, Everything, Stretch
 from tests.server.running import Running, eventually, running
 
@@ -28,14 +26,6 @@ def server(app: Everything) -> Iterator[Running]:
     with running(app) as server:
         yield server
     assert Stretch.open == 0
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    pair = folder / "cert.pem", folder / "key.pem"
-    tls.self_made(*pair, ["localhost", "127.0.0.1"])
-    return pair
 
 
 def test_one_connection_serves_many_requests(server: Running) -> None:
@@ -123,31 +113,6 @@ def test_large_answers_come_whole(server: Running, target: str, chunked: bool) -
             assert answer.body == expected
             assert ("transfer-encoding" in answer.headers) == chunked
         assert client.ask("/hello").status == 200
-
-
-def test_tls(app: Everything, certificate: tuple[Path, Path]) -> None:
-    context = ssl.create_default_context(cafile=str(certificate[0]))
-    with running(app, tls=tls.context(*certificate)) as server:
-        with server.client(tls=context) as client:
-            assert client.ask("/into", method="PUT", body=BIG).text == SHA
-            assert client.ask("/files").body == BIG
-            assert client.ask("/bytes").body == BIG
-            assert "True" in client.ask("/who").text
-        with server.client() as plain:
-            plain.send(b"GET / HTTP/1.1\r\n\r\n")
-            assert plain.is_closed()
-    assert Stretch.open == 0
-
-
-def test_a_certificate_is_kept_while_it_fits(certificate: tuple[Path, Path], tmp_path: Path) -> None:
-    before = certificate[0].read_bytes()
-    tls.self_made(*certificate, ["localhost"])
-    assert certificate[0].read_bytes() == before
-    tls.self_made(*certificate, ["localhost", "127.0.0.1", "another.example"])
-    assert certificate[0].read_bytes() != before
-    assert certificate[1].stat().st_mode & 0o077 == 0
-    with pytest.raises(Exception, match="cannot be used together"):
-        tls.context(certificate[0], tmp_path / "nothing")
 
 
 def test_the_body_is_asked_for_when_it_is_wanted(server: Running) -> None:

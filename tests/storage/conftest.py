@@ -25,6 +25,7 @@ from storage.api.s3.portal import Portal
 from storage.api.swift.app import Swift
 from storage.plane import THREADS, Plane
 from storage.server import App, Request, Response
+from storage.server.worker import Front
 from tests.server.running import running
 
 
@@ -45,7 +46,7 @@ class Person:
 
 @dataclasses.dataclass
 class Cloud:
-    """The running data plane, and people to ask it. `plane` and `loop` are for tests that reach behind the front."""
+    """The running data plane, and people to ask it. `plane`, `loop` and `front` are for tests that reach behind its port."""
 
     port: int
     plane: Plane
@@ -54,6 +55,7 @@ class Cloud:
     stranger: Person
     reader: Person
     pages: Portal
+    front: Front
 
     @property
     def url(self) -> str:
@@ -110,7 +112,7 @@ def cloud(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[Clo
         s3 = S3(plane, domains=("s3.localhost",), sites=("s3-website.localhost",))
         apps.append(dataplane.front(s3, Swift(plane)))
         try:
-            yield Cloud(front.port, plane, front.loop, me, stranger, reader, s3.pages)
+            yield Cloud(front.port, plane, front.loop, me, stranger, reader, s3.pages, front.front)
         finally:
             # The threads' connections would keep the test's database from being emptied.
             together = threading.Barrier(THREADS)

@@ -82,11 +82,12 @@ class Keeper:
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[tls.Pair, Path]:
     folder = tmp_path_factory.mktemp("tls")
-    pair = folder / "cert.pem", folder / "key.pem"
-    tls.self_made(*pair, ["localhost", "127.0.0.1"])
-    return pair
+    pair, authority = tls.Pair(folder / "cert.pem", folder / "key.pem"), tls.Pair(folder / "ca.pem", folder / "ca.key")
+    tls.make_authority(authority, "Test")
+    tls.issue(pair, ["localhost", "127.0.0.1"], authority=authority)
+    return pair, authority.certificate
 
 
 @pytest.fixture
@@ -101,8 +102,8 @@ def plain(keeper: Keeper) -> Iterator[Running]:
 
 
 @pytest.fixture
-def secured(keeper: Keeper, certificate: tuple[Path, Path]) -> Iterator[Running]:
-    with running(keeper, tls=tls.context(*certificate)) as server:
+def secured(keeper: Keeper, certificates: tuple[tls.Pair, Path]) -> Iterator[Running]:
+    with running(keeper, tls=tls.context(certificates[0])) as server:
         yield server
 
 
@@ -144,10 +145,10 @@ def test_bodies_over_http(plain: Running, keeper: Keeper, size: int, algorithm: 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("algorithm", ["CRC32", "SHA256"])
 def test_bodies_over_tls_come_in_chunks_with_a_trailer(
-    secured: Running, keeper: Keeper, certificate: tuple[Path, Path], size: int, algorithm: str
+    secured: Running, keeper: Keeper, certificates: tuple[tls.Pair, Path], size: int, algorithm: str
 ) -> None:
     data = os.urandom(size)
-    client = client_of(secured, certificate=certificate[0])
+    client = client_of(secured, certificate=certificates[1])
     client.put_object(Bucket="photos", Key="cat", Body=io.BytesIO(data), ChecksumAlgorithm=algorithm)
     assert keeper.kept[b"/photos/cat"] == data
     assert keeper.payloads == [Payload.UNSIGNED_TRAILER]

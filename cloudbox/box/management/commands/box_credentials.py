@@ -17,6 +17,7 @@ from identity import credentials
 from identity.authn.session import context_of
 from identity.context import Context
 from identity.models import ApiToken, Role, User
+from storage import certificates
 
 DAYS = 90
 
@@ -100,13 +101,18 @@ def _aws(ctx: Context, name: str, role: str) -> list[str]:
     key, secret = credentials.create_access_key(ctx, name=name)
     parts = urlsplit(settings.PUBLIC_URL)
     endpoint = settings.BOX.get("store_url") or f"{parts.scheme}://{parts.hostname}:{settings.STORE_PORT}"
-    return [
+    lines = [
         f"export AWS_ACCESS_KEY_ID={key.id}",
         f"export AWS_SECRET_ACCESS_KEY={secret}",
         f"export AWS_DEFAULT_REGION={settings.REGION}",
         f"export AWS_ENDPOINT_URL_S3={endpoint}",
         "# aws s3 ls",
     ]
+    if tls_port := settings.BOX.get("store_tls_port"):
+        lines += ["# By TLS:", f"# export AWS_ENDPOINT_URL_S3=https://{parts.hostname}:{tls_port}"]
+        if (authority := certificates.trusted(settings.HOME, settings.BOX)) is not None:
+            lines.append(f"# export AWS_CA_BUNDLE={authority}  (a copy of it does; other programs call it --cacert, ca_cert, verify)")
+    return lines
 
 
 FORMATS = {"env": _env, "openrc": _openrc, "clouds.yaml": _clouds_yaml, "aws": _aws}
