@@ -1,4 +1,4 @@
-"""`manage.py box_bench [launch]`: what Cloudbox adds to a launch, beside the same machine started by libvirt alone.
+"""`manage.py box_bench [launch | live | storage]`: what Cloudbox adds to a launch, beside the same machine started by libvirt alone.
 
 Each round launches an instance through the REST API and notes the time from the POST to `running` and to the shell on its serial
 line; then it has a second instance made but not started, and starts a copy of its definition through libvirt itself: same XML, same
@@ -23,7 +23,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 
-from cloudbox.box.management import live_bench
+from cloudbox.box.management import live_bench, storage_bench
 from compute.drivers import libvirt_daemon
 from compute.models import Flavor, Image, Instance, UsageInterval
 from identity import credentials
@@ -44,14 +44,33 @@ def wait(condition: Callable[[], Any], *, every_seconds: float = 0.02) -> Any:
 
 
 class Command(BaseCommand):
-    help = "Time launches, interleaved with the same machine under bare libvirt; or the live channel in a storm of changes."
+    help = "Time launches beside bare libvirt; or the live channel in a storm of changes; or the object store beside its limits."
     requires_system_checks: ClassVar[list[str]] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("what", nargs="?", choices=("launch", "live"), default="launch", help="launches, or the live channel of pages")
+        parser.add_argument(
+            "what",
+            nargs="?",
+            choices=("launch", "live", "storage"),
+            default="launch",
+            help="launches, the live channel of pages, or the object store",
+        )
         parser.add_argument("--rounds", type=int, default=3)
         parser.add_argument(
             "--prompt", default=PROMPT.decode(), help="what the serial line says when somebody can type; empty: do not wait for it"
+        )
+        of = parser.add_argument_group("of storage")
+        of.add_argument("--seconds", type=float, default=storage_bench.SECONDS, help="of each sample of small requests")
+        of.add_argument("--only", nargs="+", choices=storage_bench.WHAT, default=storage_bench.WHAT)
+        of.add_argument("--connections", nargs="+", type=int, default=storage_bench.CONNECTIONS)
+        of.add_argument("--generators", type=int, default=1, help="processes that make the load")
+        of.add_argument(
+            "--beside",
+            nargs="+",
+            type=Path,
+            default=(),
+            metavar="FILE",
+            help="other S3 endpoints to measure in turns, told by lines of PEER=, ENDPOINT=, ACCESS_KEY=, SECRET_KEY=, REGION=, PID_DIR=",
         )
         parser.add_argument("--json", action="store_true")
 
@@ -59,6 +78,11 @@ class Command(BaseCommand):
         if options["what"] == "live":
             found = live_bench.run(self.stderr.write)
             self.stdout.write(json.dumps(found)) if options["json"] else live_bench.tell(found, self.stdout.write)
+            return
+        if options["what"] == "storage":
+            asked = {name: options[name] for name in ("seconds", "rounds", "generators", "only", "connections", "beside")}
+            found = storage_bench.run(self.stderr.write, **asked)
+            self.stdout.write(json.dumps(found)) if options["json"] else storage_bench.tell(found, self.stdout.write)
             return
         self._prompt = options["prompt"].encode()
         member = Membership.objects.select_related("user", "project").filter(project__slug="demo").first()
