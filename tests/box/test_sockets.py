@@ -21,13 +21,13 @@ PATIENCE = 30
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The box's web server, with patience for ten minutes, on an application of ours."""
+    """The box's web server, with patience for twenty seconds, on an application of ours."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     argv = [
         sys.executable, "-m", "granian", "tests.box.echo_app:application", "--host", "127.0.0.1", "--port", str(port), "--http", "1",
-        "--interface", "asginl", "--workers", "1", "--runtime-mode", "st", "--loop", "asyncio", "--workers-kill-timeout", "600s",
+        "--interface", "asginl", "--workers", "1", "--runtime-mode", "st", "--loop", "asyncio", "--workers-kill-timeout", "20s",
     ]  # fmt: skip
     with (tmp_path / "log").open("wb") as out:
         process = subprocess.Popen(argv, cwd=CHECKOUT, stdout=out, stderr=out)
@@ -55,9 +55,10 @@ def test_sockets_are_closed_when_the_server_ends(server: tuple[subprocess.Popen[
             one.send(f"hello {number}")
             assert one.recv(PATIENCE) == f"hello {number}"
         process.send_signal(signal.SIGTERM)
-        for one in sockets:
+        for number, one in enumerate(sockets):
             with pytest.raises(ConnectionClosed) as caught:
                 one.recv(PATIENCE)
-            assert caught.value.rcvd is not None
-            assert caught.value.rcvd.code == 1012
+            if number < 2:  # The deaf one's is cut with the process.
+                assert caught.value.rcvd is not None
+                assert caught.value.rcvd.code == 1012
         assert process.wait(PATIENCE) == 0
