@@ -475,6 +475,45 @@ def test_versions_of_old(swift: Swift, mode: str) -> None:
         assert len(swift.names("old")) == 4
 
 
+def test_a_version_of_a_manifest_goes_with_its_segments(swift: Swift) -> None:
+    """DELETE ?version-id&multipart-manifest=delete takes that version and its segments, and leaves the other versions alone."""
+    swift.ok("PUT", "parts")
+    swift.ok("PUT", "c", X_Versions_Enabled="true")
+    ids = []
+    for name in ("a", "b"):
+        swift.ok("PUT", f"parts/{name}", name.encode() * 4)
+        manifest = json.dumps([{"path": f"/parts/{name}"}]).encode()
+        ids.append(swift.ok("PUT", "c/big", manifest, query={"multipart-manifest": "put"})["X-Object-Version-Id"])
+    report = swift.ok("DELETE", "c/big", query={"multipart-manifest": "delete", "version-id": ids[0]}, Accept="application/json").json()
+    assert (report["Number Deleted"], report["Errors"]) == (2, [])
+    assert swift.names("parts") == ["b"]
+    assert [row["version_id"] for row in swift.ok("GET", "c", query="versions&format=json").json()] == [ids[1]]
+    assert swift.ok("GET", "c/big").body == b"bbbb"
+
+
+def test_a_heartbeat_tells_what_came_of_it(swift: Swift) -> None:
+    """With heartbeat=on the answer is always 202, and its body says what a plain answer would have said."""
+    swift.ok("PUT", "c")
+    swift.ok("PUT", "c/part", b"part")
+
+    def put(path: str, **more: str) -> Any:
+        body = json.dumps([{"path": path}]).encode()
+        answer = swift.ask("PUT", "c/big", body, query={"multipart-manifest": "put", "heartbeat": "on"}, Accept="application/json", **more)
+        assert answer.status == 202
+        return answer.json()
+
+    assert put("/c/part")["Response Status"] == "201 Created"
+    wrong = put("/c/none")
+    assert (wrong["Response Status"], wrong["Errors"]) == ("400 Bad Request", [["/c/none", "404 Not Found"]])
+    assert put("/c/part", ETag="0" * 32)["Response Status"] == "422 Unprocessable Entity"
+
+
+def test_a_token_at_a_wrong_address_is_told_so_in_swifts_words(swift: Swift) -> None:
+    """What shows a token of Keystone's is never answered in S3's language."""
+    answer = swift.ask("GET", account="/nowhere")
+    assert (answer.status, answer["X-Trans-Id"][:2]) == (412, "tx")
+
+
 # --- many at once, sites
 
 

@@ -9,9 +9,12 @@ an object (type, headers, metadata, encryption, lock, tags) Swift keeps and show
 
     app.py        one request: address, token, route, errors, CORS      call.py      what handlers are given, and may they
     acls.py       X-Container-Read and -Write                           headers.py   metadata in and out, limits, conditions
-    accounts.py containers.py objects.py                                listings.py  JSON, XML and text
-    large.py      static and dynamic large objects                      symlinks.py  X-Symlink-Target
-    versions.py   X-Versions-Location and X-History-Location (X-Versions-Enabled is the bucket's own versioning)
+    accounts.py containers.py                                           listings.py  JSON, XML and text
+    found.py      an object found: version, properties, bytes           reading.py   GET and HEAD
+    writing.py    what every write is made of                           objects.py   PUT, POST, DELETE
+    copying.py    COPY, and an older version made the object again      history.py   X-Versions-Enabled: the bucket's own versioning
+    large.py      static and dynamic large objects, read                manifests.py static ones, written and deleted
+    symlinks.py   X-Symlink-Target                                      versions.py  X-Versions-Location and X-History-Location
     tempurl.py formpost.py bulk.py staticweb.py                         info.py      what is served, for clients
 
 Roles: who may look at the project's things (reader) reads; a member writes, sees keys and ACLs. A ResellerAdmin reaches all accounts.

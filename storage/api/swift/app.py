@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from storage.api.swift import accounts, bulk, containers, headers, info, objects, staticweb, tempurl
+from storage.api.swift import accounts, bulk, containers, copying, headers, info, objects, reading, staticweb, tempurl
 from storage.api.swift.call import Call, Handler, swift_of
 from storage.api.swift.errors import SwiftError, render
+from storage.api.swift.found import look
 from storage.errors import NoSuchObject, NoSuchVersion
 from storage.plane import Plane
 from storage.server import Request, Response
@@ -36,26 +37,23 @@ CONTAINER: dict[str, Handler] = {
     "DELETE": containers.delete,
 }
 OBJECT: dict[str, Handler] = {
-    "GET": objects.get,
-    "HEAD": objects.get,
+    "GET": reading.get,
+    "HEAD": reading.get,
     "PUT": objects.put,
     "POST": objects.post,
     "DELETE": objects.delete,
-    "COPY": objects.copy,
+    "COPY": copying.copy,
 }
 
 
 def is_swift(request: Request) -> bool:
-    """Is this request Swift's, and not S3's? No bucket can be called v1; of /info, signed requests are S3's."""
+    """Is this request Swift's, and not S3's? No bucket can be called v1; what is signed is S3's, what shows a token Swift's."""
     path = request.path
     if path.startswith((b"/v1/", b"/v1.0/")) or path in (b"/v1", b"/v1.0"):
         return True
-    return (
-        path == b"/info"
-        and "authorization" not in request.headers
-        and b"X-Amz-" not in request.query
-        and b"Signature=" not in request.query
-    )
+    if "authorization" in request.headers:
+        return False
+    return "x-auth-token" in request.headers or (path == b"/info" and b"X-Amz-" not in request.query and b"Signature=" not in request.query)
 
 
 class Swift:
@@ -91,7 +89,7 @@ class Swift:
 
     async def _answer(self, call: Call) -> Response:
         if call.version not in VERSIONS:
-            raise SwiftError(404)
+            raise SwiftError(412, "Bad URL: it begins with /v1/AUTH_<project id>.")
         if not call.account_name:
             raise SwiftError(404)
         if call.object and not call.container:
@@ -116,7 +114,7 @@ class Swift:
             if call.flag("extract-archive"):
                 handler = containers.put
             elif call.flag("version-id"):
-                handler = objects.restore
+                handler = copying.restore
         if handler is objects.post and (call.header("content-type") or "").startswith("multipart/form-data") and call.bearer is None:
             handler = containers.post
         return await self._with_site(call, handler)
@@ -124,13 +122,13 @@ class Swift:
     async def _with_site(self, call: Call, handler: Handler) -> Response:
         """Where a static site is asked for what it has not, its own pages answer."""
         try:
-            if handler is objects.get and staticweb.is_site(call):
+            if handler is reading.get and staticweb.is_site(call):
                 redirect = _folder_marker(call)
                 if redirect is not None:
                     return redirect
             return await handler(call)
         except SwiftError as error:
-            if handler is objects.get and error.status in (401, 404) and call.info is not None and staticweb.is_site(call):
+            if handler is reading.get and error.status in (401, 404) and call.info is not None and staticweb.is_site(call):
                 page = await (staticweb.missing(call) if error.status == 404 else _denied(call))
                 if page is not None:
                     return page
@@ -141,7 +139,7 @@ def _folder_marker(call: Call) -> Response | None:
     if call.info is None or not staticweb.is_site(call):
         return None
     try:
-        _, properties = objects.look(call, call.info, call.key, None)
+        _, properties = look(call, call.info, call.key, None)
     except (NoSuchObject, NoSuchVersion):
         return None
     call.allow_read(properties)

@@ -16,7 +16,9 @@ from storage import encryption, objects
 from storage.api.swift import headers
 from storage.api.swift.call import Call
 from storage.api.swift.errors import REASONS, TABLE, SwiftError
+from storage.api.swift.found import at_object
 from storage.api.swift.info import BULK_CONTAINERS_MAX, BULK_DELETES_MAX, BULK_FAILURES_MAX, FILE_BYTES_MAX
+from storage.api.swift.writing import Md5, check_name, check_quotas, dress
 from storage.objects import Write
 from storage.properties import Properties
 from storage.server import Response
@@ -92,25 +94,25 @@ def _deleted(count: int, missing: int, status: int, text: str = "") -> dict[str,
     return {"Number Deleted": count, "Number Not Found": missing, "Response Body": text, "Response Status": _line(status)}
 
 
-async def delete_names(call: Call, names: Sequence[str]) -> Response:
+async def delete_names(call: Call, names: Sequence[str], *, version_id: str | None = None) -> Response:
+    """One after the other; with a `version_id`, of the last name that version for good."""
     from storage.api.swift import containers
-    from storage.api.swift.objects import _at, delete_one
+    from storage.api.swift import objects as wire
 
     count = missing = 0
     errors: list[tuple[str, str]] = []
     worst = 0
-    for name in names:
+    for number, name in enumerate(names, 1):
         container, _, key = name.partition("/")
-        at = _at(call, call.project, container, key)
-        at.query = {}
+        at = at_object(call, call.project, container, key)
+        versioned = version_id is not None and number == len(names)
+        at.query = {"version-id": call.query["version-id"]} if versioned else {}
         try:
             if len(name) > LINE_MAX or not container:
                 raise SwiftError(400)
             await at.load()
             if key:
-                bucket = at.bucket_or_refuse()
-                at.allow_delete()
-                await delete_one(at, bucket, at.key)
+                await wire.delete(at) if versioned else await wire.delete_one(at)
             else:
                 await containers.delete(at)
             count += 1
@@ -210,14 +212,13 @@ class _Feed(io.RawIOBase):
 
 async def _store(call: Call, archive: tarfile.TarFile, member: tarfile.TarInfo, container: str, name: str, made: set[str]) -> None:
     from storage.api.swift import containers
-    from storage.api.swift.objects import Md5, _at, check_name, check_quotas, dress
 
-    at = _at(call, call.project, container, name)
+    at = at_object(call, call.project, container, name)
     await at.load()
     if at.info is None:
         if container not in made and len(made) >= BULK_CONTAINERS_MAX:
             raise SwiftError(400)
-        plain = _at(call, call.project, container, "")
+        plain = at_object(call, call.project, container, "")
         plain.query, plain.request = {}, call.request
         await call.verb(containers._create, container, call.plane.storage_class, {})
         made.add(container)

@@ -7,16 +7,15 @@ from typing import Any
 from cloudbox.common.errors import CloudError, Conflict
 from identity.context import Context
 from storage import buckets
-from storage.api.swift import acls, formpost, headers, listings, staticweb, versions
+from storage.api.swift import acls, formpost, headers, history, listings, staticweb
 from storage.api.swift.acls import AclInvalid
 from storage.api.swift.call import CONTAINER_LENGTH_MAX, Call, swift_of
 from storage.api.swift.errors import SwiftError
-from storage.api.swift.listings import Row
+from storage.api.swift.listings import Row, object_row
 from storage.directory import BucketInfo
 from storage.engine import STORAGE_CLASSES, Version
 from storage.errors import BucketAlreadyYours
 from storage.models import Bucket
-from storage.properties import Properties, unpack
 from storage.server import Response
 
 TRUE = ("true", "1", "yes", "on", "t", "y")
@@ -75,7 +74,7 @@ async def get(call: Call) -> Response:
     if web is not None:
         return web
     limit = listings.limit_of(call)
-    rows = version_rows(call, bucket, limit) if call.flag("versions") else rows_of(call, bucket, limit)
+    rows = history.rows(call, bucket, limit) if call.flag("versions") else rows_of(call, bucket, limit)
     return listings.answer(call, rows, facts(call, bucket), root="container", name=call.container, element="object")
 
 
@@ -113,14 +112,11 @@ def _forward(call: Call, bucket: BucketInfo, prefix: bytes, delimiter: bytes, ma
 
 def _row(call: Call, bucket: BucketInfo, version: Version) -> Row:
     """With versioning, an object is a link to its latest version."""
-    found = row(version)
+    found = object_row(version)
     if bucket.versioning != "off" and not version.null and "symlink_path" not in found:
         path = headers.quoted_path(call.account_name, bucket.name, found["name"])
-        found |= {"symlink_path": f"/v1/{path}?version-id={public_id(version)}", "version_symlink": True}
+        found |= {"symlink_path": f"/v1/{path}?version-id={history.public_id(version)}", "version_symlink": True}
     return found
-
-
-BACKWARD_MAX = 100_000
 
 
 def _backward(call: Call, bucket: BucketInfo, prefix: bytes, delimiter: bytes, marker: bytes, end: bytes, limit: int) -> list[Row]:
@@ -133,134 +129,11 @@ def _backward(call: Call, bucket: BucketInfo, prefix: bytes, delimiter: bytes, m
         for name, version in merged:
             if marker and name >= marker:
                 return kept[::-1]
-            kept.append({"subdir": name.decode("utf-8", "replace")} if version is None else _row(call, bucket, version))
+            kept.append({"subdir": name.decode("utf-8", "replace")} if version is None else object_row(version))
         kept = kept[-limit:] if limit else []
         if page.next is None or not limit:
             return kept[::-1]
         after = page.next[0]
-
-
-def row(version: Version) -> Row:
-    properties = unpack(version.meta)
-    size, etag = length_and_etag(version, properties)
-    found: Row = {
-        "name": version.name.decode("utf-8", "replace"),
-        "hash": etag,
-        "bytes": size,
-        "content_type": headers.utf8(properties.content_type or headers.OCTETS),
-        "last_modified": headers.iso(headers.changed_ns(version, properties)),
-    }
-    if "slo" in properties.extra:
-        found["slo_etag"] = f'"{properties.extra["slo"]["etag"]}"'
-    if "symlink" in properties.extra:
-        link = properties.extra["symlink"]
-        found["symlink_path"] = f"/v1/{headers.quoted_path(link['account'], link['container'], link['object'])}"
-        if link.get("slo_etag"):
-            found["slo_etag"] = f'"{link["slo_etag"]}"'
-        if link.get("etag"):
-            found["symlink_etag"], found["symlink_bytes"] = link["etag"], link["bytes"]
-    return found
-
-
-def length_and_etag(version: Version, properties: Properties) -> tuple[int, str]:
-    """As listings tell: of a static large object the sum of its segments' sizes, but the manifest's own digest."""
-    slo = properties.extra.get("slo")
-    return (slo["size"] if slo else version.size), version.etag
-
-
-def version_rows(call: Call, bucket: BucketInfo, limit: int) -> list[Row]:
-    """All versions, newest first within a name."""
-    query = call.query
-    if listings.reverse_of(call):
-        return _versions_backward(call, bucket, limit)
-    marker, version_marker = query.get("marker", "").encode(), query.get("version_marker", "")
-    if version_marker and not marker:
-        raise SwiftError(400, "version_marker param requires marker")
-    if version_marker and version_marker != "null" and not is_version_id(version_marker):
-        raise SwiftError(400, "invalid version_marker param")
-    end = query.get("end_marker", "").encode()
-    prefix, delimiter = query.get("prefix", "").encode(), query.get("delimiter", "").encode()
-    rows: list[Row] = []
-    after, after_version = marker, engine_id(version_marker) if version_marker else ""
-    if version_marker == "null" and call.plane.store.get(bucket.id, marker, "null") is None:
-        # It would stand before all that have an id: so all of this name come after it.
-        after_version = ""
-        page = call.plane.store.list_versions(bucket.id, prefix=marker, limit=1000)
-        rows += [_version_row(one) for one in page.versions if one.name == marker and not _is_hidden(one)]
-    while len(rows) < limit:
-        page = call.plane.store.list_versions(
-            bucket.id, prefix=prefix, delimiter=delimiter, after=after, after_version=after_version, limit=min(1000, limit - len(rows))
-        )
-        merged: list[tuple[bytes, int, Version | None]] = [(one.name, number, one) for number, one in enumerate(page.versions)]
-        merged += [(one, 0, None) for one in page.prefixes]
-        for name, _, version in sorted(merged, key=lambda entry: entry[:2]):
-            if end and name >= end:
-                return rows
-            if version is None:
-                rows.append({"subdir": name.decode("utf-8", "replace")})
-                continue
-            if not _is_hidden(version):
-                rows.append(_version_row(version))
-        if page.next is None:
-            break
-        after, after_version = page.next
-    return rows
-
-
-def _is_hidden(version: Version) -> bool:
-    """A marker that Swift's history leaves out (objects.hide)."""
-    return version.delete_marker and b"hidden" in version.meta
-
-
-def _version_row(version: Version) -> Row:
-    found = row(version) | {"version_id": public_id(version), "is_latest": version.latest}
-    if version.delete_marker:
-        found |= {"content_type": versions.MARK, "hash": "d41d8cd98f00b204e9800998ecf8427e"}
-    return found
-
-
-def _versions_backward(call: Call, bucket: BucketInfo, limit: int) -> list[Row]:
-    """From the last name to the first, oldest version first: the forward listing, turned around."""
-    query = dict(call.query)
-    marker, end, version_marker = query.pop("marker", ""), query.pop("end_marker", ""), query.pop("version_marker", "")
-    try:
-        call.query = {name: value for name, value in query.items() if name != "reverse"} | ({"marker": end} if end else {})
-        rows = version_rows(call, bucket, BACKWARD_MAX)[::-1]
-    finally:
-        call.query = query | {"marker": marker, "end_marker": end, "version_marker": version_marker}
-    if marker:
-        raw = marker.encode()
-        rows = [one for one in rows if _comes_after(one, raw, version_marker)]
-    return rows[:limit]
-
-
-def _comes_after(row: Row, marker: bytes, version_marker: str) -> bool:
-    name = str(row.get("name", row.get("subdir", ""))).encode()
-    if name == marker and version_marker and "version_id" in row:
-        return row["version_id"] != "null" and row["version_id"] > version_marker
-    return name < marker
-
-
-# --- ids of versions: Swift's are times; ours are times as well, in another spelling
-
-
-def public_id(version: Version) -> str:
-    return "null" if version.null else f"{version.stamp // 1_000_000_000:010d}.{version.stamp % 1_000_000_000:09d}"
-
-
-def is_version_id(text: str) -> bool:
-    seconds, dot, rest = text.partition(".")
-    return bool(dot) and seconds.isdecimal() and rest.isdecimal() and len(seconds) <= 10 and len(rest) <= 9 and text.isascii()
-
-
-def engine_id(text: str) -> str:
-    """The store's id of a version by Swift's; 400 for what is none."""
-    if text == "null":
-        return "null"
-    if not is_version_id(text):
-        raise SwiftError(400, "Invalid version parameter")
-    seconds, _, rest = text.partition(".")
-    return f"{int(seconds) * 1_000_000_000 + int(rest.ljust(9, '0')):016x}"
 
 
 # --- changing
@@ -407,7 +280,7 @@ async def _only_hidden(call: Call, bucket: BucketInfo) -> bool:
     found: list[Version] = []
     while True:
         page = call.plane.store.list_versions(bucket.id, after=after, after_version=after_version, limit=1000)
-        if any(not _is_hidden(one) for one in page.versions):
+        if any(not history.is_hidden(one) for one in page.versions):
             return False
         found += page.versions
         if page.next is None:

@@ -15,6 +15,7 @@ from storage.api.swift import headers, tempurl
 from storage.api.swift.call import Call
 from storage.api.swift.errors import SwiftError
 from storage.api.swift.info import FILE_BYTES_MAX
+from storage.api.swift.writing import Md5, check_name, check_quotas, dress
 from storage.objects import Write
 from storage.properties import Properties
 from storage.server import Response
@@ -107,8 +108,6 @@ class _Limited:
 
 
 async def post(call: Call) -> Response:
-    from storage.api.swift.objects import Md5, check_name, check_quotas, dress
-
     found = _BOUNDARY.search(call.header("content-type") or "")
     if found is None or not call.container:
         raise SwiftError(400, "FormPost: no boundary")

@@ -8,14 +8,19 @@ from xml.sax.saxutils import escape, quoteattr
 
 import orjson
 
+from storage.api.swift import headers as fields
 from storage.api.swift.call import Call
 from storage.api.swift.errors import SwiftError
 from storage.api.swift.info import LISTING_MAX
+from storage.engine import Version
+from storage.properties import Properties, unpack
 from storage.server import Response
 
 TYPES = {"plain": "text/plain", "json": "application/json", "xml": "application/xml"}
 _BY_TYPE = {"text/plain": "plain", "application/json": "json", "application/xml": "xml", "text/xml": "xml"}
 Row = dict[str, Any]
+# What stands in for an object in the lists of versions where it was deleted.
+DELETED = "application/x-deleted;swift_versions_deleted=1"
 
 
 def kind_of(call: Call) -> tuple[str, str]:
@@ -113,3 +118,34 @@ def _element(row: Row, element: str) -> str:
 
 def _xml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# --- rows
+
+
+def object_row(version: Version) -> Row:
+    properties = unpack(version.meta)
+    size, etag = length_and_etag(version, properties)
+    found: Row = {
+        "name": version.name.decode("utf-8", "replace"),
+        "hash": etag,
+        "bytes": size,
+        "content_type": fields.utf8(properties.content_type or fields.OCTETS),
+        "last_modified": fields.iso(fields.changed_ns(version, properties)),
+    }
+    if "slo" in properties.extra:
+        found["slo_etag"] = f'"{properties.extra["slo"]["etag"]}"'
+    if "symlink" in properties.extra:
+        link = properties.extra["symlink"]
+        found["symlink_path"] = f"/v1/{fields.quoted_path(link['account'], link['container'], link['object'])}"
+        if link.get("slo_etag"):
+            found["slo_etag"] = f'"{link["slo_etag"]}"'
+        if link.get("etag"):
+            found["symlink_etag"], found["symlink_bytes"] = link["etag"], link["bytes"]
+    return found
+
+
+def length_and_etag(version: Version, properties: Properties) -> tuple[int, str]:
+    """As listings tell: of a static large object the sum of its segments' sizes, but the manifest's own digest."""
+    slo = properties.extra.get("slo")
+    return (slo["size"] if slo else version.size), version.etag

@@ -10,9 +10,12 @@ from html import escape
 from storage.api.swift import headers
 from storage.api.swift.call import Call, swift_of
 from storage.api.swift.errors import SwiftError
+from storage.api.swift.found import at_object
+from storage.api.swift.listings import length_and_etag
+from storage.api.swift.reading import resolve, send
 from storage.directory import BucketInfo
 from storage.errors import NoSuchObject, NoSuchVersion
-from storage.properties import Properties
+from storage.properties import Properties, unpack
 from storage.server import Response
 
 TRUE = ("true", "1", "yes", "on", "t", "y")
@@ -64,12 +67,10 @@ async def folder(call: Call, bucket: BucketInfo, meta: dict[str, str], prefix: s
 
 async def _page(call: Call, name: str) -> Response | None:
     """An object of the site, or None if there is none; 401 if it may not be read."""
-    from storage.api.swift import objects as wire
-
-    at = wire._at(call, call.project, call.container, name)
+    at = at_object(call, call.project, call.container, name)
     await at.load()
     try:
-        found = await wire.resolve(at)
+        found = await resolve(at)
     except (NoSuchObject, NoSuchVersion):
         return None
     except SwiftError as failed:
@@ -78,7 +79,7 @@ async def _page(call: Call, name: str) -> Response | None:
         raise
     answer = headers.of_object(found.version, found.properties) | {"Etag": found.etag} | found.more
     headers.check_read(call, found.etag.strip('"'), headers.changed_ns(found.version, found.properties))
-    return await wire.send(at, found, answer)
+    return await send(at, found, answer)
 
 
 async def missing(call: Call) -> Response | None:
@@ -139,9 +140,6 @@ def _tail(call: Call) -> str:
 
 
 def _listing(call: Call, bucket: BucketInfo, meta: dict[str, str], prefix: str) -> Response:
-    from storage.api.swift.containers import length_and_etag
-    from storage.properties import unpack
-
     label = meta.get("web-listings-label", f"/v1/{call.account_name}/{call.container}")
     title = escape(f"Listing of {label}/{prefix}" if "web-listings-label" in meta else f"Listing of {call.path}")
     css = meta.get("web-listings-css")

@@ -8,7 +8,10 @@ from storage import encryption, objects
 from storage.api.swift import headers, versions
 from storage.api.swift.call import Call
 from storage.api.swift.errors import SwiftError
+from storage.api.swift.found import at_object, look
+from storage.api.swift.history import versions_headers
 from storage.api.swift.info import FILE_BYTES_MAX, SYMLINKS_MAX
+from storage.api.swift.writing import Md5, announced, written
 from storage.directory import BucketInfo
 from storage.engine import Version
 from storage.errors import NoSuchObject, NoSuchVersion
@@ -19,11 +22,9 @@ from storage.server import Response
 
 async def put(call: Call, properties: Properties) -> Response:
     """A link has no bytes. With X-Symlink-Target-Etag it is static: the target must be, and stay, what it was."""
-    from storage.api.swift import objects as wire
-
     given = call.headers
     bucket = call.bucket
-    if wire.announced(call) not in (0, None):
+    if announced(call) not in (0, None):
         raise SwiftError(400, "Symlink requests require a zero byte body")
     if "x-object-manifest" in properties.headers or call.query.get("multipart-manifest") == "put":
         raise SwiftError(400, "A symlink cannot be a manifest")
@@ -36,8 +37,8 @@ async def put(call: Call, properties: Properties) -> Response:
     properties.extra["symlink"] = link
     await versions.keep(call, bucket, call.key)
     write = Write(properties, encryption.PLAIN, None, headers.write_condition(call), FILE_BYTES_MAX, key_project=bucket.owner)
-    version = await objects.put(call.plane, bucket, call.key, call.request.body, wire.Md5(), write)
-    answer = wire.written(bucket, version, properties)
+    version = await objects.put(call.plane, bucket, call.key, call.request.body, Md5(), write)
+    answer = written(bucket, version, properties)
     if link.get("etag"):
         answer.headers = {
             **answer.headers,
@@ -62,14 +63,12 @@ def _target(call: Call) -> dict[str, Any]:
 
 async def _static(call: Call, link: dict[str, Any], etag: str, properties: Properties) -> dict[str, Any]:
     """The facts of a static link's target; 409 if it is not what the client says."""
-    from storage.api.swift import objects as wire
-
-    at = wire._at(call, link["account"].partition("_")[2], link["container"], link["object"])
+    at = at_object(call, link["account"].partition("_")[2], link["container"], link["object"])
     await at.load()
     if at.info is None:
         raise SwiftError(409, "X-Symlink-Target does not exist")
     try:
-        version, kept = wire.look(at, at.info, at.key, None)
+        version, kept = look(at, at.info, at.key, None)
     except NoSuchObject as error:
         raise SwiftError(409, "X-Symlink-Target does not exist") from error
     at.allow_read(kept)
@@ -99,8 +98,6 @@ def _etags(version: Version, properties: Properties) -> list[str]:
 
 async def follow(call: Call, properties: Properties) -> tuple[BucketInfo, Version, Properties, dict[str, str]]:
     """What the chain of links ends at, which must be readable, and the headers that tell so."""
-    from storage.api.swift import objects as wire
-
     hops = 0
     while True:
         link = properties.extra["symlink"]
@@ -108,14 +105,14 @@ async def follow(call: Call, properties: Properties) -> tuple[BucketInfo, Versio
         if hops > SYMLINKS_MAX:
             raise SwiftError(409, f"Too many levels of symbolic links, maximum allowed is {SYMLINKS_MAX}")
         location = {"Content-Location": f"/v1/{headers.quoted_path(link['account'], link['container'], link['object'])}"}
-        at = wire._at(call, link["account"].partition("_")[2], link["container"], link["object"])
+        at = at_object(call, link["account"].partition("_")[2], link["container"], link["object"])
         await at.load()
         if at.info is None:
             if not (at.who.project == at.project and at.who.role) and not call.signed_for:
                 raise at.refuse()
             raise SwiftError(404, headers=location)
         try:
-            version, properties = wire.look(at, at.info, at.key, None)
+            version, properties = look(at, at.info, at.key, None)
         except (NoSuchObject, NoSuchVersion):
             at.allow_read()
             raise SwiftError(404, headers=location) from None
@@ -124,7 +121,7 @@ async def follow(call: Call, properties: Properties) -> tuple[BucketInfo, Versio
             text = f"Object Etag {version.etag!r} does not match X-Symlink-Target-Etag header {link['etag']!r}"
             raise SwiftError(409, text, location)
         if "symlink" not in properties.extra:
-            return at.info, version, properties, location | wire.versions_headers(at.info, version)
+            return at.info, version, properties, location | versions_headers(at.info, version)
 
 
 def shown(properties: Properties, account: str) -> dict[str, str]:

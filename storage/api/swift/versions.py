@@ -1,6 +1,6 @@
 """Versioning the older way: X-Versions-Location (a stack: DELETE brings the last one back) and X-History-Location (DELETE leaves a mark).
 
-Old objects lie in another container as <three hex digits: length of the name><name>/<time>.
+Old objects lie in another container as <three hex digits: length of the name in bytes><name>/<time>.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from storage import encryption, objects
 from storage.api.swift import headers
 from storage.api.swift.call import Call, swift_of
 from storage.api.swift.errors import SwiftError
+from storage.api.swift.found import open_key
 from storage.api.swift.info import FILE_BYTES_MAX
+from storage.api.swift.listings import DELETED
+from storage.api.swift.writing import Bytes, Md5
 from storage.directory import BucketInfo
 from storage.engine import Version
 from storage.errors import NoSuchObject
@@ -19,11 +22,9 @@ from storage.objects import VersionSource, Write
 from storage.properties import Properties, unpack
 from storage.server import Response
 
-MARK = "application/x-deleted;swift_versions_deleted=1"
-
 
 def _prefix(key: bytes) -> bytes:
-    return f"{len(key.decode('utf-8', 'replace')):03x}".encode() + key + b"/"
+    return b"%03x%s/" % (len(key), key)
 
 
 async def _archive(call: Call, bucket: BucketInfo) -> BucketInfo:
@@ -46,8 +47,6 @@ async def keep(call: Call, bucket: BucketInfo, key: bytes) -> None:
 
 
 async def _copy(call: Call, version: Version, properties: Properties, into: BucketInfo, key: bytes) -> None:
-    from storage.api.swift.objects import Md5, open_key
-
     data_key = await open_key(call, properties)
     properties = unpack(version.meta)
     properties.encryption, properties.retention, properties.legal_hold = {}, [], False
@@ -65,24 +64,13 @@ async def on_delete(call: Call, bucket: BucketInfo, key: bytes) -> Response | No
         # Also of what is not there (any more): each DELETE is a fact of the history.
         await keep(call, bucket, key)
         mark = _prefix(key) + headers.timestamp(time.time_ns()).encode()
-        await put_empty(call, archive, mark, MARK)
+        await put_empty(call, archive, mark, DELETED)
         return None
     return await _pop(call, bucket, key, archive)
 
 
 async def put_empty(call: Call, into: BucketInfo, key: bytes, content_type: str) -> None:
-    from storage.api.swift.objects import Md5
-
-    class Nothing:
-        length: int | None = 0
-
-        async def read(self, limit: int = 0) -> bytes:
-            return b""
-
-        async def read_all(self, limit: int) -> bytes:
-            return b""
-
-    await objects.put(call.plane, into, key, Nothing(), Md5(), Write(Properties(content_type=content_type)))
+    await objects.put(call.plane, into, key, Bytes(b""), Md5(), Write(Properties(content_type=content_type)))
 
 
 async def _pop(call: Call, bucket: BucketInfo, key: bytes, archive: BucketInfo) -> Response | None:
@@ -107,7 +95,7 @@ async def _pop(call: Call, bucket: BucketInfo, key: bytes, archive: BucketInfo) 
 
 
 def _is_mark(version: Version) -> bool:
-    return unpack(version.meta).content_type == MARK
+    return unpack(version.meta).content_type == DELETED
 
 
 def _all(call: Call, archive: BucketInfo, key: bytes) -> list[Version]:
