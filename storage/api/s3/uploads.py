@@ -168,6 +168,8 @@ async def complete(call: Call) -> Response:
         if number is None:
             raise S3Error("MalformedXML")
         said = next((text for name in checksums.ALGORITHMS if (text := one.get(f"Checksum{name}"))), "")
+        if wanted and wanted[-1].number == number:
+            wanted.pop()  # A client that sent a part again and lists both means the last one, as the store keeps it.
         wanted.append(uploads.Wanted(number, one.need("ETag"), said))
     if not wanted:
         raise S3Error("MalformedXML")
