@@ -17,6 +17,7 @@ from storage.properties import unpack
 from storage.server import Response
 
 KEYS_MAX = 1000
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~/"  # What url encoding leaves alone; nearly all names.
 
 
 class _Page:
@@ -41,9 +42,12 @@ class _Page:
 
     def name(self, raw: bytes) -> str:
         """A name as it stands in the answer."""
-        return (
-            quote(raw, safe="/") if self.encoded else xml.escape(raw.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode())
-        )
+        if self.encoded:
+            return quote(raw, safe="/") if raw.translate(None, _PLAIN) else raw.decode()
+        try:
+            return xml.escape(raw.decode())
+        except UnicodeDecodeError:
+            return xml.escape(raw.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode())
 
     def text(self, value: str) -> str:
         return self.name(_raw(value))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import time
 from collections.abc import Iterator
+from functools import lru_cache
 from xml.etree import ElementTree
 
 from storage.errors import MalformedDocument
@@ -39,7 +41,12 @@ def document(root: str, *content: str) -> bytes:
 def iso(ns: int) -> str:
     """A moment, with milliseconds."""
     seconds, rest = divmod(ns, 1_000_000_000)
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest // 1_000_000:03d}Z"
+    return f"{_to_the_second(seconds)}.{rest // 1_000_000:03d}Z"
+
+
+@lru_cache(4096)  # Objects that lie side by side in a listing were often written in the same seconds.
+def _to_the_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def moment(text: str) -> dt.datetime:
