@@ -28,7 +28,7 @@ from storage.generations import Generations
 from storage.loading import TableLoader
 from storage.notices import Notices
 from storage.plane import THREADS, Plane
-from storage.server import App, Request, Response, admin, worker, workers
+from storage.server import App, Request, Response, admin, nursery, worker, workers
 from storage.server.access_log import AccessLog
 from storage.server.tls import Following, Pair
 from storage.server.worker import Listener
@@ -109,15 +109,20 @@ def run_parent(config: Config) -> NoReturn:
     addresses = [workers.Address("http", config.bind, config.port), workers.Address("admin", "127.0.0.1", config.admin_port)]
     if config.tls_port:
         addresses.append(workers.Address("https", config.bind, config.tls_port))
-    argv = [sys.executable, sys.argv[0], "dataplane", "--worker"]
+    argv = [sys.executable, sys.argv[0], "dataplane", "--nursery"]
     code = str(Path(__file__).resolve().parents[1])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")]))}
     parent = workers.parent_argv(argv, addresses, config.workers, config.metrics)
     os.execve(parent[0], parent, environment)
 
 
+def run_nursery(config: Config) -> NoReturn:
+    """Be the process that workers are forked from: started by the parent, with everything imported, and nothing opened."""
+    nursery.nurse(lambda: run_worker(config))
+
+
 def run_worker(config: Config) -> None:
-    """Be one worker, started by the parent, until it is told to stop."""
+    """Be one worker, until it is told to stop."""
     access_log = AccessLog(config.access_log) if config.access_log.parent.is_dir() else None
     worker.run(lambda: open_worker(config, workers.inherited(), workers.slot()), metrics=workers.own_metrics(), access_log=access_log)
 

@@ -4,7 +4,9 @@ Every worker has a slot, and every slot a listening socket per address that this
 kernel spreads connections over the slots). A worker inherits its slot's sockets, so connections that come while it restarts wait in
 the socket's queue for its successor: there is no moment at which one could be refused, and none can be lost with a closing socket.
 
-SIGHUP replaces the workers one slot after the other: the new one says that it serves, then the old one is asked to drain.
+Workers are forked by a nursery (nursery.py), so that they share what they imported. SIGHUP starts a new nursery, with the code and the
+configuration of now, and then replaces the workers one slot after the other: the new one says that it serves, then the old one is asked
+to drain.
 SIGTERM or SIGINT stops all; SIGUSR1 is passed on (access logs are opened anew). Standard library only.
 """
 
@@ -17,7 +19,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from storage.server import metrics
+from storage.server.nursery import Nursery, Process, adopt_orphans
 
 log = logging.getLogger("storage.server")
 READY_SECONDS = 120.0  # a store that recovers from a crash may take its time
@@ -85,7 +87,7 @@ class Worker:
     """A process, from its start to its end."""
 
     slot: int
-    process: subprocess.Popen[bytes]
+    process: Process
     ready_fd: int
     started: float
     ready: bool = False
@@ -103,7 +105,7 @@ class Slot:
 
 @dataclass
 class Workers:
-    """Runs `count` workers, each started by `argv`, until it is told to stop."""
+    """Runs `count` workers, forked by the nursery that `argv` starts, until it is told to stop."""
 
     argv: Sequence[str]
     addresses: Sequence[Address]
@@ -113,6 +115,11 @@ class Workers:
     on_ready: Callable[[], None] = lambda: None
     _slots: list[Slot] = field(default_factory=list)
     _all: list[Worker] = field(default_factory=list)
+    _nursery: Nursery | None = None
+    _next: Nursery | None = None  # The one that takes its place when it is ready.
+    _gone: list[Nursery] = field(default_factory=list)  # Those that may take a moment to end.
+    _nursery_at: float = 0.0
+    _nursery_pause: float = 0.5
     _wanted: set[signal.Signals] = field(default_factory=set)
     _reload: list[int] = field(default_factory=list)
     _told: bool = False
@@ -122,6 +129,7 @@ class Workers:
         self._slots = [Slot({address.name: listening(address) for address in self.addresses}) for _ in range(self.count)]
         if self.metrics_folder is not None:
             metrics.fold(self.metrics_folder, ())
+        adopt_orphans()
         wake_r, wake_w = os.pipe()
         os.set_blocking(wake_w, False)
         os.set_blocking(wake_r, False)
@@ -144,6 +152,8 @@ class Workers:
             for worker in self._all:
                 worker.process.kill()
                 worker.process.wait()
+            for nursery in filter(None, (self._nursery, self._next, *self._gone)):
+                nursery.kill()
             for each in self._slots:
                 for sock in each.sockets.values():
                     sock.close()
@@ -156,7 +166,9 @@ class Workers:
         now = time.monotonic()
         if signal.SIGHUP in self._wanted:
             self._wanted.discard(signal.SIGHUP)
-            self._reload = list(range(self.count))
+            if self._next is not None:
+                self._next.kill()
+            self._next = Nursery(self.argv, os.environ)
         if signal.SIGUSR1 in self._wanted:
             self._wanted.discard(signal.SIGUSR1)
             for worker in self._all:
@@ -164,6 +176,8 @@ class Workers:
                     worker.process.send_signal(signal.SIGUSR1)
         self._wanted.discard(signal.SIGCHLD)
         self._reap(now)
+        if self._nursery is None and self._next is None and now >= self._nursery_at:
+            self._next = Nursery(self.argv, os.environ)
         for number, each in enumerate(self._slots):
             if each.current is None and now >= each.start_at:
                 each.current = self._start(number)
@@ -181,35 +195,75 @@ class Workers:
         if old is None:
             return  # It is about to be started anyway.
         new = self._start(number)
+        if new is None:
+            self._reload.clear()
+            return
         new.replaces = old
         self._slots[number].current = new
 
-    def _start(self, number: int) -> Worker:
+    def _start(self, number: int) -> Worker | None:
+        """None while there is no nursery: it is on its way."""
+        if self._nursery is None:
+            return None
         read, write = os.pipe()
         sockets = self._slots[number].sockets
-        environment = {
-            **os.environ,
-            SOCKETS: ",".join(f"{name}={sock.fileno()}" for name, sock in sockets.items()),
-            SLOT: str(number),
-            READY_FD: str(write),
-        }
+        asked = {SOCKETS: ",".join(f"{name}={{{place}}}" for place, name in enumerate(sockets, 1)), SLOT: str(number), READY_FD: "{0}"}
         if self.metrics_folder is not None:
-            environment[METRICS] = str(self.metrics_folder)
-        process = subprocess.Popen(self.argv, env=environment, pass_fds=[write, *(sock.fileno() for sock in sockets.values())])
-        os.close(write)
+            asked[METRICS] = str(self.metrics_folder)
+        try:
+            process = self._nursery.fork(asked, [write, *(sock.fileno() for sock in sockets.values())])
+        except OSError as error:
+            log.error("no worker could be forked: %s", error)
+            os.close(read)
+            self._lost()
+            return None
+        finally:
+            os.close(write)
         os.set_blocking(read, False)
         worker = Worker(number, process, read, time.monotonic())
         self._all.append(worker)
         return worker
 
+    def _lost(self) -> None:
+        """The nursery has ended, or does not answer. Workers go on; the next one is started in a moment."""
+        if self._nursery is not None:
+            self._nursery.kill()
+            self._nursery = None
+            self._nursery_at = time.monotonic() + self._nursery_pause
+
+    def _arrived(self, nursery: Nursery) -> None:
+        """The next nursery is ready, or has ended before it was."""
+        self._next = None
+        if not nursery.hear():
+            nursery.kill()
+            self._nursery_pause = min(self._nursery_pause * 2, PAUSE_MAX_SECONDS)
+            self._nursery_at = time.monotonic() + self._nursery_pause
+            stays = "; the old one stays" if self._nursery is not None else ""
+            log.error("what workers are forked from ended with %s before it was ready%s", nursery.process.returncode, stays)
+            return
+        if self._nursery is not None:
+            self._nursery.close()
+            self._gone.append(self._nursery)
+            self._reload = list(range(self.count))
+        self._nursery, self._nursery_pause = nursery, 0.5
+
     def _wait(self, wake: int) -> None:
         waiting = [worker.ready_fd for worker in self._all if not worker.ready and worker.ready_fd >= 0]
+        nurseries = {nursery.control.fileno(): nursery for nursery in (self._nursery, self._next) if nursery is not None}
         now = time.monotonic()
-        pauses = [each.start_at - now for each in self._slots if each.current is None]
-        readable, _, _ = select.select([wake, *waiting], [], [], max(0.01, min([1.0, *pauses])))
+        pauses = [each.start_at - now for each in self._slots if each.current is None and self._nursery is not None]
+        readable, _, _ = select.select([wake, *waiting, *nurseries], [], [], max(0.01, min([1.0, *pauses])))
         if wake in readable:
             with contextlib.suppress(BlockingIOError):
                 os.read(wake, 4096)
+        for fd, nursery in nurseries.items():
+            if fd in readable and nursery is self._nursery:
+                log.error("what workers are forked from has ended; it is started again")
+                self._lost()
+            elif fd in readable:
+                self._arrived(nursery)
+        if self._next is not None and time.monotonic() - self._next.started > READY_SECONDS:
+            self._next.process.kill()  # Its end is heard in the next round.
         for worker in self._all:
             if worker.ready_fd in readable:
                 self._heard(worker)
@@ -237,6 +291,7 @@ class Workers:
             worker.process.send_signal(number)
 
     def _reap(self, now: float) -> None:
+        self._gone = [nursery for nursery in self._gone if nursery.process.poll() is None]
         ended = [worker for worker in self._all if worker.process.poll() is not None]
         for worker in ended:
             self._all.remove(worker)
@@ -264,7 +319,7 @@ class Workers:
             self._ask(worker, signal.SIGTERM)
         end = time.monotonic() + self.stop_seconds
         for worker in self._all:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            with contextlib.suppress(TimeoutError):
                 worker.process.wait(max(0.0, end - time.monotonic()))
         left = [worker for worker in self._all if worker.process.poll() is None]
         if left:
@@ -272,7 +327,7 @@ class Workers:
 
 
 def main_argv(module: str, *words: str) -> list[str]:
-    """How to start a worker that is a module of ours."""
+    """How to start a program that is a module of ours."""
     return [sys.executable, "-m", module, *words]
 
 

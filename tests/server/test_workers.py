@@ -142,6 +142,30 @@ def test_a_release_that_does_not_start_changes_nothing(parent: Parent) -> None:
     assert parent.processes() == before
 
 
+def test_a_release_that_cannot_be_imported_changes_nothing(parent: Parent) -> None:
+    before = parent.processes()
+    (parent.folder / "unimportable").touch()
+    parent.process.send_signal(signal.SIGHUP)
+    eventually(lambda: b"before it was ready; the old one stays" in (parent.folder / "log").read_bytes())
+    assert parent.processes() == before
+    # What they are forked from is still there: one that falls is replaced.
+    with pytest.raises((EOFError, ConnectionResetError)):
+        parent.ask("/die")
+    eventually(lambda: len(parent.processes()) == 2)
+
+
+def test_a_nursery_that_is_killed_is_replaced_and_nobody_notices(parent: Parent) -> None:
+    before = parent.processes()
+    children = Path(f"/proc/{parent.process.pid}/task/{parent.process.pid}/children")
+    (nursery,) = {int(one) for one in children.read_text().split()} - {int(one) for one in before.values()}
+    os.kill(nursery, signal.SIGKILL)
+    eventually(lambda: b"is started again" in (parent.folder / "log").read_bytes() and len(children.read_text().split()) == 3)
+    assert parent.processes() == before
+    with pytest.raises((EOFError, ConnectionResetError)):
+        parent.ask("/die")
+    eventually(lambda: len(parent.processes()) == 2)
+
+
 def test_a_stop_waits_for_what_is_under_way(parent: Parent) -> None:
     with Client(parent.port) as client:
         client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -1,4 +1,4 @@
-"""A worker for the tests of workers.py: answers with its number and process, and ends, hangs or fails on demand."""
+"""The nursery of workers for the tests of workers.py: they answer with its number and process, and end, hang or fail on demand."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from storage.server import Request, Response, workers
 from storage.server.access_log import AccessLog
 from storage.server.admin import app as admin_app
+from storage.server.nursery import nurse
 from storage.server.worker import Listener, run
 
 
@@ -36,5 +37,11 @@ async def opening() -> tuple[list[Listener], object]:
     return listeners, close
 
 
-if __name__ == "__main__":
+def work() -> None:
     run(opening, metrics=workers.own_metrics(), access_log=AccessLog(Path(sys.argv[1], "access.log")))  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    if Path(sys.argv[1], "unimportable").exists():
+        raise ImportError("This release cannot be imported.")
+    nurse(work)

@@ -16,11 +16,11 @@ class Command(BaseCommand):
     help = "Run the object store: its workers, and the parent that keeps them."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--worker", action="store_true", help="Be one worker; the parent starts it so.")
+        parser.add_argument("--nursery", action="store_true", help="Be what the workers are forked from; the parent starts it so.")
 
-    def handle(self, *args: Any, worker: bool = False, **options: Any) -> None:
+    def handle(self, *args: Any, nursery: bool = False, **options: Any) -> None:
         config = dataplane.config_of(settings.HOME, settings.BOX)
-        if worker:
-            dataplane.run_worker(config)
+        if nursery:
+            dataplane.run_nursery(config)
         else:
             dataplane.run_parent(config)
