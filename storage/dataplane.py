@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cloudbox.common.errors import Conflict, Invalid
-from storage import certificates, rounds
+from storage import certificates, drive_list, rounds
 from storage.api.s3 import portal
 from storage.api.s3.app import S3
 from storage.api.swift.app import Swift, is_swift
 from storage.directory import Directory
-from storage.engine import STORAGE_CLASSES, Store
+from storage.engine import STORAGE_CLASSES, DriveSpec, Store
 from storage.generations import Generations
 from storage.loading import TableLoader
 from storage.notices import Notices
@@ -33,7 +33,6 @@ from storage.server.access_log import AccessLog
 from storage.server.tls import Following, Pair
 from storage.server.worker import Listener
 
-DRIVES = 4  # The folders that a box without disks of its own for objects begins with.
 # A worker that replaces another one opens the store while the old one still drains: it takes the next number of its slot.
 SLOTS = 32
 
@@ -43,7 +42,7 @@ class Config:
     """Where the data plane lives and how it is shaped."""
 
     home: Path
-    drives: tuple[Path, ...]
+    drives: tuple[Path, ...]  # That a new store begins with; drives.json says which ones it has now.
     bind: str
     port: int
     admin_port: int
@@ -56,12 +55,17 @@ class Config:
     tls: Pair | None = None
     pages: portal.Portal = field(default_factory=portal.Portal)
 
+    own_drives: bool = True  # They are the box's own folders, which it makes.
     @property
     def index(self) -> Path:
         return self.home / "store" / "index"
 
     @property
     def generations(self) -> Path:
+    @property
+    def drive_list(self) -> Path:
+        return self.home / "store" / drive_list.NAME
+
         return self.home / "run" / "store" / "generations"
 
     @property
@@ -75,7 +79,7 @@ class Config:
 
 def config_of(home: Path, box: dict[str, Any]) -> Config:
     """From box.json. Raises Invalid with what is wrong."""
-    drives = tuple(Path(one) for one in box.get("store_drives") or [home / "store" / f"drive-{n}" for n in range(1, DRIVES + 1)])
+    drives = tuple(Path(one) for one in box.get("store_drives") or drive_list.default_folders(home))
     count = int(box.get("store_workers") or os.cpu_count() or 1)
     if not 1 <= count <= SLOTS:
         raise Invalid(f"store_workers is a number from 1 to {SLOTS}.", field="store_workers")
@@ -98,14 +102,14 @@ def config_of(home: Path, box: dict[str, Any]) -> Config:
         pages=portal.of_box(box),
     )
 
+        own_drives=not box.get("store_drives"),
 
 def run_parent(config: Config) -> NoReturn:
     """Become the process that keeps the workers running until SIGTERM; SIGHUP replaces them without dropping a connection.
 
     It is another program, since it needs none of the 45 MiB that Django and the dialects take.
     """
-    for folder in (config.index, config.generations.parent, config.metrics, *config.drives):
-        folder.mkdir(parents=True, exist_ok=True)
+    prepare(config)
     addresses = [workers.Address("http", config.bind, config.port), workers.Address("admin", "127.0.0.1", config.admin_port)]
     if config.tls_port:
         addresses.append(workers.Address("https", config.bind, config.tls_port))
@@ -124,6 +128,14 @@ def run_nursery(config: Config) -> NoReturn:
 def run_worker(config: Config) -> None:
     """Be one worker, until it is told to stop."""
     access_log = AccessLog(config.access_log) if config.access_log.parent.is_dir() else None
+def prepare(config: Config) -> drive_list.DriveList:
+    """The folders that the data plane keeps things in, and which drives it has. Raises Conflict if it has had drives and none is found."""
+    made = (config.index / "state.json").exists() or (config.index / "lmdb").exists()
+    for folder in (config.index, config.generations.parent, config.metrics):
+        folder.mkdir(parents=True, exist_ok=True)
+    return drive_list.begin(config.drive_list, config.drives, defaults=config.own_drives, made=made)
+
+
     worker.run(lambda: open_worker(config, workers.inherited(), workers.slot()), metrics=workers.own_metrics(), access_log=access_log)
 
 
@@ -190,7 +202,9 @@ async def _open_store(config: Config, slot: int) -> Store:
     error: Conflict | None = None
     for number in range(slot, 256, SLOTS):
         try:
-            return await Store.open(list(config.drives), index=config.index, worker=number)
+    drives = drive_list.read(config.drive_list)
+    specs = drives.specs if drives is not None else [DriveSpec(path) for path in config.drives]
+            return await Store.open(specs, index=config.index, worker=number)
         except Conflict as taken:
             error = taken
     assert error is not None

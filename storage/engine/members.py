@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cloudbox.common.errors import Conflict
-from storage.engine.drives import Drive, FilesystemDrive
+from storage.engine.drives import FOLDERS, Drive, FilesystemDrive
 from storage.engine.placement import Candidate, pick
 from storage.engine.records import FORMAT
 from storage.engine.types import DriveSpec
@@ -194,6 +194,9 @@ def _plug(spec: DriveSpec) -> Drive | None:
     """None if the drive is away. A missing folder is a missing drive: making it would hide a disk that is not mounted."""
     if spec.drive is not None:
         return spec.drive
+    if not spec.joins and not (spec.path / IDENTITY).is_file():
+        log.warning("drive %s is away: it is not mounted, or was emptied", spec.path)
+        return None
     try:
         return FilesystemDrive(spec.path)
     except OSError as error:
@@ -280,7 +283,7 @@ def _identify(spec: DriveSpec, drive: Drive, store: bytes, listed: set[bytes]) -
         if id in listed:
             return id
         log.warning("drive %s had been given up; it is emptied and joins anew", spec.path)
-        for folder in ("segments", "extents", "checkpoints"):
+        for folder in FOLDERS:
             for name in drive.names(folder):
                 drive.remove(name)
     id = uuid.uuid4().bytes

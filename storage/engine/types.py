@@ -59,6 +59,7 @@ class DriveSpec:
     weight: float = 1.0
     domain: str = ""
     draining: bool = False  # Nothing new goes there, and the repairer moves away what is there.
+    joins: bool = True  # Whether an empty folder becomes a drive. One that has been a drive before is not mounted if it is empty.
     drive: Drive | None = None  # Instead of the folder: a drive in memory, say.
 
 

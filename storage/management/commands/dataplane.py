@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from cloudbox.common.errors import Conflict
 from storage import dataplane
 
 
@@ -22,5 +23,8 @@ class Command(BaseCommand):
         config = dataplane.config_of(settings.HOME, settings.BOX)
         if nursery:
             dataplane.run_nursery(config)
-        else:
+            return
+        try:
             dataplane.run_parent(config)
+        except Conflict as error:
+            raise CommandError(error.message) from error
