@@ -6,6 +6,7 @@ class StorageConfig(AppConfig):
 
     def ready(self) -> None:
         from identity import quotas
-        from storage import buckets
+        from storage import buckets, removal
 
         quotas.counters.append(buckets.count_of)
+        removal.register()

@@ -7,7 +7,7 @@ import re
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 
 from cloudbox.common import events
 from cloudbox.common.errors import AlreadyExists, Invalid, NotFound
@@ -20,8 +20,17 @@ _NAME = re.compile(r"[A-Za-z0-9/_.:-]{1,128}")
 
 
 def list_keys(ctx: Context) -> QuerySet[EncryptionKey]:
+    """By name, each with the number of its `newest_version`."""
     ctx.require("buckets.list")
-    return EncryptionKey.objects.filter(project=ctx.project).order_by("name")
+    return EncryptionKey.objects.filter(project=ctx.project).annotate(newest_version=Max("versions__number")).order_by("name")
+
+
+def get(ctx: Context, id: UUID) -> EncryptionKey:
+    """Raises NotFound."""
+    key = list_keys(ctx).filter(id=id).first()
+    if key is None:
+        raise NotFound("There is no such key in this project.")
+    return key
 
 
 def create(ctx: Context, *, name: str) -> EncryptionKey:

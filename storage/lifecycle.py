@@ -103,6 +103,71 @@ def _rule(given: Mapping[str, Any]) -> Rule:
     return rule
 
 
+def plain(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored rule as forms and the REST API have it: flat, every field there, None where it says nothing."""
+    where = rule.get("filter", {})
+    return {
+        "id": rule.get("id", ""),
+        "enabled": rule.get("status") == "Enabled",
+        "prefix": where.get("prefix", ""),
+        "tags": dict(where.get("tags", ())),
+        "larger_than": where.get("larger_than"),
+        "smaller_than": where.get("smaller_than"),
+        "days": rule.get("days"),
+        "date": str(rule["date"])[:10] if rule.get("date") else None,
+        "expired_markers": bool(rule.get("expired_markers")),
+        "noncurrent_days": rule.get("noncurrent_days"),
+        "noncurrent_keep": rule.get("noncurrent_keep"),
+        "abort_days": rule.get("abort_days"),
+    }
+
+
+def stored(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """The other way round. Raises MalformedDocument."""
+    where = {name: rule[name] for name in ("larger_than", "smaller_than") if rule.get(name) is not None}
+    where |= {"prefix": rule["prefix"]} if rule.get("prefix") else {}
+    where |= {"tags": [[key, value] for key, value in rule["tags"].items()]} if rule.get("tags") else {}
+    found: dict[str, Any] = {"id": rule.get("id") or "", "status": "Enabled" if rule.get("enabled", True) else "Disabled", "filter": where}
+    found |= {name: rule[name] for name in ("days", "noncurrent_days", "noncurrent_keep", "abort_days") if rule.get(name) is not None}
+    if rule.get("expired_markers"):
+        found["expired_markers"] = True
+    if rule.get("date"):
+        try:
+            found["date"] = f"{dt.date.fromisoformat(str(rule['date'])).isoformat()}T00:00:00Z"
+        except ValueError as error:
+            raise MalformedDocument("A date is written like 2027-01-31.", field="date") from error
+    if found.get("days") is not None and found.get("date"):
+        raise MalformedDocument("Objects expire after days or on a date, not by both.", field="date")
+    return found
+
+
+def told(rule: Mapping[str, Any]) -> str:
+    """A flat rule as a sentence."""
+    which = [f"below {rule['prefix']}"] if rule.get("prefix") else []
+    which += [f"tagged {key}={value}" for key, value in (rule.get("tags") or {}).items()]
+    which += [f"larger than {rule['larger_than']:,} bytes"] if rule.get("larger_than") is not None else []
+    which += [f"smaller than {rule['smaller_than']:,} bytes"] if rule.get("smaller_than") is not None else []
+    what = f"Objects {', '.join(which)}" if which else "All objects"
+    does = []
+    if rule.get("days"):
+        does.append(f"expire {_days(rule['days'])} after they were written")
+    if rule.get("date"):
+        does.append(f"expire on {rule['date']}")
+    if rule.get("noncurrent_days"):
+        keep = rule.get("noncurrent_keep")
+        spared = f", but for the newest {keep}" if keep else ""
+        does.append(f"lose old versions {_days(rule['noncurrent_days'])} after these were replaced{spared}")
+    if rule.get("expired_markers"):
+        does.append("lose delete markers that hide nothing")
+    if rule.get("abort_days"):
+        does.append(f"have unfinished uploads ended {_days(rule['abort_days'])} after they began")
+    return f"{what} {' and '.join(does) or 'stay as they are'}."
+
+
+def _days(count: int) -> str:
+    return "a day" if count == 1 else f"{count:,} days"
+
+
 def moment_of(ns: int) -> dt.datetime:
     """A time of the store, as a datetime."""
     return dt.datetime.fromtimestamp(ns / 1_000_000_000, dt.UTC)
@@ -166,6 +231,51 @@ def _marker_due(rule: Rule, marker: Seen, now: dt.datetime) -> bool:
     if rule.expired_markers:
         return True
     return rule.days is not None and due_after(marker.modified, rule.days) <= now
+
+
+@dataclass(slots=True)
+class Preview:
+    """What rules would end now, as far as it was looked: counts, bytes, and the first names."""
+
+    seen: int = 0
+    due: int = 0
+    hidden: int = 0  # Of the due ones those that get a delete marker, and can be brought back.
+    bytes: int = 0
+    by_rule: dict[str, int] = field(default_factory=dict)
+    first: list[tuple[str, int]] = field(default_factory=list)  # name, size
+    complete: bool = False
+
+
+PREVIEW_NAMES = 20
+
+
+def preview(rules: Sequence[Rule], versions: Iterable[Seen], now: dt.datetime, *, versioned: bool, limit: int) -> Preview:
+    """Judge a listing of versions (names in order, the newest of a name first), at most `limit` of them."""
+    found, together = Preview(), list[Seen]()
+
+    def settle() -> None:
+        for position, rule in judge(rules, together, now):
+            one = together[position]
+            found.due += 1
+            hides = versioned and position == 0 and not one.delete_marker
+            found.hidden += hides
+            found.bytes += 0 if hides else one.size
+            found.by_rule[rule] = found.by_rule.get(rule, 0) + 1
+            if len(found.first) < PREVIEW_NAMES:
+                found.first.append((one.name.decode("utf-8", "replace"), one.size))
+        together.clear()
+
+    for version in versions:
+        if together and together[-1].name != version.name:
+            settle()
+        if found.seen >= limit:
+            # Of this name not all versions may have come: what is not whole is not judged.
+            return found
+        found.seen += 1
+        together.append(version)
+    settle()
+    found.complete = True
+    return found
 
 
 def abort_due(rules: Iterable[Rule], name: bytes, started: dt.datetime, now: dt.datetime) -> str | None:

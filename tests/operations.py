@@ -52,6 +52,7 @@ def ids_of(world: World) -> dict[str, str]:
     """One thing of every noun of the world's project."""
     from compute import keypairs, ports, security_groups
     from identity import credentials, saved_views
+    from storage import configurations, keys
 
     owner, instance = world.ctx("owner"), world.running(name="probe")
     group = security_groups.create(owner, name="probe")
@@ -70,5 +71,7 @@ def ids_of(world: World) -> dict[str, str]:
         "tokens": credentials.create_token(owner, name="probe")[0].id,
         "views": saved_views.save(owner, "instances", name="probe", query="q=probe").id,
         "access-keys": credentials.create_access_key(owner, name="probe")[0].id,
+        "buckets": configurations.create(owner, name="probe").name,
+        "encryption-keys": keys.create(owner, name="probe").id,
     }
     return {noun: str(id) for noun, id in things.items()}

@@ -178,6 +178,20 @@ api/v1/projects/<slug:project>/images                                        GET
 api/v1/projects/<slug:project>/images/<uuid:id>                              GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/images/<uuid:id>/deactivate                   POST member
 api/v1/projects/<slug:project>/images/<uuid:id>/reactivate                   POST member
+api/v1/projects/<slug:project>/buckets                                       GET reader  POST member
+api/v1/projects/<slug:project>/buckets/<str:name>                            GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/buckets/<str:name>/policy                     GET reader  PUT member DELETE member
+api/v1/projects/<slug:project>/buckets/<str:name>/policy/check               POST reader
+api/v1/projects/<slug:project>/buckets/<str:name>/simulate                   POST reader
+api/v1/projects/<slug:project>/buckets/<str:name>/cors                       GET reader  PUT member
+api/v1/projects/<slug:project>/buckets/<str:name>/lifecycle                  GET reader  PUT member
+api/v1/projects/<slug:project>/buckets/<str:name>/lifecycle/preview          POST reader
+api/v1/projects/<slug:project>/buckets/<str:name>/emptying                   GET reader  POST member DELETE member
+api/v1/projects/<slug:project>/encryption-keys                               GET reader  POST member
+api/v1/projects/<slug:project>/encryption-keys/<uuid:id>                     GET reader
+api/v1/projects/<slug:project>/encryption-keys/<uuid:id>/rotate              POST member
+api/v1/projects/<slug:project>/encryption-keys/<uuid:id>/enable              POST member
+api/v1/projects/<slug:project>/encryption-keys/<uuid:id>/disable             POST member
 api/v1/projects/<slug:project>/keypairs                                      GET reader  POST member
 api/v1/projects/<slug:project>/keypairs/import                               POST member
 api/v1/projects/<slug:project>/keypairs/<uuid:id>                            GET reader  DELETE member
@@ -214,6 +228,8 @@ api/v1/openapi.yaml                                                          GET
 api/v1/docs                                                                  GET self
 api/v1/^.*$                                                                  -
 """
+# POSTs that only look: what they are asked is too long for an address.
+LOOKS = {f"api/v1/projects/<slug:project>/buckets/<str:name>/{what}" for what in ("policy/check", "simulate")}
 KEYSTONE = ("identity", "auth/", "^identity")
 WEBSOCKETS = {"live", "console/<str:token>"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -398,7 +414,7 @@ def test_support(world: World) -> None:  # noqa: F811
     def check(route: Route, method: str, least: str, answer: Any) -> str:
         if method == "GET" and (route.is_project or route.is_admin):
             return _is_shown(route, answer)
-        if route.is_api and least not in ("self", "open"):
+        if route.is_api and least not in ("self", "open") and route.text not in LOOKS:
             return "" if answer.status_code == 403 else "should be 403"
         return ""
 

@@ -104,6 +104,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart upload that is under way."""
+
+    key: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """What the headers of an answer tell of an object. Header names are in lower case."""
 
@@ -365,6 +373,19 @@ class ObjectClient:
         body = f"<CompleteMultipartUpload>{rows}</CompleteMultipartUpload>"
         # To put parts together takes its time, and a store may answer 200 before it knows how it ends.
         return _text(self._document("POST", bucket, key, query={"uploadId": upload}, body=body, headers=headers), "ETag").strip('"')
+
+    def list_uploads(self, bucket: str, *, prefix: str = "") -> Iterator[Upload]:
+        """Every upload that was begun and neither completed nor aborted."""
+        after = after_upload = ""
+        while True:
+            query = {"uploads": "", "encoding-type": "url", "prefix": prefix}
+            query |= {"key-marker": after, "upload-id-marker": after_upload} if after else {}
+            document = self._document("GET", bucket, query=query)
+            for one in document.iter("Upload"):
+                yield Upload(unquote(_text(one, "Key")), _text(one, "UploadId"))
+            after, after_upload = unquote(_text(document, "NextKeyMarker")), _text(document, "NextUploadIdMarker")
+            if not after:
+                return
 
     def abort_upload(self, bucket: str, key: str, upload: str) -> None:
         """Nothing happens if it is gone already."""

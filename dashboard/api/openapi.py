@@ -39,10 +39,11 @@ def operation(
     query: Shape | None = None,
     example: dict[str, Any] | None = None,
     creates: bool = False,
+    writes: bool = False,
     tag: str = "",
 ) -> Callable[[Any], Any]:
-    """`name` is `noun_verb`: the operation's id, and (its noun) the chapter of the reference."""
-    writes = body is not None or status in (201, 202, 204) or creates
+    """`name` is `noun_verb`: the operation's id, and (its noun) the chapter of the reference. `writes`: what nothing else tells it by."""
+    writes = writes or body is not None or status in (201, 202, 204) or creates
     responses: dict[Any, Any] = answer if isinstance(answer, dict) else {status: answer or OpenApiResponse(description="Done.")}
     responses = {**responses}
     for code in (*_ALWAYS, *(_WRITES if writes else ())):

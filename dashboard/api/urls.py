@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from dashboard.api import reference
 from dashboard.api.errors import no_route
 from dashboard.api.render.compute import ACTION_KEYS
-from dashboard.api.views import account, admin, catalogue, credentials, instances, networks
+from dashboard.api.views import account, admin, buckets, catalogue, credentials, instances, networks
 
 Routes = list[URLPattern | URLResolver]
 
@@ -17,6 +17,16 @@ _instance: Routes = [
     path("screenshot", instances.ScreenshotView.as_view()),
     path("metrics", instances.MetricsView.as_view()),
     *(path(f"{key}", instances.action_view(key)) for key in ACTION_KEYS),
+]
+
+_bucket: Routes = [
+    path("policy", buckets.PolicyView.as_view()),
+    path("policy/check", buckets.PolicyCheckView.as_view()),
+    path("simulate", buckets.SimulateView.as_view()),
+    path("cors", buckets.CorsView.as_view()),
+    path("lifecycle", buckets.LifecycleView.as_view()),
+    path("lifecycle/preview", buckets.LifecyclePreviewView.as_view()),
+    path("emptying", buckets.EmptyingView.as_view()),
 ]
 
 _project: Routes = [
@@ -38,6 +48,14 @@ _project: Routes = [
     path("keypairs", catalogue.KeypairsView.as_view()),
     path("keypairs/import", catalogue.KeypairImportView.as_view()),
     path("keypairs/<uuid:id>", catalogue.KeypairView.as_view()),
+    path("buckets", buckets.BucketsView.as_view()),
+    path("buckets/<str:name>", buckets.BucketView.as_view()),
+    path("buckets/<str:name>/", include(_bucket)),
+    path("encryption-keys", buckets.EncryptionKeysView.as_view()),
+    path("encryption-keys/<uuid:id>", buckets.EncryptionKeyView.as_view()),
+    path("encryption-keys/<uuid:id>/rotate", buckets.RotateKeyView.as_view()),
+    path("encryption-keys/<uuid:id>/enable", buckets.EnableKeyView.as_view()),
+    path("encryption-keys/<uuid:id>/disable", buckets.DisableKeyView.as_view()),
     path("networks", networks.NetworksView.as_view()),
     path("networks/<uuid:id>", networks.NetworkView.as_view()),
     path("ports", networks.PortsView.as_view()),

@@ -29,6 +29,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from dashboard.api.reference import schema as document
+from storage import configurations, keys
 from tests.world import World
 
 SHARE = hypothesis_settings.default.max_examples / 100
@@ -52,10 +53,19 @@ def known(world: World, hub: None) -> Iterator[dict[str, Any]]:
 
 def _values(world: World) -> dict[str, Any]:
     instance = world.running(name="probe")
+    configurations.create(world.ctx("owner"), name="probe")
+    key = keys.create(world.ctx("owner"), name="probe")
     return {
         "project": "shop",
+        "name": "probe",
         "slug": "elsewhere",
-        "id": {"instances": instance.id, "images": world.image.id, "networks": world.network.id, "users": world.users["stranger"].id},
+        "id": {
+            "instances": instance.id,
+            "images": world.image.id,
+            "networks": world.network.id,
+            "users": world.users["stranger"].id,
+            "encryption-keys": key.id,
+        },
         "headers": {"Authorization": f"Bearer {world.token('owner')}"},
         "admin": _admin_headers(world),
     }
@@ -84,7 +94,8 @@ def test_answers_are_as_documented(case: Any, known: dict[str, Any]) -> None:
     """One test an operation; each draws its requests from the document. What is drawn to be wrong stays wrong."""
     if not _is_wrong(case, ParameterLocation.PATH):
         noun = case.path.split("/")[5 if "{project}" in case.path else 4] if "{id}" in case.path else ""
-        values = {"project": known["project"], "slug": known["slug"], "id": str(known["id"].get(noun, case.path_parameters.get("id")))}
+        values = {name: known[name] for name in ("project", "slug", "name")}
+        values |= {"id": str(known["id"].get(noun, case.path_parameters.get("id")))}
         case.path_parameters = {name: values.get(name, value) for name, value in case.path_parameters.items()}
     if _is_wrong(case, ParameterLocation.HEADER) and "Authorization" in case.headers:
         headers: dict[str, str] = {}
