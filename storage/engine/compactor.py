@@ -21,9 +21,10 @@ from storage.engine.kv import Transaction
 from storage.engine.members import Members
 from storage.engine.reader import Reader
 from storage.engine.records import ABORT, DELETE, PART, PUT, SEGMENT_HEADER_BYTES, UPLOAD, UPLOAD_END, Found, Record, scan
-from storage.engine.recovery import holes, known_holes
+from storage.engine.replay import HOLES, holes, known_holes
 from storage.engine.rounds import Progress
 from storage.engine.segments import path_of
+from storage.engine.spares import Spares
 from storage.engine.types import CLASS_BY_NUMBER
 
 log = logging.getLogger(__name__)
@@ -51,12 +52,13 @@ async def compact(committer: Committer, reader: Reader, *, segments: int = 1, de
     """Rewrite up to so many segments."""
     index, members = committer.index, committer.members
     progress = Progress("compact")
+    await asyncio.to_thread(committer.spares.release)
     waiting = await asyncio.to_thread(candidates, index, members, dead_share=dead_share)
     progress.left = len(waiting)
     for row in waiting[:segments]:
         if row.state != RETIRED and not await _rewrite(committer, reader, row, progress):
             continue
-        if await asyncio.to_thread(_retire, index, members, reader, row):
+        if await asyncio.to_thread(_retire, index, members, committer.spares, reader, row):
             progress.done += 1
             progress.left -= 1
     return progress
@@ -184,8 +186,8 @@ def _tomb_needed(index: Index, txn: Transaction, identity: bytes, stamp: int, se
     return shadow.tomb == stamp and (identity in carried or any(other != segment and other in alive for other in shadow.segments))
 
 
-def _retire(index: Index, members: Members, reader: Reader, row: Segment) -> bool:
-    """Remove the files from all drives, then what the index says about them."""
+def _retire(index: Index, members: Members, spares: Spares, reader: Reader, row: Segment) -> bool:
+    """Take the files away from all drives, then what the index says about them."""
     identities = _identities(reader, row)
     index.update_segment(row.id, lambda now: replace(now, state=RETIRED))
     # Should this be cut off, what is left must be whole: so incomplete replicas go first.
@@ -194,7 +196,7 @@ def _retire(index: Index, members: Members, reader: Reader, row: Segment) -> boo
         if bay is None:
             return False
         try:
-            bay.drive.remove(path_of(row.id))
+            spares.retire(bay, path_of(row.id), capacity=row.capacity, written=row.end)
         except OSError as error:
             bay.failed(error)
             return False
@@ -206,7 +208,8 @@ def _retire(index: Index, members: Members, reader: Reader, row: Segment) -> boo
         _forget(index, identities[start : start + 1000], row.id)
     index.update_segment(row.id, lambda _: None)
     with index.writing() as txn:
-        txn.delete(b"abort" + row.id.to_bytes(8, "big"), db=index.misc)
+        for note in (b"abort", HOLES):
+            txn.delete(note + row.id.to_bytes(8, "big"), db=index.misc)
     reader.files.forget(row.id)
     return True
 

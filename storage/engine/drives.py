@@ -1,7 +1,7 @@
 """A drive: a folder of named files with durable operations. The interface, and the one on a file system.
 
 What a drive promises (tests/contracts/test_drives.py holds every implementation to it):
-- `create`, `publish`, `remove` and `save` are durable when they return; so is `write` with `durable=True`, for the bytes it wrote.
+- `create`, `publish`, `remove`, `move` and `save` are durable when they return; so is `write` with `durable=True`, for the bytes it wrote.
 - Without that, bytes are durable after `sync`; until then a power loss may keep, drop or tear them by sectors of 512 bytes. Bytes that
   were durable before and lie in the same sector survive such a tear (what SQLite calls powersafe overwrite).
 - Failures are OSErrors with their usual numbers.
@@ -19,6 +19,7 @@ from typing import Protocol
 
 Buffer = bytes | bytearray | memoryview
 IOV_MAX = 1024
+FOLDERS = ("segments", "extents", "checkpoints", "spares")  # Everything on a drive but its identity.
 
 
 class File(Protocol):
@@ -65,6 +66,9 @@ class Drive(Protocol):
 
     def remove(self, name: str) -> None:
         """No error if it is not there."""
+
+    def move(self, name: str, new: str) -> None:
+        """Give a file another name. FileNotFoundError if there is none; what has the new name must not be there (FileExistsError)."""
 
     def load(self, name: str) -> bytes | None:
         """The whole of a small file."""
@@ -189,7 +193,7 @@ class FilesystemDrive:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        for name in ("segments", "extents", "checkpoints"):
+        for name in FOLDERS:
             self.make_folder(self.path / name)
 
     def make_folder(self, folder: Path) -> None:
@@ -242,6 +246,14 @@ class FilesystemDrive:
             os.stat(self.path)
             return
         sync_folder(path.parent)
+
+    def move(self, name: str, new: str) -> None:
+        source, target = self.path / name, self.path / new
+        if target.exists():  # Names are not given twice, so nobody makes it in between.
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        os.rename(source, target)
+        sync_folder(target.parent)
+        sync_folder(source.parent)
 
     def load(self, name: str) -> bytes | None:
         try:

@@ -1,8 +1,8 @@
 """Segments as files: made ahead, written by one worker, read by all.
 
-A new segment is filled with zeros before its first record. Writing into blocks that exist needs no commit of the file system's journal,
-which more than halves the cost of a durable write and takes away its long tail. This happens ahead of need, in the background, slowly;
-if a segment is wanted sooner it is used as it is, since it may also grow.
+A new segment is a spare (spares.py), or it is filled with zeros before its first record. Writing into blocks that exist needs no commit of
+the file system's journal, which takes away a good part of the cost of a durable write, and its long tail. Filling happens ahead of need, in
+the background, slowly; if a segment is wanted sooner it is used as it is, since it may also grow.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from storage.engine.drives import File
 from storage.engine.index import GOOD, OPEN, Index, Segment
 from storage.engine.members import Bay, Members
 from storage.engine.records import SEGMENT_HEADER_BYTES, SegmentHeader, segment_header
+from storage.engine.spares import Spares
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class OpenSegment:
     bad: set[bytes] = field(default_factory=set)  # Drives that failed a write to it.
     written: dict[bytes, int] = field(default_factory=dict)  # How far each drive has come; kept by the drives' threads.
     closed: bool = False  # A batch failed on all of them: nothing may be written behind it.
+    written_before: set[bytes] = field(default_factory=set)  # Drives whose file has been written to its end, if only with zeros.
     stop_filling: threading.Event = field(default_factory=threading.Event)
     filling: threading.Lock = field(default_factory=threading.Lock)  # Held over each write of zeros.
 
@@ -59,24 +61,35 @@ class OpenSegment:
         replicas = tuple((bay.id, GOOD) for bay, _ in self.files)
         return Segment(self.id, worker, self.storage_class, OPEN, self.end, 0, self.capacity, replicas)
 
-    def discard(self) -> None:
+    def discard(self, spares: Spares) -> None:
         """It was never used."""
         self.end_filling()
         for bay, file in self.files:
             with contextlib.suppress(OSError):
                 file.close()
-                bay.drive.remove(path_of(self.id))
+                written = self.capacity if bay.id in self.written_before else 0
+                spares.retire(bay, path_of(self.id), capacity=self.capacity, written=written)
 
 
 def make(
-    members: Members, id: int, worker: int, *, storage_class: int, replicas: int, quorum: int, capacity: int, freeing: bool
+    members: Members,
+    spares: Spares,
+    id: int,
+    worker: int,
+    *,
+    storage_class: int,
+    replicas: int,
+    quorum: int,
+    capacity: int,
+    freeing: bool,
 ) -> OpenSegment:
-    """Create it on as many drives as there are, at least the quorum. Raises OSError(ENOSPC) if there are too few with room.
+    """Create it on as many drives as there are, at least the quorum. Raises NoRoom if there are too few with room.
 
     `freeing`: what is to be written gives room back, and may use the reserve.
     """
     files: list[tuple[Bay, File]] = []
     tried: set[bytes] = set()
+    recycled: set[bytes] = set()
     while len(files) < replicas:
         wanted = [
             bay
@@ -90,14 +103,17 @@ def make(
         bay = wanted[0]
         tried.add(bay.id)
         try:
-            file = bay.drive.create(path_of(id), capacity)
+            spare = spares.take(bay, path_of(id), capacity)
+            file = spare or bay.drive.create(path_of(id), capacity)
         except OSError as error:
             bay.failed(error)
             log.warning("drive %s took no new segment: %s", bay.label, error)
             continue
         files.append((bay, file))
+        if spare is not None:
+            recycled.add(bay.id)
     header = segment_header(SegmentHeader(id, worker, storage_class, capacity, members.store, tuple(bay.id for bay, _ in files)))
-    made = OpenSegment(id, storage_class, capacity, [])
+    made = OpenSegment(id, storage_class, capacity, [], written_before=recycled)
     for bay, file in files:
         try:
             file.write([header], 0, durable=True)
@@ -106,7 +122,7 @@ def make(
         else:
             made.files.append((bay, file))
     if len(made.files) < quorum:
-        made.discard()
+        made.discard(spares)
         raise NoRoom(len(made.files), quorum, full=_full(members, capacity, freeing))
     return made
 
@@ -127,17 +143,19 @@ class NoRoom(Exception):
 def fill(segment: OpenSegment, *, pause: float = ZERO_PAUSE_SECONDS, wait: Callable[[float], None] = time.sleep) -> None:
     """Lay zeros from what is written to the capacity; stops when the segment comes into use, for that is where it is then written."""
     try:
-        for offset in range(SEGMENT_HEADER_BYTES, segment.capacity, len(ZEROS)):
+        new = [(bay, file) for bay, file in segment.files if bay.id not in segment.written_before]
+        for offset in range(SEGMENT_HEADER_BYTES, segment.capacity, len(ZEROS)) if new else ():
             zeros = ZEROS[: min(len(ZEROS), segment.capacity - offset)]
-            for _, file in segment.files:
+            for _, file in new:
                 with segment.filling:
                     if segment.stop_filling.is_set():
                         return
                     file.write([zeros], offset)
             if pause:
                 wait(pause)
-        for _, file in segment.files:
+        for bay, file in new:
             file.sync()
+            segment.written_before.add(bay.id)
     except OSError as error:  # The first real write will find out what is wrong.
         log.info("filling a segment ahead stopped: %s", error)
 
@@ -156,9 +174,10 @@ class SegmentFiles:
         if row is None:
             row = self._index.segment(id)
             if row is not None:
-                if len(self._rows) >= FILES_MAX:
-                    self._rows.clear()
-                self._rows[id] = row
+                with self._lock:
+                    while len(self._rows) >= FILES_MAX:
+                        del self._rows[next(iter(self._rows))]
+                    self._rows[id] = row
         return row
 
     def replicas(self, id: int, *, fresh: bool = False) -> list[Bay]:
@@ -178,10 +197,18 @@ class SegmentFiles:
         if file is None:
             file = bay.drive.open(path_of(id))
             with self._lock:
-                if len(self._files) >= FILES_MAX:  # Closed when the last reader lets go of them.
-                    self._files.clear()
+                while len(self._files) >= FILES_MAX:  # Closed when the last reader lets go of it.
+                    del self._files[next(iter(self._files))]
                 self._files[key] = file
         return file
+
+    def forget_retired(self) -> None:
+        """Let go of files that another worker has removed: an open one would keep its room on the drive."""
+        with self._lock:
+            known = {*self._rows, *(id for id, _ in self._files)}
+        for id in known:
+            if self._index.segment(id) is None:
+                self.forget(id)
 
     def forget(self, id: int) -> None:
         with self._lock:

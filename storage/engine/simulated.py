@@ -33,6 +33,12 @@ def _put(target: bytearray, offset: int, data: Buffer) -> None:
     target[offset : offset + len(data)] = data
 
 
+def _over(at: int, old: bytes, offset: int, data: bytes) -> bytes:
+    """What an earlier write, not yet synced, still has to bring where a later one has gone over it."""
+    low, high = max(at, offset), min(at + len(old), offset + len(data))
+    return old if low >= high else old[: low - at] + data[low - offset : high - offset] + old[high - at :]
+
+
 class Power:
     """What drives are plugged into; one for several drives lets them lose it at the same moment."""
 
@@ -70,7 +76,7 @@ class Platter:
         self._faults: dict[str, tuple[int, int]] = {}
 
     def fail(self, operation: str, number: int = errno.EIO, *, times: int = 1 << 60) -> None:
-        """Let the next `times` operations of that kind (read, write, sync, create, publish, remove, list, any) raise this errno."""
+        """Let the next `times` operations of that kind (read, write, sync, create, publish, remove, move, list, any) raise this errno."""
         self._faults[operation] = (number, times)
 
     def heal(self) -> None:
@@ -132,6 +138,7 @@ class Platter:
             _put(content.seen, offset, data)
             if durable:
                 _put(content.durable, offset, data)
+                content.unsynced = [(at, _over(at, old, offset, data)) for at, old in content.unsynced]
             else:
                 content.unsynced.append((offset, data))
 
@@ -235,6 +242,17 @@ class MemoryDrive:
             if self.platter.check("remove", changes=True):
                 raise OSError(errno.ENODEV, "the power went")
             self.platter.files.pop(name, None)
+
+    def move(self, name: str, new: str) -> None:
+        with self.platter.lock:
+            self._find(name)
+            if new in self.platter.files:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new)
+            cut = self.platter.check("move", changes=True)
+            if not cut or self.platter.random.random() < 0.5:
+                self.platter.files[new] = self.platter.files.pop(name)
+            if cut:
+                raise OSError(errno.ENODEV, "the power went")
 
     def load(self, name: str) -> bytes | None:
         self.platter.check("read")

@@ -28,6 +28,7 @@ from storage.engine.index import MAP_BYTES, Index, name_identity
 from storage.engine.reader import Reader
 from storage.engine.records import DELETE, DROP, PART, PUT, UPLOAD, UPLOAD_END, Record
 from storage.engine.rounds import Progress, at_once
+from storage.engine.spares import KEPT_MAX, QUIET_SECONDS, Spares
 from storage.engine.types import (
     ETAG_MAX_BYTES,
     META_MAX_BYTES,
@@ -66,6 +67,8 @@ class Settings:
 
     segment_bytes: int = 64 << 20
     fill_ahead: bool = True
+    spares_max: int = KEPT_MAX  # On each drive: files of retired segments, kept for new ones,
+    spares_quiet_seconds: float = QUIET_SECONDS  # and left alone for so long at first.
     reserve_bytes: int = 256 << 20  # Kept free on each drive: deletions and compaction need room to give room.
     map_bytes: int = MAP_BYTES
     boot: str = ""  # Instead of the kernel's boot id: tests of power losses say when a new one begins.
@@ -124,7 +127,17 @@ class Store:
         except BaseException:
             locks.close()
             raise
-        committer = Committer(index, bays, clock, worker, segment_bytes=settings.segment_bytes, fill_ahead=settings.fill_ahead, loop=loop)
+        spares = Spares(bays, clock, kept_max=settings.spares_max, quiet_seconds=settings.spares_quiet_seconds)
+        committer = Committer(
+            index,
+            bays,
+            clock,
+            worker,
+            segment_bytes=settings.segment_bytes,
+            fill_ahead=settings.fill_ahead,
+            loop=loop,
+            spares=spares,
+        )
         return cls(index, bays, locks, committer, report)
 
     async def drain(self) -> None:
@@ -173,6 +186,7 @@ class Store:
         rewrite whatever is not wholly alive, give up missing drives at once.
         """
         await asyncio.to_thread(self._probe)
+        await asyncio.to_thread(self.reader.files.forget_retired)
         with self._locks.tending() as mine:
             if not mine:
                 return []

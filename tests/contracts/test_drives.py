@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.engine.drives import IOV_MAX, Drive, FilesystemDrive
+from storage.engine.drives import FOLDERS, IOV_MAX, Drive, FilesystemDrive
 from storage.engine.simulated import MemoryDrive, Platter
 
 PAGE = 4096
@@ -61,6 +61,22 @@ def test_names(again: Callable[[], Drive]) -> None:
         drive.open("segments/a")
 
 
+def test_a_file_gets_another_name(again: Callable[[], Drive]) -> None:
+    """It keeps its bytes, and who has it open; a name that is taken stays with its file; what is not there cannot be moved."""
+    drive = again()
+    file = drive.create("segments/a", PAGE)
+    drive.move("segments/a", "spares/b")
+    file.write([b"late"], 0, durable=True)
+    assert (again().names("segments"), again().names("spares")) == ([], ["spares/b"])
+    assert again().open("spares/b").read(0, 5) == b"late\0"
+    drive.create("segments/c")
+    with pytest.raises(FileExistsError):
+        drive.move("spares/b", "segments/c")
+    with pytest.raises(FileNotFoundError):
+        drive.move("segments/a", "segments/d")
+    assert sorted([*again().names("segments"), *again().names("spares")]) == ["segments/c", "spares/b"]
+
+
 def test_a_file_takes_its_room_at_once(again: Callable[[], Drive]) -> None:
     """It is there as zeros; more than there is, is refused, and leaves no file."""
     file = again().create("segments/a", 3 * PAGE)
@@ -109,7 +125,7 @@ def test_a_missing_folder_is_a_missing_drive(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         FilesystemDrive(tmp_path / "not mounted")
     drive = FilesystemDrive(tmp_path)
-    for folder in ("segments", "extents", "checkpoints"):
+    for folder in FOLDERS:
         (tmp_path / folder).rmdir()
     tmp_path.rmdir()
     for operation in (lambda: drive.names("segments"), lambda: drive.load("drive.json"), lambda: drive.remove("segments/a")):

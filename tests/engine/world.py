@@ -44,6 +44,7 @@ class Box:
         settings = Settings(
             segment_bytes=self.segment_bytes,
             fill_ahead=False,
+            spares_quiet_seconds=0.0,
             reserve_bytes=self.reserve_bytes,
             map_bytes=MAP_BYTES,
             boot=f"boot {self.boots}",

@@ -33,7 +33,7 @@ DRIVES = 4
 
 
 def settings() -> Settings:
-    return Settings(segment_bytes=1 << 20, fill_ahead=True, reserve_bytes=0, map_bytes=1 << 30)
+    return Settings(segment_bytes=1 << 20, fill_ahead=True, spares_quiet_seconds=0.1, reserve_bytes=0, map_bytes=1 << 30)
 
 
 def drives(folder: Path) -> list[Path]:
