@@ -169,7 +169,7 @@ class HeadParser:
         head.expects = False
         if "expect" in headers:
             # RFC 9110, section 10.1.1, lets a server pass over other expectations, and S3's clients send odd ones.
-            head.expects = headers["expect"].lower() == "100-continue" and not head.old and head.length != 0
+            head.expects = headers["expect"].lower() == "100-continue" and not head.old
         return head
 
     def _absolute(self, target: bytes) -> bytes:

@@ -201,6 +201,10 @@ class Connection(asyncio.Protocol):
         front = self.front
         if head.length == 0:
             body: IncomingBody | NoBody = NO_BODY
+            if head.expects:
+                # RFC 9110, section 10.1.1, does not ask for it where no body is to come. But the aws cli, when it gets the final answer in
+                # its place, takes that for the answer to its next request on this connection as well, and waits for the rest of it.
+                self._write(answers.CONTINUE)
         else:
             body = self._body = IncomingBody(self, head.length, expects=head.expects)
             if rest:

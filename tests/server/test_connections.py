@@ -123,6 +123,9 @@ def test_the_body_is_asked_for_when_it_is_wanted(server: Running) -> None:
         assert client.answer().body == b"hello"
         client.send(b"PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello")
         assert client.answer().body == b"hello"  # It was there: nothing to ask for.
+        client.send(b"PUT /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n")
+        assert client.answer().status == 100  # An empty body is announced like any other.
+        assert client.answer().body == b""
 
 
 def test_a_refusal_costs_no_transfer(server: Running) -> None:
