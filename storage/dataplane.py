@@ -1,9 +1,10 @@
 """The data plane put together: the parent that keeps N workers, and what each worker is made of.
 
 Settings are read from the box's `box.json`: `store_port` (9000), `store_admin_port` (9001, on 127.0.0.1 only), `store_workers` (one a
-core), `store_drives` (folders; by default four under the box's home), `store_domains` (host names below which a bucket may be named),
-`store_website_domains` (below which it is shown as a website), `store_region`, `store_class` (of new buckets), `bind`; and for TLS
-`store_tls_port`, `store_tls_certificate` and `store_tls_key`, see certificates.py.
+core), `store_drives` (the folders that a new store begins with; by default four under the box's home), `store_domains` (host names
+below which a bucket may be named), `store_website_domains` (below which it is shown as a website), `store_swift_domains` (of Swift's
+accounts and containers), `store_region`, `store_class` (of new buckets), `bind`; and for TLS `store_tls_port`,
+`store_tls_certificate` and `store_tls_key`, see certificates.py. Which drives there are now is in drives.json (drive_list.py).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cloudbox.common.errors import Conflict, Invalid
 from storage import certificates, drive_list, rounds
 from storage.api.s3 import portal
 from storage.api.s3.app import S3
-from storage.api.swift.app import Swift, is_swift
+from storage.api.swift.app import Swift
 from storage.directory import Directory
 from storage.engine import STORAGE_CLASSES, DriveSpec, Store
 from storage.generations import Generations
@@ -49,23 +50,24 @@ class Config:
     workers: int
     domains: tuple[str, ...]
     sites: tuple[str, ...]
+    swift_domains: tuple[str, ...]
     region: str
     storage_class: str
     tls_port: int | None = None
     tls: Pair | None = None
+    own_drives: bool = True  # They are the box's own folders, which it makes.
     pages: portal.Portal = field(default_factory=portal.Portal)
 
-    own_drives: bool = True  # They are the box's own folders, which it makes.
     @property
     def index(self) -> Path:
         return self.home / "store" / "index"
 
     @property
-    def generations(self) -> Path:
-    @property
     def drive_list(self) -> Path:
         return self.home / "store" / drive_list.NAME
 
+    @property
+    def generations(self) -> Path:
         return self.home / "run" / "store" / "generations"
 
     @property
@@ -95,14 +97,15 @@ def config_of(home: Path, box: dict[str, Any]) -> Config:
         workers=count,
         domains=tuple(box.get("store_domains", certificates.DOMAINS)),
         sites=tuple(box.get("store_website_domains", certificates.SITES)),
+        swift_domains=tuple(box.get("store_swift_domains", ("swift.localhost",))),
         region=str(box.get("store_region", "us-east-1")),
         storage_class=storage_class,
         tls_port=int(box["store_tls_port"]) if box.get("store_tls_port") else None,
         tls=certificates.pair(home, box),
+        own_drives=not box.get("store_drives"),
         pages=portal.of_box(box),
     )
 
-        own_drives=not box.get("store_drives"),
 
 def run_parent(config: Config) -> NoReturn:
     """Become the process that keeps the workers running until SIGTERM; SIGHUP replaces them without dropping a connection.
@@ -125,9 +128,6 @@ def run_nursery(config: Config) -> NoReturn:
     nursery.nurse(lambda: run_worker(config))
 
 
-def run_worker(config: Config) -> None:
-    """Be one worker, until it is told to stop."""
-    access_log = AccessLog(config.access_log) if config.access_log.parent.is_dir() else None
 def prepare(config: Config) -> drive_list.DriveList:
     """The folders that the data plane keeps things in, and which drives it has. Raises Conflict if it has had drives and none is found."""
     made = (config.index / "state.json").exists() or (config.index / "lmdb").exists()
@@ -136,13 +136,16 @@ def prepare(config: Config) -> drive_list.DriveList:
     return drive_list.begin(config.drive_list, config.drives, defaults=config.own_drives, made=made)
 
 
+def run_worker(config: Config) -> None:
+    """Be one worker, until it is told to stop."""
+    access_log = AccessLog(config.access_log) if config.access_log.parent.is_dir() else None
     worker.run(lambda: open_worker(config, workers.inherited(), workers.slot()), metrics=workers.own_metrics(), access_log=access_log)
 
 
 async def open_worker(config: Config, sockets: dict[str, Any], slot: int) -> tuple[list[Listener], Callable[[], Awaitable[None]]]:
     """The store, the directory, the application on its sockets; and how to close them."""
     plane, close = await open_plane(config, slot)
-    app = front(S3(plane, domains=config.domains, sites=config.sites, pages=config.pages), Swift(plane))
+    app = front(S3(plane, domains=config.domains, sites=config.sites, pages=config.pages), Swift(plane, domains=config.swift_domains))
     listeners = [Listener(sockets["http"], app)]
     if "admin" in sockets:
         listeners.append(Listener(sockets["admin"], admin.app(config.metrics), quiet=True))
@@ -159,11 +162,11 @@ async def open_worker(config: Config, sockets: dict[str, Any], slot: int) -> tup
     return listeners, close_all
 
 
-def front(s3: App, swift: App) -> App:
+def front(s3: App, swift: Swift) -> App:
     """Both dialects on one port. Swift's addresses are none that a bucket of S3 can have."""
 
     def either(request: Request) -> Coroutine[Any, Any, Response]:
-        return swift(request) if is_swift(request) else s3(request)
+        return swift(request) if swift.serves(request) else s3(request)
 
     return either
 
@@ -199,11 +202,11 @@ async def open_plane(config: Config, slot: int) -> tuple[Plane, Callable[[], Awa
 
 
 async def _open_store(config: Config, slot: int) -> Store:
+    drives = drive_list.read(config.drive_list)
+    specs = drives.specs if drives is not None else [DriveSpec(path) for path in config.drives]
     error: Conflict | None = None
     for number in range(slot, 256, SLOTS):
         try:
-    drives = drive_list.read(config.drive_list)
-    specs = drives.specs if drives is not None else [DriveSpec(path) for path in config.drives]
             return await Store.open(specs, index=config.index, worker=number)
         except Conflict as taken:
             error = taken

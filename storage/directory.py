@@ -131,6 +131,7 @@ class Account:
     objects_max: int | None
     buckets_max: int | None
     documents: dict[str, Any] = field(default_factory=dict)  # Swift's (models/accounts.py).
+    classes: tuple[str, ...] = ()  # The storage class of each of its buckets, in their order.
 
 
 @dataclass(frozen=True, slots=True)

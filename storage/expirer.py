@@ -1,4 +1,6 @@
-"""The expirer: does what lifecycle rules say. One worker of the data plane runs a round every hour; a round may be cut off anywhere.
+"""The expirer: does what lifecycle rules say, every hour, and takes away what has ended by itself (expirations.py), every minute.
+
+One worker of the data plane runs its rounds; a round may be cut off anywhere.
 
 It judges versions as it finds them and deletes under the condition that nothing has happened to them since, so an object that is
 written while the round comes by is never touched. What a lock keeps stays, and is counted.
@@ -8,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from cloudbox.common import clock
 from cloudbox.common.errors import CloudError, PreconditionFailed
-from storage import lifecycle, objects
+from storage import expirations, lifecycle, locks, objects
 from storage.directory import BucketInfo
 from storage.engine import Version, unchanged
 from storage.errors import Locked
@@ -128,3 +131,38 @@ async def _abort_uploads(plane: Plane, bucket: BucketInfo, done: Round) -> None:
         if len(page) < PAGE:
             return
         await asyncio.sleep(0)
+
+
+# --- objects that end by themselves
+
+
+async def reap(plane: Plane, buckets_of: Callable[[Collection[UUID]], dict[UUID, BucketInfo]]) -> int:
+    """Delete the objects whose X-Delete-At is over, as their containers' versioning has it; returns how many those were.
+
+    A locked object keeps its line, and is tried again by the next round.
+    """
+    count, after = 0, b""
+    while lines := expirations.due(plane, after=after):
+        after = lines[-1].version.name
+        infos = await plane.run(buckets_of, {line.bucket for line in lines})
+        for line in lines:
+            try:
+                if line.bucket in infos:
+                    count += await _reap_one(plane, infos[line.bucket], line.name)
+                await expirations.strike(plane, line)
+            except (Locked, PreconditionFailed):
+                continue  # Kept, or changed this very moment.
+            except CloudError as error:
+                log.warning("an object of bucket %s has ended and could not be deleted: %s", line.bucket, error)
+        await asyncio.sleep(0)  # Requests go first.
+    return count
+
+
+async def _reap_one(plane: Plane, bucket: BucketInfo, name: bytes) -> bool:
+    version = plane.store.get(bucket.id, name)
+    if version is None or version.delete_marker or not expirations.has_ended(version):
+        return False
+    if bucket.versioning == "off":
+        locks.check_deletable(unpack(version.meta), now_ns=locks.ns_of(clock.now()), bypass=False)
+    await objects.delete(plane, bucket, name, condition=unchanged(version))
+    return True

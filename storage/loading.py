@@ -139,16 +139,18 @@ class TableLoader:
             return None
         limits = dict(Quota.objects.filter(project=row).values_list("resource", "limit"))
         gib = limits.get("object_gib")
+        held = list(Bucket.objects.filter(project=row).values_list("id", "storage_class"))
         return Account(
             id=row.id,
             name=row.name,
             slug=row.slug,
             suspended=row.status == Project.Status.SUSPENDED,
-            buckets=tuple(Bucket.objects.filter(project=row).values_list("id", flat=True)),
+            buckets=tuple(id for id, _ in held),
             bytes_max=None if gib is None else gib * GIB,
             objects_max=limits.get("objects"),
             buckets_max=limits.get("buckets"),
             documents=AccountSettings.objects.filter(project=row).values_list("documents", flat=True).first() or {},
+            classes=tuple(storage_class for _, storage_class in held),
         )
 
     @visiting

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cloudbox.common import clock
-from storage import encryption, locks
+from storage import encryption, expirations, locks
 from storage.directory import BucketInfo
 from storage.encryption import CustomerKey, Wish
 from storage.engine import SMALL_MAX_BYTES, Condition, FileView, Mode, Version
@@ -63,6 +63,14 @@ class Write:
 
 async def put(plane: Plane, bucket: BucketInfo, name: bytes, source: Source, digests: Digests, write: Write) -> Version:
     """Keep an object. On return it is durable and visible."""
+    version = await _put(plane, bucket, name, source, digests, write)
+    if write.properties.expires_ns and expirations.has_ended(version):
+        # It took longer to come than it was meant to stay: its line may have been struck meanwhile.
+        await expirations.note(plane, bucket.id, name, write.properties.expires_ns)
+    return version
+
+
+async def _put(plane: Plane, bucket: BucketInfo, name: bytes, source: Source, digests: Digests, write: Write) -> Version:
     length = source.length
     if length is not None and length > write.size_max:
         raise EntityTooLarge("Your proposed upload exceeds the maximum allowed size.")
@@ -76,6 +84,8 @@ async def put(plane: Plane, bucket: BucketInfo, name: bytes, source: Source, dig
         nonce = encryption.new_nonce()
         write.properties.encryption = kept | {"n": nonce.hex()}
     mode = write.mode or bucket.mode
+    if write.properties.expires_ns:
+        await expirations.note(plane, bucket.id, name, write.properties.expires_ns)
     if length is not None and length <= SMALL_MAX_BYTES:
         body = await take_small(plane, source, digests)
         if write.finish is not None:
@@ -184,7 +194,7 @@ async def pour(plane: Plane, source: Source, writer: Any, digests: Digests, key:
 
 
 def find(plane: Plane, bucket: BucketInfo, name: bytes, version_id: str | None = None) -> Version:
-    """The version asked for, or the latest. Raises NoSuchObject, NoSuchVersion, MarkerRead."""
+    """The version asked for, or the latest. Raises NoSuchObject (also once its time is over), NoSuchVersion, MarkerRead."""
     version = plane.store.get(bucket.id, name, version_id)
     if version is None:
         if version_id is not None:
@@ -194,6 +204,9 @@ def find(plane: Plane, bucket: BucketInfo, name: bytes, version_id: str | None =
         if version_id is not None:
             raise MarkerRead(modified_ns=version.modified_ns)
         raise NoSuchObject(marker=version.id)
+    # Old versions do not end: the time was that of the object.
+    if version_id is None and expirations.has_ended(version):
+        raise NoSuchObject()
     return version
 
 
@@ -403,7 +416,10 @@ async def change(plane: Plane, version: Version, edit: Callable[[Properties], No
     """Edit the properties of a version as they are at the moment of the change; `edit` may be called again if another was quicker."""
     while True:
         properties = unpack(version.meta)
+        before = properties.expires_ns
         edit(properties)
+        if properties.expires_ns and properties.expires_ns != before:
+            await expirations.note(plane, version.bucket, version.name, properties.expires_ns)
         seen = version
 
         def same(current: Version | None, seen: Version = seen) -> None:

@@ -1,4 +1,4 @@
-"""What one worker of the data plane does beside serving: lifecycle every hour, counting every minute."""
+"""What one worker of the data plane does beside serving: lifecycle every hour, counting and X-Delete-At every minute."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ async def run(plane: Plane, *, expire_seconds: float = EXPIRE_SECONDS, count_sec
         await asyncio.sleep(min(count_seconds, expire_seconds))
         try:
             await plane.run(usage.record, plane.store.usage)
+            await expirer.reap(plane, usage.infos)
             if time.monotonic() >= expire_at:
                 expire_at = time.monotonic() + expire_seconds
                 done = await expirer.run(plane, await plane.run(usage.with_lifecycle))

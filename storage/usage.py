@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 from django.db import transaction
@@ -44,6 +44,10 @@ def record(usage_of: Callable[[UUID], Usage]) -> int:
     known = {row["bucket_id"]: row for row in BucketUsage.objects.values("bucket_id", *fields)}
     changed = [row for row in rows if {f: getattr(row, f) for f in ("bucket_id", *fields)} != known.get(row.bucket_id)]
     with transaction.atomic():
+        # A bucket may have been deleted since it was counted, and none may be while this is written.
+        ids = [row.bucket_id for row in changed]
+        there = set(Bucket.objects.select_for_update(no_key=True).filter(id__in=ids).order_by("id").values_list("id", flat=True))
+        changed = [row for row in changed if row.bucket_id in there]
         BucketUsage.objects.bulk_create(
             changed, update_conflicts=True, unique_fields=["bucket"], update_fields=[*fields, "counted_at"], batch_size=500
         )
@@ -63,3 +67,9 @@ def _charge(resource: str, used: Counter[UUID]) -> None:
 def with_lifecycle() -> list[BucketInfo]:
     """The buckets that have lifecycle rules."""
     return [info_of(row_of(row)) for row in Bucket.objects.select_related("project").filter(documents__has_key="lifecycle")]
+
+
+@visiting
+def infos(ids: Collection[UUID]) -> dict[UUID, BucketInfo]:
+    """Those of the buckets that there are."""
+    return {row.id: info_of(row_of(row)) for row in Bucket.objects.select_related("project").filter(id__in=ids)}

@@ -110,7 +110,7 @@ def cloud(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[Clo
     with running(app) as front:
         plane, close = asyncio.run_coroutine_threadsafe(dataplane.open_plane(config, 1), front.loop).result(60)
         s3 = S3(plane, domains=("s3.localhost",), sites=("s3-website.localhost",))
-        apps.append(dataplane.front(s3, Swift(plane)))
+        apps.append(dataplane.front(s3, Swift(plane, domains=("swift.localhost",))))
         try:
             yield Cloud(front.port, plane, front.loop, me, stranger, reader, s3.pages, front.front)
         finally:

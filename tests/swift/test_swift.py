@@ -514,6 +514,50 @@ def test_a_token_at_a_wrong_address_is_told_so_in_swifts_words(swift: Swift) -> 
     assert (answer.status, answer["X-Trans-Id"][:2]) == (412, "tx")
 
 
+def test_an_older_version_made_the_object_again(swift: Swift) -> None:
+    """PUT ?version-id: to Swift that is the same version, now the latest, whatever the store keeps for it; deleted, it is gone."""
+    swift.ok("PUT", "c", X_Versions_Enabled="true")
+    first, second = (swift.ok("PUT", "c/o", body)["X-Object-Version-Id"] for body in (b"1", b"2"))
+
+    def listed() -> list[tuple[str, bool]]:
+        return [(row["version_id"], row["is_latest"]) for row in swift.ok("GET", "c", query="versions&format=json").json()]
+
+    assert swift.ok("PUT", "c/o", query={"version-id": first})["X-Object-Version-Id"] == first
+    found = swift.ok("GET", "c/o")
+    assert (found.body, found["X-Object-Version-Id"]) == (b"1", first)
+    assert listed() == [(second, False), (first, True)]
+    third = swift.ok("PUT", "c/o", b"3")["X-Object-Version-Id"]
+    assert listed() == [(third, True), (second, False), (first, False)]
+    swift.ok("PUT", "c/o", query={"version-id": first})
+    swift.ok("DELETE", "c/o", query={"version-id": first})
+    assert swift.ask("GET", "c/o").status == 404
+    assert listed() == [(third, False), (second, False)]
+    for id in (second, third):
+        swift.ok("DELETE", "c/o", query={"version-id": id})
+    swift.ok("DELETE", "c")
+
+
+def test_links_copied_to_another_account(swift: Swift) -> None:
+    """A link without an account of its own means that of where it lies; with one, it goes on meaning that."""
+    guest = swift.cloud.stranger
+    theirs = f"/v1/AUTH_{guest.project.id.hex}"
+    mine = swift.account.rpartition("/")[2]
+    swift.ok("PUT", "c", X_Container_Read=f"{guest.project.id.hex}:*")
+    swift.ok("PUT", "c/target", b"mine")
+    swift.ok("PUT", "c/link", X_Symlink_Target="c/target")
+    swift.ok("PUT", "c", who=guest, account=theirs)
+    given = {"X_Copy_From": "c/link", "X_Copy_From_Account": mine}
+    swift.ok("PUT", "c/link", who=guest, account=theirs, query={"symlink": "get"}, **given)
+    assert swift.ask("GET", "c/link", who=guest, account=theirs).status == 404
+    swift.ok("PUT", "c/target", b"theirs", who=guest, account=theirs)
+    assert swift.ok("GET", "c/link", who=guest, account=theirs).body == b"theirs"
+    swift.ok("PUT", "c/link", who=guest, account=theirs, query={"symlink": "get"}, X_Symlink_Target_Account=mine, **given)
+    assert swift.ok("GET", "c/link", who=guest, account=theirs).body == b"mine"
+    swift.ok("POST", "c", X_Remove_Container_Read="x")
+    closed = swift.ask("GET", "c/link", who=guest, account=theirs)
+    assert (closed.status, closed["Content-Location"]) == (403, f"{swift.account}/c/target")
+
+
 # --- many at once, sites
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.db import transaction
@@ -9,10 +10,12 @@ from django.db import transaction
 from cloudbox.common import events
 from identity.context import Context
 from storage import buckets
-from storage.api.swift import headers, listings
+from storage.api.swift import acls, headers, listings
+from storage.api.swift.acls import OWNS, AclInvalid
 from storage.api.swift.call import Call
 from storage.api.swift.errors import SwiftError
 from storage.api.swift.listings import Row
+from storage.engine import STORAGE_CLASSES
 from storage.models import AccountSettings, Bucket
 from storage.server import Response
 
@@ -95,23 +98,47 @@ def _meta(call: Call) -> dict[str, str]:
         found["X-Account-Meta-Quota-Bytes"] = found["X-Account-Quota-Bytes"] = str(documents["quota_bytes"])
     if "quota_objects" in documents:
         found["X-Account-Quota-Count"] = str(documents["quota_objects"])
+    for policy in STORAGE_CLASSES:
+        for kind, name in _QUOTAS.items():
+            if (limit := documents.get(f"{name} {policy}")) is not None:
+                found[f"X-Account-Quota-{kind.title()}-Policy-{policy.title()}"] = str(limit)
+    if call.is_owner and documents.get("access"):
+        found["X-Account-Access-Control"] = json.dumps(documents["access"], separators=(",", ":"), sort_keys=True)
     return found
 
 
 async def post(call: Call) -> Response:
-    call.allow_account(write=True)
+    call.allow_account(OWNS)
     assert call.account is not None
-    quotas = _quotas(call)
+    change = _changes(call)
     headers.metadata(call.headers, "account", known=call.account.documents.get("meta", {}))
-    await call.verb(_store, dict(call.headers), quotas)
+    await call.verb(_store, dict(call.headers), change)
     return Response(204, {"Content-Type": "text/html; charset=UTF-8"})
 
 
 _QUOTAS = {"bytes": "quota_bytes", "count": "quota_objects"}
 
 
+def _changes(call: Call) -> dict[str, Any]:
+    """What is set beside the metadata: quotas, the access list, how ETags are written. None removes."""
+    given = call.headers
+    found: dict[str, Any] = dict(_quotas(call))
+    if "x-account-access-control" in given:
+        try:
+            found["access"] = acls.clean_account(given["x-account-access-control"]) or None
+        except AclInvalid as error:
+            raise SwiftError(400, f"X-Account-Access-Control: {error}") from error
+    if "x-account-rfc-compliant-etags" in given:
+        found["rfc_etags"] = headers.flag_of(given["x-account-rfc-compliant-etags"])
+    return found
+
+
 def _quotas(call: Call) -> dict[str, int | None]:
-    """New quotas of the account, None to remove one. They are for administrators of the box and ResellerAdmins to set."""
+    """New quotas of the account, of all its containers or of those of one policy, None to remove one.
+
+    They are for administrators of the box and ResellerAdmins to set. Public document: "Account Quotas" in Swift's middleware
+    documentation.
+    """
     found: dict[str, int | None] = {}
     for header, value in call.headers.items():
         removes = header.startswith("x-remove-account-")
@@ -120,22 +147,22 @@ def _quotas(call: Call) -> dict[str, int | None]:
             continue
         if call.bearer is None or not call.bearer.everywhere:
             raise SwiftError(403, "The quotas of an account are set by an administrator of the box.")
-        kind = _QUOTAS.get(name.removeprefix("quota-"))
-        if kind is None:
-            raise SwiftError(400, "An account has quotas of bytes and of objects (count), for all its storage policies together.")
+        kind, _, policy = name.removeprefix("quota-").partition("-policy-")
+        if kind not in _QUOTAS or (policy and policy not in STORAGE_CLASSES):
+            raise SwiftError(400, f"There are quotas of bytes and count, also -policy-<one of {', '.join(STORAGE_CLASSES)}>.")
         if not removes and value and (not value.isdecimal() or len(value) > 18):
             raise SwiftError(400, "Invalid quota.")
-        found[kind] = None if removes or not value else int(value)
+        found[_QUOTAS[kind] + (f" {policy}" if policy else "")] = None if removes or not value else int(value)
     return found
 
 
-def _store(ctx: Context, given: dict[str, str], quotas: dict[str, int | None]) -> None:
+def _store(ctx: Context, given: dict[str, str], change: dict[str, Any]) -> None:
     with transaction.atomic():
         row, _ = AccountSettings.objects.select_for_update().get_or_create(project=ctx.project)
-        documents = {**row.documents, **quotas}
+        documents = {**row.documents, **change}
         meta = headers.metadata(given, "account", known=documents.get("meta", {}))
-        documents["meta"] = {name: value for name, value in meta.items() if name not in ("quota-bytes", "quota-count")}
+        documents["meta"] = {name: value for name, value in meta.items() if not name.startswith("quota-")}
         row.documents = {name: value for name, value in documents.items() if value is not None}
         row.save()
-        events.publish(ctx.actor, "configure", "account", project_id=ctx.project_id, detail="metadata")
+        events.publish(ctx.actor, "configure", "account", project_id=ctx.project_id, detail=", ".join(["metadata", *sorted(change)]))
     buckets.generations().bump(f"project {ctx.project_id.hex}")

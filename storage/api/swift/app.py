@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from storage.api.swift import accounts, bulk, containers, copying, headers, info, objects, reading, staticweb, tempurl
-from storage.api.swift.call import Call, Handler, swift_of
+from storage.api.swift.call import Call, Handler, domain_of, swift_of
 from storage.api.swift.errors import SwiftError, render
 from storage.api.swift.found import look
 from storage.errors import NoSuchObject, NoSuchVersion
@@ -57,21 +58,25 @@ def is_swift(request: Request) -> bool:
 
 
 class Swift:
-    """An App."""
+    """An App. Below `domains`, the host's name may stand for an account or a container."""
 
-    def __init__(self, plane: Plane) -> None:
-        self.plane = plane
+    def __init__(self, plane: Plane, *, domains: Sequence[str] = ()) -> None:
+        self.plane, self.domains = plane, tuple(domains)
+
+    def serves(self, request: Request) -> bool:
+        """Is this request Swift's, and not S3's?"""
+        return is_swift(request) or bool(self.domains and domain_of(request, self.domains))
 
     async def __call__(self, request: Request) -> Response:
         call: Call | None = None
         head = request.method == "HEAD"
         try:
-            if request.path == b"/info":
+            if request.path == b"/info" and not domain_of(request, self.domains):
                 if request.method not in ("GET", "HEAD", "OPTIONS"):
                     raise SwiftError(405, headers={"Allow": "GET, HEAD, OPTIONS"})
                 response = info.answer(self.plane, head=head)
             else:
-                call = Call(self.plane, request)
+                call = Call(self.plane, request, self.domains)
                 response = await self._answer(call)
         except ConnectionGone:
             raise
@@ -81,6 +86,8 @@ class Swift:
             if call.signed_for and tempurl.is_asked(call):
                 tempurl.clean(call, response)
             response.headers = {**response.headers, **call.answer_headers}
+            if call.object and "Etag" in response.headers and _quotes_etags(call):
+                response.headers = {**response.headers, "Etag": f'"{response.headers["Etag"].strip(chr(34))}"'}
             cors = _cors(call, response)
             if cors:
                 response.headers = {**response.headers, **cors}
@@ -163,6 +170,13 @@ async def _authenticate(call: Call) -> None:
     if bearer is None or bearer.expires <= time.time():
         raise SwiftError(401)
     call.bearer, call.who = bearer, bearer.who
+
+
+def _quotes_etags(call: Call) -> bool:
+    """ETags in quotes, as HTTP has them, where the container or else the account wants it ("Etag Quoter" in Swift's documentation)."""
+    of_container = swift_of(call.info).get("rfc_etags") if call.info else None
+    of_account = call.account.documents.get("rfc_etags") if call.account else None
+    return bool(of_account if of_container is None else of_container)
 
 
 # --- CORS ("CORS" in Swift's overview): rules are the container's metadata

@@ -14,6 +14,7 @@ import orjson
 from cloudbox.common.errors import CloudError
 from storage import encryption, objects
 from storage.api.swift import headers
+from storage.api.swift.acls import WRITES
 from storage.api.swift.call import Call
 from storage.api.swift.errors import REASONS, TABLE, SwiftError
 from storage.api.swift.found import at_object
@@ -143,7 +144,7 @@ async def extract(call: Call) -> Response:
     Where the address names no container, the first folder does.
     """
     _kind(call)
-    call.allow_account(write=True)
+    call.allow_account(WRITES)
     form = call.query.get("extract-archive", "").lower()
     mode = {"tar": "r:", "tar.gz": "r:gz", "tar.bz2": "r:bz2"}.get(form)
     if mode is None:

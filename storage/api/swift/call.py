@@ -13,7 +13,7 @@ from identity.context import Context
 from identity.models import Project, User
 from storage.access import NOBODY, Decision, Who, decide
 from storage.api.swift import acls
-from storage.api.swift.acls import Names
+from storage.api.swift.acls import NOTHING, OWNS, READS, WRITES, Names
 from storage.api.swift.errors import SwiftError
 from storage.directory import Account, Bearer, BucketInfo
 from storage.loading import visiting
@@ -27,15 +27,38 @@ CONTAINER_LENGTH_MAX = 256
 OBJECT_LENGTH_MAX = 1024
 HEADER_BYTES_MAX = 8192  # Of one header, as /info says.
 
+_LEVELS = {"reader": READS, "member": OWNS, "admin": OWNS}
 Handler = Callable[["Call"], Awaitable[Response]]
+
+
+def domain_of(request: Request, domains: Sequence[str]) -> str:
+    """Which of the domains the host's name lies below; empty if it is none."""
+    host = request.headers.get("host", "").partition(":")[0].lower()
+    return next((domain for domain in domains if host.endswith(f".{domain}")), "")
+
+
+def prefix_of_host(request: Request, domains: Sequence[str]) -> str:
+    """The beginning of the path that a host's name stands for: [<container>.]AUTH_<project id>.<domain>, or AUTH-<project id>.
+
+    Public document: "Domain Remap" in Swift's middleware documentation. Names of hosts are of any case, so the prefix is as well.
+    """
+    domain = domain_of(request, domains)
+    if not domain:
+        return ""
+    labels = request.headers["host"].partition(":")[0][: -len(domain) - 1]
+    container, _, account = labels.rpartition(".")
+    if account.lower().startswith(("auth-", "auth_")):
+        account = f"{PREFIX}{account[len(PREFIX) :].lower()}"
+    return f"/v1/{account}/{container}" if container else f"/v1/{account}"
 
 
 class Call:
     """What handlers are given. `container` and `key` are empty where the address does not reach so deep."""
 
-    def __init__(self, plane: Plane, request: Request) -> None:
+    def __init__(self, plane: Plane, request: Request, domains: Sequence[str] = ()) -> None:
         self.plane, self.request = plane, request
-        path = unquote_to_bytes(request.path)
+        sent = unquote_to_bytes(request.path)
+        path = prefix_of_host(request, domains).encode() + sent
         try:
             text = path.decode()
         except UnicodeDecodeError as error:
@@ -48,6 +71,7 @@ class Call:
         self.version, self.account_name, self.container, self.object = parts[1], parts[2], parts[3], parts[4]
         self.key = self.object.encode()
         self.path = text
+        self.path_sent = sent.decode()  # Without what the host's name stands for.
         found = _ACCOUNT.fullmatch(self.account_name)
         self.project = found[1] if found else ""
         self.query: dict[str, str] = {}
@@ -65,6 +89,7 @@ class Call:
         self.signed_bucket: UUID | None = None  # By the container's key: for nothing outside of it.
         self.info: BucketInfo | None = None
         self.account: Account | None = None
+        self.accounts: dict[str, Account] = {}  # All that this call has come by, by project.
         self.answer_headers: dict[str, str] = {}  # Of every answer to this call, errors as well.
 
     # --- what was asked
@@ -101,12 +126,21 @@ class Call:
         """The account and the container of the address, if there are any."""
         if not self.project:
             return
-        self.account = await self.plane.directory.find_account(self.project)
+        self.account = await self._account_of(self.project)
         if self.container and self.account is not None:
             self.info = await self.plane.directory.find_container(self.project, self.container)
 
+    async def _account_of(self, project: str) -> Account | None:
+        """An account, kept for level() to judge by."""
+        account = await self.plane.directory.find_account(project)
+        if account is not None:
+            self.accounts[project] = account
+        return account
+
     async def container_of(self, name: str, project: str = "") -> BucketInfo | None:
-        return await self.plane.directory.find_container(project or self.project, name)
+        project = project or self.project
+        await self._account_of(project)
+        return await self.plane.directory.find_container(project, name)
 
     @property
     def names(self) -> Names:
@@ -123,7 +157,23 @@ class Call:
         """May see and set what the account's own members may: keys, ACLs, quotas."""
         if self.bearer is None:
             return bool(self.signed_for)
-        return self.bearer.everywhere or (self.who.project == self.project and self.who.role in ("member", "admin"))
+        return self.level() >= OWNS
+
+    def level(self, project: str = "") -> int:
+        """How much of an account (the address's) who asks may use, as a whole: by role in its project, or by the account's own list."""
+        project = project or self.project
+        if self.bearer is None or not project:
+            return NOTHING
+        if self.bearer.everywhere:
+            return OWNS
+        role = self.who.role
+        own = _LEVELS.get(role, NOTHING) if self.who.project == project else NOTHING
+        account = self.accounts.get(project)
+        if own == OWNS or account is None or account.suspended:
+            return own
+        listed = acls.account_level(account.documents.get("access", {}), self.names)
+        # A credential that was made for reading reads, wherever its user is let in.
+        return max(own, min(listed, READS) if role == "reader" else listed)
 
     def refuse(self, reason: str = "") -> SwiftError:
         """401 to nobody, 403 to somebody."""
@@ -141,7 +191,7 @@ class Call:
     ) -> bool:
         """May they? By role, by the bucket's policy and ACLs as S3 has them, by Swift's ACL `acl` ("read" or "write"), by a TempURL.
 
-        What a policy denies stays denied.
+        Or by the account's list. What a policy denies stays denied.
         """
         if self.signed_for:
             return self._signed(bucket, key, looks=action in ("s3:GetObject", "s3:ListBucket"))
@@ -152,6 +202,8 @@ class Call:
         decision = decide(self.who, bucket, action, key=key, permission=permission, owner=owner, acl=grants, facts=self._fact)
         if decision or _denied(decision) or self.who.suspended:
             return bool(decision)
+        if permission and self.level(bucket.owner) >= (READS if permission == "READ" else WRITES):
+            return True
         value = swift_of(bucket).get(acl, "") if acl else ""
         if not value:
             return False
@@ -194,13 +246,11 @@ class Call:
             raise SwiftError(404)
         return self.info
 
-    def allow_account(self, *, write: bool = False) -> None:
-        """The account itself is for its project's members alone."""
-        role = self.who.role
-        mine = bool(self.project) and self.who.project == self.project and (role in ("member", "admin") or (role == "reader" and not write))
-        if self.bearer is None or not (mine or self.bearer.everywhere):
+    def allow_account(self, needed: int = READS) -> None:
+        """The account itself is for its project's members, and for those whom its own list names."""
+        if self.level() < needed:
             raise self.refuse()
-        if write and self.who.suspended:
+        if needed > READS and self.who.suspended:
             raise SwiftError(403, "The project is suspended. Ask your provider to resume it.")
         if self.account is None:
             raise SwiftError(404)
@@ -209,7 +259,12 @@ class Call:
 
     async def verb(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """A verb on the tables, in a thread, with a Context of who asks, in the address's project."""
-        role = "admin" if self.bearer is not None and self.bearer.everywhere else self.who.role
+        if self.bearer is not None and self.bearer.everywhere:
+            role = "admin"
+        elif self.who.project == self.project and self.who.role in _LEVELS:
+            role = self.who.role
+        else:
+            role = {READS: "reader", WRITES: "member", OWNS: "member"}.get(self.level(), "")
         user = self.bearer.user if self.bearer else None
         return await self.plane.run(
             _in_context, user, self.project, role, self.request.peer or None, self.request.id, function, args, kwargs

@@ -8,7 +8,7 @@ from cloudbox.common.errors import CloudError, Conflict
 from identity.context import Context
 from storage import buckets
 from storage.api.swift import acls, formpost, headers, history, listings, staticweb
-from storage.api.swift.acls import AclInvalid
+from storage.api.swift.acls import WRITES, AclInvalid
 from storage.api.swift.call import CONTAINER_LENGTH_MAX, Call, swift_of
 from storage.api.swift.errors import SwiftError
 from storage.api.swift.listings import Row, object_row
@@ -19,8 +19,6 @@ from storage.models import Bucket
 from storage.server import Response
 
 TRUE = ("true", "1", "yes", "on", "t", "y")
-# Kept beside the metadata, told to members of the account only.
-PRIVATE = {"x-container-read": "read", "x-container-write": "write", "x-container-sync-to": "", "x-container-sync-key": ""}
 SECRET = ("temp-url-key", "temp-url-key-2")
 
 
@@ -39,7 +37,7 @@ def facts(call: Call, bucket: BucketInfo) -> dict[str, str]:
         **headers.shown("Container", meta),
     }
     if call.is_owner:
-        for header, name in (("X-Container-Read", "read"), ("X-Container-Write", "write")):
+        for header, name in (("X-Container-Read", "read"), ("X-Container-Write", "write"), ("X-Container-Sync-Key", "sync_key")):
             if kept.get(name):
                 found[header] = headers.wire(kept[name])
     if bucket.versioning != "off":
@@ -144,7 +142,7 @@ async def put(call: Call) -> Response:
         from storage.api.swift import bulk
 
         return await bulk.extract(call)
-    call.allow_account(write=True)
+    call.allow_account(WRITES)
     if len(call.container.encode()) > CONTAINER_LENGTH_MAX:
         raise SwiftError(400, f"Container name length of {len(call.container.encode())} longer than {CONTAINER_LENGTH_MAX}")
     policy = call.header("x-storage-policy")
@@ -174,7 +172,7 @@ def _create(ctx: Context, name: str, storage_class: str, change: dict[str, Any])
 async def post(call: Call) -> Response:
     if (call.header("content-type") or "").startswith("multipart/form-data"):
         return await formpost.post(call)
-    call.allow_account(write=True)
+    call.allow_account(WRITES)
     if call.info is None:
         raise SwiftError(404)
     change = changes(call)
@@ -185,7 +183,7 @@ async def post(call: Call) -> Response:
 
 def changes(call: Call) -> dict[str, Any]:
     """What a PUT or POST sets, checked. Empty if nothing."""
-    given = call.headers
+    given = call.headers if call.is_owner else {name: value for name, value in call.headers.items() if not _is_private(name)}
     change: dict[str, Any] = {}
     if any(name.startswith(("x-container-meta-", "x-remove-container-meta-")) for name in given):
         known = swift_of(call.info).get("meta", {}) if call.info else {}
@@ -200,6 +198,12 @@ def changes(call: Call) -> dict[str, Any]:
                 change[kind] = acls.clean(header, headers.utf8(given[header]))
             except AclInvalid as error:
                 raise SwiftError(400, f"ACL: {error}") from error
+    if given.get("x-container-sync-to"):
+        raise SwiftError(400, "Containers are not kept in step with those of other clusters here. Leave X-Container-Sync-To out.")
+    if "x-container-sync-key" in given:
+        change["sync_key"] = given["x-container-sync-key"]
+    if "x-container-rfc-compliant-etags" in given:
+        change["rfc_etags"] = headers.flag_of(given["x-container-rfc-compliant-etags"])
     for header, name in (("x-container-meta-quota-bytes", "quota_bytes"), ("x-container-meta-quota-count", "quota_objects")):
         if header in given:
             if given[header] and (not given[header].isdecimal() or len(given[header]) > 18):
@@ -209,6 +213,12 @@ def changes(call: Call) -> dict[str, Any]:
             change[name] = None
     change |= _versioning(call)
     return change
+
+
+def _is_private(header: str) -> bool:
+    """What only the account's owners set. From others it is passed over, as Swift does."""
+    name = header.removeprefix("x-").removeprefix("remove-").removeprefix("container-")
+    return name in ("read", "write", "sync-to", "sync-key", *(f"meta-{one}" for one in SECRET))
 
 
 def _versioning(call: Call) -> dict[str, Any]:
@@ -245,11 +255,11 @@ def _edit(bucket: Bucket, change: dict[str, Any]) -> str:
     kept = dict(bucket.documents.get("swift") or {})
     if "meta" in change:
         kept["meta"] = headers.metadata(change["meta"], "container", known=kept.get("meta", {}))
-    for name in ("read", "write", "versions", "versions_mode"):
+    for name in ("read", "write", "sync_key", "versions", "versions_mode", "rfc_etags"):
         if name in change:
             kept[name] = change[name]
     kept["changed"] = headers.now()
-    bucket.documents = {**bucket.documents, "swift": {name: value for name, value in kept.items() if value}}
+    bucket.documents = {**bucket.documents, "swift": {name: value for name, value in kept.items() if value not in ("", None)}}
     for name in ("quota_bytes", "quota_objects"):
         if name in change:
             setattr(bucket, name, change[name])
@@ -259,7 +269,7 @@ def _edit(bucket: Bucket, change: dict[str, Any]) -> str:
 
 
 async def delete(call: Call) -> Response:
-    call.allow_account(write=True)
+    call.allow_account(WRITES)
     if call.info is None:
         raise SwiftError(404)
     if call.plane.store.usage(call.info.id).versions and not await _only_hidden(call, call.info):
@@ -280,7 +290,7 @@ async def _only_hidden(call: Call, bucket: BucketInfo) -> bool:
     found: list[Version] = []
     while True:
         page = call.plane.store.list_versions(bucket.id, after=after, after_version=after_version, limit=1000)
-        if any(not history.is_hidden(one) for one in page.versions):
+        if any(not history.is_hidden(call, one) for one in page.versions):
             return False
         found += page.versions
         if page.next is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from storage import encryption, objects
-from storage.api.swift import headers, manifests, versions
+from storage.api.swift import headers, manifests, symlinks, versions
 from storage.api.swift.call import Call
 from storage.api.swift.errors import SwiftError
 from storage.api.swift.found import Found, at_object, look, open_key
@@ -55,7 +55,7 @@ async def copy(call: Call) -> Response:
         raise SwiftError(413)
     await check_quotas(call, into, found.size)
     if "symlink" in properties.extra:
-        properties.extra = {"symlink": properties.extra["symlink"]}
+        properties.extra = {"symlink": symlinks.moved(properties.extra["symlink"], call, f"AUTH_{target_project}")}
     if raw and "slo" in found.properties.extra:
         properties.extra["slo"] = found.properties.extra["slo"]
         await manifests.check_segments(call, found.version, found.properties, target_project, into, target)
@@ -138,7 +138,7 @@ async def restore(call: Call) -> Response:
     except (NoSuchObject, NoSuchVersion) as error:
         raise SwiftError(404) from error
     source = VersionSource(call.plane, version, properties, await open_key(call, properties))
-    kept = replace(properties, encryption={}, retention=[], legal_hold=False)
+    kept = replace(properties, encryption={}, retention=[], legal_hold=False, extra={**properties.extra, "restored": version.id})
     dress(bucket, kept)
     write = Write(kept, encryption.wish_of(bucket.documents), None, None, FILE_BYTES_MAX, key_project=bucket.owner)
     fresh = await objects.put(call.plane, bucket, call.key, source, Md5(), write)

@@ -6,12 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from storage import encryption, objects
-from storage.api.swift import headers
 from storage.api.swift.call import Call
 from storage.api.swift.errors import SwiftError
 from storage.directory import BucketInfo
 from storage.engine import Version
-from storage.errors import NoSuchObject
 from storage.objects import Content
 from storage.properties import Properties, unpack
 
@@ -31,13 +29,9 @@ class Found:
 
 
 def look(call: Call, bucket: BucketInfo, key: bytes, version_id: str | None) -> tuple[Version, Properties]:
-    """The version and what is kept with it; raises NoSuchObject for what is not there, deleted or expired."""
+    """The version and what is kept with it; raises NoSuchObject for what is not there, deleted or over."""
     version = objects.find(call.plane, bucket, key, version_id)
-    properties = unpack(version.meta)
-    # Old versions do not expire: their time was that of the object.
-    if version_id is None and headers.expired(properties):
-        raise NoSuchObject
-    return version, properties
+    return version, unpack(version.meta)
 
 
 def at_object(call: Call, project: str, container: str, name: str) -> Call:

@@ -23,6 +23,14 @@ KEPT = ("content-encoding", "content-disposition", "cache-control", "content-lan
 OCTETS = "application/octet-stream"
 
 
+TRUE = ("true", "1", "yes", "on", "t", "y")
+
+
+def flag_of(value: str) -> bool | None:
+    """A switch in a header; None for what is empty, so left to the account's or Swift's own choice."""
+    return value.strip().lower() in TRUE if value.strip() else None
+
+
 def utf8(value: str) -> str:
     """A header's value as text: what travels are bytes of UTF-8 (the server reads every header as ISO 8859-1)."""
     try:
@@ -154,10 +162,6 @@ def check_expiry(given: Mapping[str, str], properties: Properties | None) -> Non
         return  # Only its form is looked at.
     if properties is None or properties.expires_ns != at * SECOND:
         raise SwiftError(412, "X-If-Delete-At and X-Delete-At do not match")
-
-
-def expired(properties: Properties) -> bool:
-    return bool(properties.expires_ns) and properties.expires_ns <= time.time_ns()
 
 
 def changed_ns(version: Version, properties: Properties) -> int:

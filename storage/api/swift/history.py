@@ -9,7 +9,7 @@ from storage.api.swift.errors import SwiftError
 from storage.api.swift.listings import DELETED, Row, object_row
 from storage.directory import BucketInfo
 from storage.engine import Version
-from storage.properties import Properties
+from storage.properties import Properties, unpack
 from storage.server import Response
 
 BACKWARD_MAX = 100_000
@@ -21,7 +21,12 @@ HTML = {"Content-Type": "text/html; charset=UTF-8"}
 
 
 def public_id(version: Version) -> str:
-    return public_of(version.id)
+    return public_of(restored_of(version) or version.id)
+
+
+def restored_of(version: Version) -> str:
+    """Of a copy that made an older version the object again (copying.restore): that version's id. To Swift the two are one."""
+    return str(unpack(version.meta).extra.get("restored", "")) if b'"restored"' in version.meta else ""
 
 
 def public_of(id: str) -> str:
@@ -84,7 +89,7 @@ def rows(call: Call, bucket: BucketInfo, limit: int) -> list[Row]:
         # It would stand before all that have an id: so all of this name come after it.
         after_version = ""
         page = call.plane.store.list_versions(bucket.id, prefix=marker, limit=1000)
-        rows += [_version_row(one) for one in page.versions if one.name == marker and not is_hidden(one)]
+        rows += [_version_row(call, one) for one in page.versions if one.name == marker and not is_hidden(call, one)]
     while len(rows) < limit:
         page = call.plane.store.list_versions(
             bucket.id, prefix=prefix, delimiter=delimiter, after=after, after_version=after_version, limit=min(1000, limit - len(rows))
@@ -97,21 +102,28 @@ def rows(call: Call, bucket: BucketInfo, limit: int) -> list[Row]:
             if version is None:
                 rows.append({"subdir": name.decode("utf-8", "replace")})
                 continue
-            if not is_hidden(version):
-                rows.append(_version_row(version))
+            if not is_hidden(call, version):
+                rows.append(_version_row(call, version))
         if page.next is None:
             break
         after, after_version = page.next
     return rows
 
 
-def is_hidden(version: Version) -> bool:
-    """A marker that Swift's history leaves out (objects.hide)."""
-    return version.delete_marker and b"hidden" in version.meta
+def is_hidden(call: Call, version: Version) -> bool:
+    """A marker that Swift's history leaves out (hide), or another copy of a version that is there (copying.restore)."""
+    if version.delete_marker:
+        return b"hidden" in version.meta
+    original = restored_of(version)
+    return bool(original) and call.plane.store.get(version.bucket, version.name, original) is not None
 
 
-def _version_row(version: Version) -> Row:
-    found = object_row(version) | {"version_id": public_id(version), "is_latest": version.latest}
+def _version_row(call: Call, version: Version) -> Row:
+    latest = version.latest
+    if not latest and not version.delete_marker:
+        current = call.plane.store.get(version.bucket, version.name)
+        latest = current is not None and restored_of(current) == version.id
+    found = object_row(version) | {"version_id": public_id(version), "is_latest": latest}
     if version.delete_marker:
         found |= {"content_type": DELETED, "hash": "d41d8cd98f00b204e9800998ecf8427e"}
     return found
@@ -143,6 +155,7 @@ def _comes_after(row: Row, marker: bytes, version_marker: str) -> bool:
 
 
 async def delete(call: Call, bucket: BucketInfo, version_id: str) -> Response:
+    """One version for good, and the copies that made it the object again."""
     gone = call.plane.store.get(bucket.id, call.key, version_id)
     if gone is None and version_id == "null":
         # The object, as opposed to its versions.
@@ -150,10 +163,13 @@ async def delete(call: Call, bucket: BucketInfo, version_id: str) -> Response:
         return Response(204, HTML | {"X-Object-Version-Id": "null"})
     if gone is None:
         raise SwiftError(404, headers={"X-Object-Version-Id": call.query["version-id"]})
-    if gone.latest and not gone.delete_marker:
+    there = _all(call, bucket, call.key)
+    same = [one for one in there if version_id in (one.id, restored_of(one))]
+    if len(same) < len(there) and any(one.latest and not one.delete_marker for one in same):
         # First the marker, so that no older version shows in between.
-        await _hide_before(call, bucket, gone)
-    await objects.delete(call.plane, bucket, call.key, version_id)
+        await hide(call, bucket, call.key)
+    for one in same:
+        await objects.delete(call.plane, bucket, call.key, one.id)
     current = call.plane.store.get(bucket.id, call.key)
     more = {"X-Object-Version-Id": call.query["version-id"]}
     if current is not None and not current.delete_marker:
@@ -161,10 +177,15 @@ async def delete(call: Call, bucket: BucketInfo, version_id: str) -> Response:
     return Response(204, HTML | more)
 
 
-async def _hide_before(call: Call, bucket: BucketInfo, gone: Version) -> None:
-    page = call.plane.store.list_versions(bucket.id, prefix=gone.name, limit=2)
-    if sum(one.name == gone.name for one in page.versions) > 1:
-        await hide(call, bucket, gone.name)
+def _all(call: Call, bucket: BucketInfo, key: bytes) -> list[Version]:
+    found: list[Version] = []
+    after, after_version = b"", ""
+    while True:
+        page = call.plane.store.list_versions(bucket.id, prefix=key, after=after, after_version=after_version, limit=1000)
+        found += [one for one in page.versions if one.name == key]
+        if page.next is None or page.next[0] != key:
+            return found
+        after, after_version = page.next
 
 
 async def hide(call: Call, bucket: BucketInfo, key: bytes) -> None:

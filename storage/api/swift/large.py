@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from storage import objects
+from storage import expirations, objects
 from storage.api.swift import headers, symlinks
 from storage.api.swift.call import Call
 from storage.api.swift.errors import SwiftError
@@ -210,7 +210,7 @@ async def dynamic(call: Call, bucket: BucketInfo, version: Version, properties: 
         page = call.plane.store.list(source.id, prefix=prefix.encode(), after=after, limit=1000)
         for one in page.versions:
             kept = unpack(one.meta)
-            if headers.expired(kept) or (source.id == bucket.id and one.name == version.name):
+            if expirations.is_over(kept) or (source.id == bucket.id and one.name == version.name):
                 continue
             inner = await _segment(call, source, one, kept)
             digest.update((kept.extra["slo"]["etag"] if "slo" in kept.extra else one.etag).encode())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloudbox.common import clock
-from storage import encryption, locks, objects
+from storage import encryption, expirations, locks, objects
 from storage.api.swift import copying, headers, history, manifests, symlinks, versions
 from storage.api.swift.call import Call, swift_of
 from storage.api.swift.errors import SwiftError
@@ -119,6 +119,6 @@ async def delete_one(call: Call) -> Response:
     else:
         gone = await objects.delete(call.plane, bucket, key)
     # What has expired is gone to the client, and now to everybody.
-    if properties is None or headers.expired(properties):
+    if properties is None or expirations.is_over(properties):
         raise SwiftError(404, headers={"X-Object-Version-Id": history.public_of(gone.version_id)} if gone.version_id else None)
     return Response(204, HTML | ({"X-Object-Version-Id": history.public_of(gone.version_id)} if gone.version_id else {}))

@@ -41,7 +41,7 @@ async def container(call: Call, *, may_list: bool) -> Response | None:
     meta = _meta(call.bucket)
     if not meta.get("web-index") and meta.get("web-listings", "").lower() not in TRUE:
         return None
-    if not call.path.endswith("/"):
+    if not call.path_sent.endswith("/"):
         return redirect(call)
     return await folder(call, call.bucket, meta, "", may_list=may_list)
 
@@ -49,7 +49,8 @@ async def container(call: Call, *, may_list: bool) -> Response | None:
 def redirect(call: Call) -> Response:
     scheme = "https" if call.request.tls else "http"
     query = f"?{call.request.query.decode('latin-1')}" if call.signed_for else ""
-    return Response(301, {"Location": f"{scheme}://{call.header('host') or ''}{headers.quote(call.path)}/{query}", "Content-Type": HTML})
+    location = f"{scheme}://{call.header('host') or ''}{headers.quote(call.path_sent)}/{query}"
+    return Response(301, {"Location": location, "Content-Type": HTML})
 
 
 async def folder(call: Call, bucket: BucketInfo, meta: dict[str, str], prefix: str, *, may_list: bool) -> Response:

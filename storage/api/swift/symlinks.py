@@ -58,7 +58,17 @@ def _target(call: Call) -> dict[str, Any]:
         raise SwiftError(412, "Account name cannot contain slashes")
     if (account, container, name) == (call.account_name, call.container, call.object):
         raise SwiftError(400, "Symlink cannot target itself")
-    return {"account": account, "container": container, "object": name}
+    link = {"account": account, "container": container, "object": name}
+    # Without an account of its own the link means that of where it lies, also once it has been copied elsewhere.
+    return link if "x-symlink-target-account" in given else link | {"here": True}
+
+
+def moved(link: dict[str, Any], call: Call, account: str) -> dict[str, Any]:
+    """A link as it is copied into an account."""
+    given = call.header("x-symlink-target-account")
+    if given:
+        return {name: value for name, value in link.items() if name != "here"} | {"account": headers.unquote(headers.utf8(given))}
+    return link | {"account": account} if link.get("here") else link
 
 
 async def _static(call: Call, link: dict[str, Any], etag: str, properties: Properties) -> dict[str, Any]:
@@ -116,7 +126,11 @@ async def follow(call: Call, properties: Properties) -> tuple[BucketInfo, Versio
         except (NoSuchObject, NoSuchVersion):
             at.allow_read()
             raise SwiftError(404, headers=location) from None
-        at.allow_read(properties)
+        try:
+            at.allow_read(properties)
+        except SwiftError as refused:
+            refused.headers |= location
+            raise
         if link.get("etag") and link["etag"] not in _etags(version, properties):
             text = f"Object Etag {version.etag!r} does not match X-Symlink-Target-Etag header {link['etag']!r}"
             raise SwiftError(409, text, location)

@@ -80,18 +80,20 @@ def dress(bucket: BucketInfo, properties: Properties) -> None:
 
 
 async def check_quotas(call: Call, bucket: BucketInfo, length: int | None) -> None:
-    """The account's own quota. The container's and the project's are checked by the verb."""
+    """The account's own quotas, of all it has and of what it has under this policy. The others are checked by the verb."""
     account = await call.plane.directory.find_account(bucket.owner)
     if account is None or (call.bearer is not None and call.bearer.everywhere):
         return
-    bytes_max, objects_max = account.documents.get("quota_bytes"), account.documents.get("quota_objects")
-    if bytes_max is None and objects_max is None:
-        return
-    usages = [call.plane.store.usage(id) for id in account.buckets]
-    if bytes_max is not None and sum(usage.bytes for usage in usages) + (length or 0) > bytes_max:
-        raise SwiftError(413, "Upload exceeds quota.")
-    if objects_max is not None and sum(usage.objects for usage in usages) + 1 > objects_max:
-        raise SwiftError(413, "Upload exceeds quota.")
+    for suffix, policy in (("", ""), (f" {bucket.storage_class.name}", bucket.storage_class.name)):
+        bytes_max, objects_max = account.documents.get(f"quota_bytes{suffix}"), account.documents.get(f"quota_objects{suffix}")
+        if bytes_max is None and objects_max is None:
+            continue
+        held = [id for id, kind in zip(account.buckets, account.classes, strict=True) if not policy or kind == policy]
+        usages = [call.plane.store.usage(id) for id in held]
+        if bytes_max is not None and sum(usage.bytes for usage in usages) + (length or 0) > bytes_max:
+            raise SwiftError(413, "Upload exceeds quota.")
+        if objects_max is not None and sum(usage.objects for usage in usages) + 1 > objects_max:
+            raise SwiftError(413, "Upload exceeds quota.")
 
 
 def written(bucket: BucketInfo, version: Version, properties: Properties, **more: str) -> Response:
