@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import UUID
 
-from compute.drivers.specs import FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power
+from compute.drivers.specs import DiskSpec, FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power
 
 
 class Hypervisor(Protocol):
@@ -42,6 +42,20 @@ class Hypervisor(Protocol):
 
     def save(self, id: UUID) -> None:
         """Write the memory to disk and stop; `start` continues from there. Already saved: nothing."""
+
+    def attach_disk(self, id: UUID, disk: DiskSpec) -> None:
+        """Give the machine a disk, at once if it runs and for its next start. It has it already: nothing. Not defined: NotFound."""
+
+    def detach_disk(self, id: UUID, volume_id: UUID) -> bool:
+        """Ask a running guest to let go of a disk, or take it from one that is off. True when the machine no longer has it; False
+        while the guest still holds it: ask again later. Not attached, or no such machine: True."""
+
+    def disks(self, id: UUID) -> set[UUID]:
+        """The volumes that the machine has now. No such machine: none."""
+
+    def resize_disk(self, id: UUID, volume_id: UUID, size_gib: int) -> bool:
+        """Let a machine that is on see a larger disk: the file grows with it. False when it is off or has no such disk: then nothing
+        happens, and the store grows the file."""
 
     def undefine(self, id: UUID) -> None:
         """Forget the machine, its saved memory, console sockets and console log. Must be off. Absent: nothing."""
@@ -74,6 +88,8 @@ class Hypervisor(Protocol):
 
 
 class VolumeStore(Protocol):
+    """Two kinds of disks: the root disk of an instance, which lives and dies with it, and volumes, which have a life of their own."""
+
     def create_root(self, id: UUID, *, base: Path, size_gib: int) -> Path:
         """A root disk of that size on top of an image, made whole or not at all. There already: the same path."""
 
@@ -85,6 +101,22 @@ class VolumeStore(Protocol):
         """The ids of every root disk in the store."""
 
     def used_bytes(self, id: UUID) -> int: ...
+
+    def create_volume(self, id: UUID, *, size_gib: int) -> Path:
+        """An empty volume, made whole or not at all. There already: the same path."""
+
+    def volume_path(self, id: UUID) -> Path: ...
+
+    def grow_volume(self, id: UUID, *, size_gib: int) -> None:
+        """Make it that large; no machine may be using it. It is so already, or larger: nothing. Not there: NotFound."""
+
+    def volume_bytes(self, id: UUID) -> tuple[int, int]:
+        """How large the disk inside is, and how much room it takes. Not there: NotFound."""
+
+    def delete_volume(self, id: UUID) -> None: ...
+
+    def all_volumes(self) -> set[UUID]:
+        """The ids of every volume in the store."""
 
 
 class ImageStore(Protocol):

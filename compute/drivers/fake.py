@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -22,7 +22,18 @@ from cloudbox.common.errors import Conflict, NotFound
 from compute.drivers import paths, png
 from compute.drivers.fake_guest import Guests
 from compute.drivers.faults import Faults
-from compute.drivers.specs import ON, FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power, bridge_name, tap_name
+from compute.drivers.specs import (
+    ON,
+    DiskSpec,
+    FabricSpec,
+    HostFacts,
+    MachineEvent,
+    MachineSpec,
+    MachineStats,
+    Power,
+    bridge_name,
+    tap_name,
+)
 
 
 @dataclass
@@ -30,6 +41,7 @@ class _Machine:
     spec: MachineSpec
     power: Power = Power.SHUTOFF
     started: float = 0.0
+    disks: dict[UUID, DiskSpec] = field(default_factory=dict)
 
 
 def _home(home: Path | None) -> Path:
@@ -47,6 +59,8 @@ class FakeHypervisor(Faults):
         self._events: queue.SimpleQueue[MachineEvent] = queue.SimpleQueue()
         self._teller: threading.Thread | None = None
         self._guests = Guests(self.guest_poweroff)
+        # Guests that hold on to their disks, as one does that has not booted.
+        self.holding: set[UUID] = set()
 
     def close(self) -> None:
         self._guests.close_all()
@@ -73,9 +87,11 @@ class FakeHypervisor(Faults):
         with self._lock:
             known = self._machines.get(spec.id)
             if known is None:
-                self._machines[spec.id] = _Machine(spec)
+                known = self._machines[spec.id] = _Machine(spec)
             else:
                 known.spec = spec
+            if known.power not in ON:
+                known.disks = {disk.volume_id: disk for disk in spec.disks}
 
     def start(self, id: UUID, *, paused: bool = False) -> None:
         self._may_fail("start")
@@ -139,6 +155,38 @@ class FakeHypervisor(Faults):
             if power not in ON:
                 raise Conflict("The machine is not running, so it has no memory to save.")
             self._become(id, Power.SAVED, "saved")
+
+    def attach_disk(self, id: UUID, disk: DiskSpec) -> None:
+        self._may_fail("attach_disk")
+        with self._lock:
+            self._get(id).disks.setdefault(disk.volume_id, disk)
+
+    def detach_disk(self, id: UUID, volume_id: UUID) -> bool:
+        self._may_fail("detach_disk")
+        with self._lock:
+            machine = self._machines.get(id)
+            if machine is None or volume_id not in machine.disks:
+                return True
+            if machine.power in ON and id in self.holding:
+                return False
+            del machine.disks[volume_id]
+            return True
+
+    def disks(self, id: UUID) -> set[UUID]:
+        self._may_fail("disks")
+        with self._lock:
+            machine = self._machines.get(id)
+            return set(machine.disks) if machine else set()
+
+    def resize_disk(self, id: UUID, volume_id: UUID, size_gib: int) -> bool:
+        self._may_fail("resize_disk")
+        with self._lock:
+            machine = self._machines.get(id)
+            if machine is None or machine.power not in ON or volume_id not in machine.disks:
+                return False
+            path = machine.disks[volume_id].path
+            path.write_bytes(b"QFI\xfb" + max(size_gib, int.from_bytes(path.read_bytes()[4:8])).to_bytes(4))
+            return True
 
     def undefine(self, id: UUID) -> None:
         self._may_fail("undefine")
@@ -301,6 +349,37 @@ class FakeVolumes(Faults):
             return self.root_path(id).stat().st_size
         except FileNotFoundError:
             raise NotFound("There is no such root disk.", resource=str(id)) from None
+
+    def create_volume(self, id: UUID, *, size_gib: int) -> Path:
+        self._may_fail("create_volume")
+        path = self.volume_path(id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.write_bytes(b"QFI\xfb" + size_gib.to_bytes(4))
+        return path
+
+    def volume_path(self, id: UUID) -> Path:
+        return paths.volume(self.home, id)
+
+    def grow_volume(self, id: UUID, *, size_gib: int) -> None:
+        self._may_fail("grow_volume")
+        if self.volume_bytes(id)[0] < size_gib * 2**30:
+            self.volume_path(id).write_bytes(b"QFI\xfb" + size_gib.to_bytes(4))
+
+    def volume_bytes(self, id: UUID) -> tuple[int, int]:
+        try:
+            data = self.volume_path(id).read_bytes()
+        except FileNotFoundError:
+            raise NotFound("The file of this volume is not there.", resource=str(id)) from None
+        return int.from_bytes(data[4:8]) * 2**30, len(data)
+
+    def delete_volume(self, id: UUID) -> None:
+        self._may_fail("delete_volume")
+        self.volume_path(id).unlink(missing_ok=True)
+
+    def all_volumes(self) -> set[UUID]:
+        folder = self.home / "volumes"
+        return {UUID(each.stem) for each in folder.glob("*.qcow2")} if folder.exists() else set()
 
 
 class FakeImages(Faults):

@@ -11,7 +11,7 @@ import os
 import shutil
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +20,7 @@ from uuid import UUID
 from cloudbox.common.errors import InsufficientCapacity, Invalid, NotFound, TooLarge
 from compute.drivers import paths
 from compute.drivers.commands import CommandFailed, run
-from compute.drivers.qemu_user import give, qemu_user
+from compute.drivers.qemu_user import as_qemu_user, give, qemu_user
 
 GIB = 1024**3
 IMAGE_BYTES_MAX = 64 * GIB
@@ -84,7 +84,7 @@ def _id(name: str) -> UUID | None:
 
 
 class Qcow2Volumes:
-    """HOME/instances/<id>/root.qcow2"""
+    """HOME/instances/<id>/root.qcow2 and HOME/volumes/<id>.qcow2"""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -103,12 +103,7 @@ class Qcow2Volumes:
             # -u: without opening the image. This runs as root, and the image holds a tenant's bytes; what must be known of them was
             # read above.
             argv = ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "qcow2", "-b", str(base.resolve()), str(part), f"{size_gib}G"]
-            try:
-                run(argv)
-            except CommandFailed as error:
-                if "No space left" in error.message:
-                    raise InsufficientCapacity("The host's disk is full.") from error
-                raise
+            _run(argv)
             part.chmod(0o600)
             give(part)
         _sync_folder(path.parent.parent)
@@ -136,6 +131,48 @@ class Qcow2Volumes:
             return self.root_path(id).stat().st_blocks * 512
         except FileNotFoundError:
             raise NotFound("There is no such root disk.", resource=str(id)) from None
+
+    def create_volume(self, id: UUID, *, size_gib: int) -> Path:
+        path = self.volume_path(id)
+        if path.exists():
+            return path
+        with _appearing(path) as part:
+            path.parent.chmod(0o711)
+            _run(["qemu-img", "create", "-q", "-f", "qcow2", str(part), f"{size_gib}G"])
+            part.chmod(0o600)
+            give(part)
+        return path
+
+    def volume_path(self, id: UUID) -> Path:
+        return paths.volume(self.home, id)
+
+    def grow_volume(self, id: UUID, *, size_gib: int) -> None:
+        if self.volume_bytes(id)[0] < size_gib * GIB:
+            # A guest wrote to it, so whatever opens it has no rights. QEMU locks the file of a running machine: then it fails.
+            _run(as_qemu_user(["qemu-img", "resize", "-q", "-f", "qcow2", str(self.volume_path(id)), f"{size_gib}G"]))
+
+    def volume_bytes(self, id: UUID) -> tuple[int, int]:
+        path = self.volume_path(id)
+        try:
+            return virtual_bytes(path), path.stat().st_blocks * 512
+        except FileNotFoundError:
+            raise NotFound("The file of this volume is not there.", resource=str(id)) from None
+
+    def delete_volume(self, id: UUID) -> None:
+        self.volume_path(id).unlink(missing_ok=True)
+
+    def all_volumes(self) -> set[UUID]:
+        folder = self.home / "volumes"
+        return {id for each in folder.glob("*.qcow2") if (id := _id(each.stem))} if folder.exists() else set()
+
+
+def _run(argv: Sequence[str]) -> None:
+    try:
+        run(argv)
+    except CommandFailed as error:
+        if "No space left" in error.message:
+            raise InsufficientCapacity("The host's disk is full.") from error
+        raise
 
 
 class FileImages:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,6 +36,14 @@ def give(path: Path) -> None:
     """Hand a file or directory to QEMU. As an ordinary user (tests of the stores) it stays ours."""
     if os.geteuid() == 0:
         os.chown(path, qemu_user().uid, qemu_user().gid)
+
+
+def as_qemu_user(argv: Sequence[str]) -> list[str]:
+    """The same command without rights: for programs that open what a tenant has written to."""
+    if os.geteuid() != 0:
+        return list(argv)
+    user = qemu_user()
+    return ["setpriv", f"--reuid={user.uid}", f"--regid={user.gid}", "--clear-groups", "--no-new-privs", *argv]
 
 
 def may_use(device: str) -> bool:

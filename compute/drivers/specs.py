@@ -47,8 +47,28 @@ class NicSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DiskSpec:
+    """A volume as a machine sees it: a qcow2 file that a VolumeStore made. Limits None: none."""
+
+    volume_id: UUID
+    path: Path
+    read_only: bool = False
+    iops_max: int | None = None
+    bytes_per_second_max: int | None = None
+
+    @property
+    def serial(self) -> str:
+        """By which the guest finds it: /dev/disk/by-id/virtio-<serial>. A virtio disk's has 20 characters at most."""
+        return disk_serial(self.volume_id)
+
+
+def disk_serial(volume_id: UUID) -> str:
+    return volume_id.hex[:20]
+
+
+@dataclass(frozen=True, kw_only=True)
 class MachineSpec:
-    """One virtual machine. `root_disk` is a qcow2 file that a VolumeStore made."""
+    """One virtual machine. `root_disk` is a qcow2 file that a VolumeStore made; `disks` are the volumes it has besides."""
 
     id: UUID
     name: str
@@ -56,6 +76,7 @@ class MachineSpec:
     memory_mib: int
     root_disk: Path
     nics: tuple[NicSpec, ...] = ()
+    disks: tuple[DiskSpec, ...] = ()
     disk_bus: str = "virtio"
     nic_model: str = "virtio"
     project: str = ""

@@ -100,8 +100,9 @@ def power_off_inside(hypervisor: Hypervisor) -> Callable[[UUID], None]:
 
 
 @pytest.fixture(params=["fake", "real"])
-def volumes(request: pytest.FixtureRequest, tmp_path: Path) -> VolumeStore:
-    return FakeVolumes(tmp_path) if request.param == "fake" else Qcow2Volumes(tmp_path)
+def volumes(request: pytest.FixtureRequest, short_path: Path) -> VolumeStore:
+    short_path.chmod(0o711)  # as a box's home: QEMU's user passes through
+    return FakeVolumes(short_path) if request.param == "fake" else Qcow2Volumes(short_path)
 
 
 @pytest.fixture(params=["fake", "real"])

@@ -23,7 +23,7 @@ from compute.demo_image.build import build
 from compute.drivers.fabric import LinuxFabric
 from compute.drivers.libvirt import LibvirtHypervisor
 from compute.drivers.qcow2 import FileImages, Qcow2Volumes
-from compute.drivers.specs import FabricSpec, MachineEvent, MachineSpec, NetworkSpec, NicSpec, PortSpec, Power, RuleSpec
+from compute.drivers.specs import DiskSpec, FabricSpec, MachineEvent, MachineSpec, NetworkSpec, NicSpec, PortSpec, Power, RuleSpec
 from tests.machines import RealBox, eventually
 
 pytestmark = [pytest.mark.machines, pytest.mark.slow]
@@ -201,6 +201,38 @@ def test_memory_is_measured(booted: Booted) -> None:
 
     eventually(lambda: used() is not None)
     assert 0 < (used() or 0) < 128
+
+
+def test_a_volume_in_the_guest(booted: Booted) -> None:
+    """Attached while it runs, found by its serial, written to, grown under the guest's feet, let go and attached again: the same bytes."""
+    store, id = Qcow2Volumes(booted.box.home), uuid4()
+    disk = DiskSpec(volume_id=id, path=store.create_volume(id, size_gib=1))
+    machine = booted.spec.id
+    # By the serial, as the kernel tells it: this small guest has no udev.
+    device = f"$(basename $(dirname $(grep -l {disk.serial} /sys/block/*/serial)))"
+    there, gone = f"grep -q {disk.serial} /sys/block/*/serial", f"! grep -q {disk.serial} /sys/block/*/serial"
+
+    async def told(viewer: Viewer, line: str, mark: str) -> bytes:
+        await viewer.type(f"{line}; echo {mark}-$((1+1))")
+        return await viewer.until(f"{mark}-2\r\n".encode())
+
+    async def scene() -> None:
+        viewer = Viewer(booted)
+        await viewer.open()
+        await asyncio.to_thread(booted.hypervisor.attach_disk, machine, disk)
+        await told(viewer, f"until {there}; do usleep 200000; done; echo kept-by-the-volume | dd of=/dev/{device} conv=fsync", "written")
+        assert await asyncio.to_thread(booted.hypervisor.resize_disk, machine, id, 2)
+        await told(viewer, f"until [ $(cat /sys/block/{device}/size) = {2 * 2**30 // 512} ]; do usleep 200000; done", "grown")
+        # The guest's answer comes with its next breath, or in five seconds if it blinks its lamp first.
+        await asyncio.to_thread(eventually, lambda: booted.hypervisor.detach_disk(machine, id))
+        await told(viewer, f"until {gone}; do usleep 200000; done", "gone")
+        await asyncio.to_thread(booted.hypervisor.attach_disk, machine, disk)
+        said = await told(viewer, f"until {there}; do usleep 200000; done; head -c 18 /dev/{device}", "read")
+        assert b"kept-by-the-volume" in said
+
+    booted.run(scene())
+    eventually(lambda: booted.hypervisor.detach_disk(machine, id), seconds=30)
+    store.delete_volume(id)
 
 
 def test_reboot_and_power_off(booted: Booted) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
 
 from cloudbox.common.errors import Conflict, NotFound
-from compute.drivers.base import Hypervisor
-from compute.drivers.specs import MachineEvent, MachineSpec, Power
+from compute.drivers.base import Hypervisor, VolumeStore
+from compute.drivers.fake import FakeHypervisor, FakeVolumes
+from compute.drivers.qcow2 import Qcow2Volumes
+from compute.drivers.specs import DiskSpec, MachineEvent, MachineSpec, Power
 from tests.machines import eventually
 
 NewMachine = Callable[..., MachineSpec]
@@ -189,3 +192,68 @@ def test_host(hypervisor: Hypervisor) -> None:
     assert facts.memory_mib > 0
     assert 0 < facts.disk_free_bytes <= facts.disk_bytes
     assert facts.accelerator in ("kvm", "tcg")
+
+
+def test_disks_come_and_go(hypervisor: Hypervisor, new_machine: NewMachine) -> None:
+    """A volume in the definition, one attached while off, one while on; each asked for twice. Off, they are taken away at once."""
+    store = Qcow2Volumes(hypervisor.home)  # type: ignore[attr-defined]
+    ids = [uuid4() for _ in range(3)]
+    disks = [DiskSpec(volume_id=id, path=store.create_volume(id, size_gib=1), iops_max=500) for id in ids]
+    spec = replace(new_machine(), disks=(disks[0],))
+    with pytest.raises(NotFound):
+        hypervisor.attach_disk(spec.id, disks[1])
+    assert hypervisor.disks(spec.id) == set()
+    assert hypervisor.detach_disk(spec.id, ids[0])
+    hypervisor.define(spec)
+    assert hypervisor.disks(spec.id) == {ids[0]}
+    assert not hypervisor.resize_disk(spec.id, ids[0], 2)
+    hypervisor.attach_disk(spec.id, disks[1])
+    hypervisor.attach_disk(spec.id, disks[1])
+    hypervisor.start(spec.id)
+    assert hypervisor.disks(spec.id) == {*ids[:2]}
+    hypervisor.attach_disk(spec.id, disks[2])
+    hypervisor.attach_disk(spec.id, disks[2])
+    assert hypervisor.disks(spec.id) == {*ids}
+    hypervisor.stop(spec.id)
+    assert hypervisor.disks(spec.id) == {*ids}
+    for id in ids:
+        assert hypervisor.detach_disk(spec.id, id)
+        assert hypervisor.detach_disk(spec.id, id)
+    assert hypervisor.disks(spec.id) == set()
+    for id in ids:
+        store.delete_volume(id)
+
+
+def test_a_disk_grows_while_it_is_used(hypervisor: Hypervisor, new_machine: NewMachine) -> None:
+    """The machine's disk and the file are larger; a smaller size, or one that it has, changes nothing."""
+    home = hypervisor.home  # type: ignore[attr-defined]
+    store: VolumeStore = FakeVolumes(home) if isinstance(hypervisor, FakeHypervisor) else Qcow2Volumes(home)
+    id = uuid4()
+    spec = replace(new_machine(), disks=(DiskSpec(volume_id=id, path=store.create_volume(id, size_gib=1)),))
+    hypervisor.define(spec)
+    hypervisor.start(spec.id)
+    assert not hypervisor.resize_disk(spec.id, uuid4(), 2)
+    for size_gib in (2, 2, 1):
+        assert hypervisor.resize_disk(spec.id, id, size_gib)
+        assert store.volume_bytes(id)[0] == 2 * 2**30
+    store.delete_volume(id)
+
+
+def test_a_guest_that_holds_on_to_its_disk(hypervisor: Hypervisor, new_machine: NewMachine) -> None:
+    """One that has no driver for unplugging never answers: the disk stays, asking again does no harm, and stopping frees it."""
+    store, id = Qcow2Volumes(hypervisor.home), uuid4()  # type: ignore[attr-defined]
+    spec = replace(new_machine(), disks=(DiskSpec(volume_id=id, path=store.create_volume(id, size_gib=1)),))
+    hypervisor.define(spec)
+    hypervisor.start(spec.id)
+    if isinstance(hypervisor, FakeHypervisor):
+        hypervisor.holding.add(spec.id)
+    else:
+        log = hypervisor.console_log(spec.id)
+        eventually(lambda: log.exists() and log.read_bytes().endswith(b">"))  # the firmware is through, and with it its driver
+    assert not hypervisor.detach_disk(spec.id, id)
+    assert not hypervisor.detach_disk(spec.id, id)
+    assert hypervisor.disks(spec.id) == {id}
+    hypervisor.stop(spec.id)
+    assert hypervisor.detach_disk(spec.id, id)
+    assert hypervisor.disks(spec.id) == set()
+    store.delete_volume(id)

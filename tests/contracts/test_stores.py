@@ -70,6 +70,28 @@ def test_volumes(volumes: VolumeStore, small_disk: Path) -> None:
         volumes.used_bytes(id)
 
 
+def test_data_volumes(volumes: VolumeStore) -> None:
+    """A volume is made once, grows and never shrinks, is measured and deleted; one that is not there is NotFound."""
+    id = uuid4()
+    with pytest.raises(NotFound):
+        volumes.volume_bytes(id)
+    with pytest.raises(NotFound):
+        volumes.grow_volume(id, size_gib=2)
+    assert volumes.all_volumes() == set()
+    path = volumes.create_volume(id, size_gib=1)
+    assert path == volumes.volume_path(id)
+    assert volumes.create_volume(id, size_gib=1) == path
+    assert volumes.volume_bytes(id)[0] == 2**30
+    for size_gib in (3, 3, 2):
+        volumes.grow_volume(id, size_gib=size_gib)
+        assert volumes.volume_bytes(id)[0] == 3 * 2**30
+    assert 0 < volumes.volume_bytes(id)[1] < 2**20
+    assert (volumes.all_volumes(), volumes.all()) == ({id}, set())
+    volumes.delete_volume(id)
+    volumes.delete_volume(id)
+    assert volumes.all_volumes() == set()
+
+
 def test_a_root_disk_is_an_overlay(tmp_path: Path, small_disk: Path) -> None:
     """The disk has the size asked for, lies on the image by its absolute path and format, and the image is read-only."""
     images, volumes, id = FileImages(tmp_path), Qcow2Volumes(tmp_path), uuid4()

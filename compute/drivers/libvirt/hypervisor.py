@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
+from xml.etree import ElementTree
 
 import libvirt
 
@@ -17,7 +18,7 @@ from compute.drivers.libvirt import screen, stats, xml
 from compute.drivers.libvirt.connection import Connection
 from compute.drivers.libvirt.events import Watcher
 from compute.drivers.libvirt.states import Powers, machine_id
-from compute.drivers.specs import ON, HostFacts, MachineEvent, MachineSpec, MachineStats, Power
+from compute.drivers.specs import ON, DiskSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power
 
 FORGET = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -100,6 +101,56 @@ class LibvirtHypervisor:
             if self._powers.of(domain) is not Power.SAVED:
                 domain.managedSave()
 
+    def attach_disk(self, id: UUID, disk: DiskSpec) -> None:
+        with self._domain(id) as domain:
+            for flag in _worlds(domain):
+                text = domain.XMLDesc(_described(flag))
+                if disk.volume_id not in xml.volumes_in(text):
+                    domain.attachDeviceFlags(_as_text(xml.volume(disk, target=xml.free_target(text))), flag)
+
+    def detach_disk(self, id: UUID, volume_id: UUID) -> bool:
+        try:
+            with self._domain(id) as domain:
+                # The running machine first: if the guest holds on to the disk, the definition keeps it, too.
+                for flag in _worlds(domain):
+                    found = xml.volumes_in(domain.XMLDesc(_described(flag))).get(volume_id)
+                    if found is None:
+                        continue
+                    try:
+                        domain.detachDeviceFlags(_as_text(found), flag)
+                    except libvirt.libvirtError as error:
+                        # It has been asked before and has not answered yet.
+                        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_FAILED or flag == libvirt.VIR_DOMAIN_AFFECT_CONFIG:
+                            raise
+                    if volume_id in xml.volumes_in(domain.XMLDesc(_described(flag))):
+                        return False
+        except NotFound:
+            pass
+        return True
+
+    def disks(self, id: UUID) -> set[UUID]:
+        try:
+            with self._domain(id) as domain:
+                return set(xml.volumes_in(domain.XMLDesc(0)))
+        except NotFound:
+            return set()
+
+    def resize_disk(self, id: UUID, volume_id: UUID, size_gib: int) -> bool:
+        try:
+            with self._domain(id) as domain:
+                if not domain.isActive():
+                    return False
+                found = xml.volumes_in(domain.XMLDesc(0)).get(volume_id)
+                target = found.find("target") if found is not None else None
+                if target is None:
+                    return False
+                name, wanted = target.get("dev", ""), size_gib * 2**30
+                if domain.blockInfo(name)[0] < wanted:
+                    domain.blockResize(name, wanted, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+                return True
+        except NotFound:
+            return False
+
     def undefine(self, id: UUID) -> None:
         try:
             with self._domain(id) as domain:
@@ -161,6 +212,19 @@ class LibvirtHypervisor:
             accelerator=self.accelerator,
             hypervisor_version=f"QEMU {_dotted(qemu)}, libvirt {_dotted(libvirtd)}",
         )
+
+
+def _worlds(domain: libvirt.virDomain) -> list[int]:
+    """What of a machine is to be changed: itself while it runs, and its definition."""
+    return [libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG] if domain.isActive() else [libvirt.VIR_DOMAIN_AFFECT_CONFIG]
+
+
+def _described(flag: int) -> int:
+    return libvirt.VIR_DOMAIN_XML_INACTIVE if flag == libvirt.VIR_DOMAIN_AFFECT_CONFIG else 0
+
+
+def _as_text(element: ElementTree.Element) -> str:
+    return ElementTree.tostring(element, encoding="unicode")
 
 
 def _dotted(version: int) -> str:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from uuid import UUID
 from xml.etree import ElementTree as ET
 
 from compute.drivers import paths
-from compute.drivers.specs import MachineSpec, NicSpec, bridge_name, tap_name
+from compute.drivers.specs import DiskSpec, MachineSpec, NicSpec, bridge_name, tap_name
 
 HOTPLUG_PORTS = 8  # Sockets for disks and cards that come while the machine runs; q35 has none of itself.
+# What takes a socket in every machine: root disk, serial bus, USB, random numbers, balloon.
+FIXED_PORTS = 5
+VOLUME_ALIAS = "ua-volume-"  # libvirt keeps aliases that begin with "ua-" as they were given.
 BALLOON_SECONDS = 5
 # Translated code is cached per machine; QEMU's own default (up to 1 GiB) would cost more than most guests.
 TRANSLATION_CACHE_MIB = 128
@@ -63,10 +67,12 @@ def domain(spec: MachineSpec, *, home: Path, box: str, accelerator: str) -> str:
     _add(root, "on_crash", "destroy")
     devices = _add(root, "devices")
     _disk(devices, spec)
+    for place, each in enumerate(spec.disks):
+        devices.append(volume(each, target=target_name(place)))
     for nic in spec.nics:
         _nic(devices, nic, spec.nic_model)
     _consoles(devices, spec, home)
-    _odds(devices)
+    _odds(devices, ports=FIXED_PORTS + len(spec.nics) + len(spec.disks) + HOTPLUG_PORTS)
     return ET.tostring(root, encoding="unicode")
 
 
@@ -94,6 +100,46 @@ def _disk(devices: ET.Element, spec: MachineSpec) -> None:
     _add(disk, "serial", spec.id.hex[:20])
 
 
+def target_name(place: int) -> str:
+    """What libvirt is to call the disk: vda is the root disk. Guests go by serial; they may call it otherwise."""
+    return f"vd{chr(ord('b') + place)}"
+
+
+def volume(disk: DiskSpec, *, target: str) -> ET.Element:
+    """A volume's <disk>, for a definition or for a machine that runs."""
+    found = ET.Element("disk", {"type": "file", "device": "disk"})
+    _add(found, "driver", name="qemu", type="qcow2", cache="none", io="native", discard="unmap")
+    _add(_add(found, "source", file=str(disk.path)), "seclabel", model="dac", relabel="no")
+    _add(found, "target", dev=target, bus="virtio")
+    if disk.iops_max or disk.bytes_per_second_max:
+        tune = _add(found, "iotune")
+        if disk.bytes_per_second_max:
+            _add(tune, "total_bytes_sec", str(disk.bytes_per_second_max))
+        if disk.iops_max:
+            _add(tune, "total_iops_sec", str(disk.iops_max))
+    if disk.read_only:
+        _add(found, "readonly")
+    _add(found, "serial", disk.serial)
+    _add(found, "alias", name=f"{VOLUME_ALIAS}{disk.volume_id}")
+    return found
+
+
+def volumes_in(text: str) -> dict[UUID, ET.Element]:
+    """The volumes of a domain, as libvirt describes it."""
+    found = {}
+    for each in ET.fromstring(text).iterfind("devices/disk"):
+        alias = each.find("alias")
+        if alias is not None and (name := alias.get("name", "")).startswith(VOLUME_ALIAS):
+            found[UUID(name.removeprefix(VOLUME_ALIAS))] = each
+    return found
+
+
+def free_target(text: str) -> str:
+    """A name that no disk of the domain has."""
+    taken = {target.get("dev") for target in ET.fromstring(text).iterfind("devices/disk/target")}
+    return next(name for place in range(25) if (name := target_name(place)) not in taken)
+
+
 def _nic(devices: ET.Element, nic: NicSpec, model: str) -> None:
     card = _add(devices, "interface", type="bridge")
     _add(card, "mac", address=nic.mac)
@@ -115,11 +161,11 @@ def _consoles(devices: ET.Element, spec: MachineSpec, home: Path) -> None:
     _add(_add(devices, "video"), "model", type="vga", vram="16384")
 
 
-def _odds(devices: ET.Element) -> None:
+def _odds(devices: ET.Element, *, ports: int) -> None:
     _add(devices, "input", type="tablet", bus="usb")
     _add(devices, "controller", type="usb", model="qemu-xhci")
     _add(_add(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
     _add(_add(devices, "memballoon", model="virtio"), "stats", period=str(BALLOON_SECONDS))
     _add(devices, "controller", type="pci", index="0", model="pcie-root")
-    for _ in range(HOTPLUG_PORTS):
+    for _ in range(ports):
         _add(devices, "controller", type="pci", model="pcie-root-port")
