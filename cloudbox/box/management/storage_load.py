@@ -211,6 +211,8 @@ class Client:
         head = self._signer.head(ask)
         began = time.perf_counter()
         try:
+            if connection.closed:
+                raise ConnectionError("closed by the server")
             async with asyncio.timeout(ANSWER_SECONDS):
                 status = await connection.send(ask, head)
         except (OSError, TimeoutError) as error:
@@ -253,7 +255,7 @@ class Client:
                 await self._empty(job)
             else:
                 await self.load(_asks(job), job.connections, job.seconds)
-        except OSError as error:
+        except Exception as error:  # Whatever it is: this process has to be there for the next job, which may be to clear away.
             self._errors[f"{type(error).__name__}: {error}"] += 1
         self.outcome.seconds, self.outcome.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
         self.outcome.errors = dict(self._errors)
