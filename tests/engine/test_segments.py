@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from storage.engine.records import MAGIC, SEGMENT_HEADER_BYTES, scan
 from storage.engine.segments import OpenSegment, fill, path_of
 from storage.engine.simulated import MemoryDrive, Platter
 from storage.engine.spares import KEPT_MAX, Spares
+from storage.engine.store import Settings
 from tests.engine.world import BUCKET, Box
 
 
@@ -189,5 +192,36 @@ def test_a_segment_made_of_a_retired_one_brings_nothing_back(loss: str, tmp_path
             lost = [progress for _ in range(4) for progress in await store.tend(hurry=True) if progress.lost]
             assert not lost
         await store.close()
+
+    asyncio.run(scene())
+
+
+def test_no_worker_holds_on_to_what_another_retired(tmp_path: Path) -> None:
+    """On real folders: the room of a removed file would stay taken for as long as somebody has it open."""
+
+    def held() -> list[str]:
+        links = [link for fd in Path("/proc/self/fd").iterdir() if (link := os.readlink(fd) if fd.is_symlink() else "")]
+        return [link for link in links if link.startswith(str(tmp_path)) and (link.endswith("(deleted)") or "/spares/" in link)]
+
+    async def scene() -> None:
+        drives = [tmp_path / f"drive{number}" for number in range(3)]
+        for drive in drives:
+            drive.mkdir()
+        settings = Settings(segment_bytes=64 << 10, fill_ahead=False, reserve_bytes=0, map_bytes=64 << 20)
+        tending, other = [await Store.open(list(drives), index=tmp_path / "index", worker=n, settings=settings) for n in range(2)]
+        for number in range(4):
+            for name in range(20):
+                await tending.put(BUCKET, b"%d" % name, body_of(name, number), etag="e")
+                version = other.get(BUCKET, b"%d" % name)
+                assert version is not None
+                await other.read(version)
+        for _ in range(8):
+            await tending.tend(hurry=True)
+        assert held(), "the other worker has read from them"
+        await other.tend()
+        gc.collect()
+        assert not held()
+        await other.close()
+        await tending.close()
 
     asyncio.run(scene())

@@ -12,6 +12,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import html
 import json
 import os
 import re
@@ -302,7 +303,8 @@ class Client:
         if await self.ask(connection, Ask("GET", f"/{job.bucket}", "uploads=", keep=True, statuses=(200, 404, 501))):
             for key, upload in re.findall(rb"<Key>([^<]+)</Key>\s*<UploadId>([^<]+)</UploadId>", bytes(connection.body)):
                 query = f"uploadId={urllib.parse.quote(upload.decode(), safe='-_.~')}"
-                await self.ask(connection, Ask("DELETE", f"/{job.bucket}/{key.decode()}", query, statuses=(204,)))
+                path = urllib.parse.quote(f"/{job.bucket}/{html.unescape(key.decode())}", safe="/-_.~")
+                await self.ask(connection, Ask("DELETE", path, query, statuses=(204,)))
         await self.ask(connection, Ask("DELETE", f"/{job.bucket}", statuses=(204,)))
         connection.close()
 
