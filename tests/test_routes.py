@@ -92,6 +92,22 @@ p/<slug:project>/security-groups/<uuid:id>                                   GET
 p/<slug:project>/security-groups/<uuid:id>/settings                          GET reader  POST member
 p/<slug:project>/security-groups/<uuid:id>/rules/<uuid:rule_id>/remove       POST member
 p/<slug:project>/security-groups/<uuid:id>/delete                            POST member
+p/<slug:project>/buckets/<str:name>/o                                        GET reader
+p/<slug:project>/buckets/<str:name>/o/download                               GET reader
+p/<slug:project>/buckets/<str:name>/o/properties                             POST member
+p/<slug:project>/buckets/<str:name>/o/tags                                   POST member
+p/<slug:project>/buckets/<str:name>/o/share                                  POST reader
+p/<slug:project>/buckets/<str:name>/o/restore                                POST member
+p/<slug:project>/buckets/<str:name>/o/forget                                 POST member
+p/<slug:project>/buckets/<str:name>/o/folder                                 POST member
+p/<slug:project>/buckets/<str:name>/o/count                                  POST member
+p/<slug:project>/buckets/<str:name>/o/delete                                 POST member
+p/<slug:project>/buckets/<str:name>/o/copy                                   POST member
+p/<slug:project>/buckets/<str:name>/o/uploads                                POST member
+p/<slug:project>/buckets/<str:name>/o/uploads/sign                           POST member
+p/<slug:project>/buckets/<str:name>/o/uploads/parts                          POST member
+p/<slug:project>/buckets/<str:name>/o/uploads/complete                       POST member
+p/<slug:project>/buckets/<str:name>/o/uploads/abort                          POST member
 p/<slug:project>/keypairs                                                    GET reader
 p/<slug:project>/keypairs/new                                                GET reader  POST member
 p/<slug:project>/keypairs/<uuid:id>                                          GET reader
@@ -235,6 +251,9 @@ WEBSOCKETS = {"live", "console/<str:token>"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # GETs of those who may that answer something else than a page: they show no picture yet, or send people on.
 NOT_200 = {
+    # No object store runs here (one on its port would be another box's, and refuse).
+    "p/<slug:project>/buckets/<str:name>/o": {200, 503},
+    "p/<slug:project>/buckets/<str:name>/o/download": {400},
     "p/<slug:project>/instances/<uuid:id>/screen.png": {404},
     "api/v1/projects/<slug:project>/instances/<uuid:id>/screenshot": {404},
     "p/<slug:project>/instances/<str:name>": {200, 302},

@@ -596,8 +596,11 @@ def _refuse(answer: urllib3.BaseHTTPResponse) -> NoReturn:
         answer.release_conn()
     code = message = ""
     if data[:1] == b"<":
-        document = _parsed(data)
-        code, message = _text(document, "Code"), _text(document, "Message")
+        try:
+            document = _parsed(data)
+            code, message = _text(document, "Code"), _text(document, "Message")
+        except errors.Unavailable:
+            pass  # A refusal may quote a name that XML cannot say; its status says enough.
     _raise(answer.status, code, message)
 
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from dashboard.portal import activity, credentials, images, instances, keypairs, members, networks, overview, security_groups, settings
+from dashboard.portal import (
+    activity,
+    credentials,
+    images,
+    instances,
+    keypairs,
+    members,
+    networks,
+    objects,
+    overview,
+    security_groups,
+    settings,
+)
 
 urlpatterns = [
     *overview.urlpatterns,
@@ -10,6 +22,7 @@ urlpatterns = [
     *images.urlpatterns,
     *networks.urlpatterns,
     *security_groups.urlpatterns,
+    *objects.urlpatterns,
     *keypairs.urlpatterns,
     *credentials.urlpatterns,
     *members.urlpatterns,

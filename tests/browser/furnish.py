@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import time
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudbox.settings")
 django.setup()
 
+from cloudbox.common.object_client import ObjectClient, endpoint  # noqa: E402
+from cloudbox.common.object_signing import Keys  # noqa: E402
 from compute import flavors, images, instances, keypairs, networks, security_groups  # noqa: E402
 from compute.instances import LaunchSpec  # noqa: E402
 from compute.models import Image, Instance  # noqa: E402
-from identity import credentials, projects, quotas, users  # noqa: E402
+from identity import credentials, projects, quotas, temporary, users  # noqa: E402
 from identity.authn.session import context_of  # noqa: E402
 from identity.context import SYSTEM, Context  # noqa: E402
 from identity.models import User  # noqa: E402
+from storage import buckets  # noqa: E402
 
 WAIT_SECONDS = 40
+HOSTILE = '<img src=x onerror="window.hacked=1">\'&amp;{{7}}'
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
+PDF = b"%PDF-1.1\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Count 0/Kids[]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 
 
 def main() -> None:
@@ -38,7 +46,7 @@ def main() -> None:
     projects.suspend(SYSTEM, paused)
     tight = projects.create(SYSTEM, name="Fjord Maps", owner_email="bob@example.org")
     quotas.set_limits(SYSTEM, tight, {"security_groups": 1, "keypairs": None})
-    things |= _network_things(ctx) | _instances(ctx)
+    things |= _network_things(ctx) | _instances(ctx) | _objects(ctx)
     flavors.retire(SYSTEM, flavors.create(SYSTEM, name="old.large", vcpus=8, memory_mib=16384, disk_gib=80).id)
     credentials.create_token(ctx, name="deploy", role="member", days=90)
     credentials.create_access_key(ctx, name="backups")
@@ -52,6 +60,31 @@ def _network_things(ctx: Context) -> dict[str, str]:
     back = networks.create(ctx, name="back", cidr="10.30.0.0/24")
     network = networks.list(ctx).exclude(id=back.id).get()
     return {"group": str(group.id), "keypair": str(keypair.id), "network": str(network.id), "back": str(back.id)}
+
+
+def _objects(ctx: Context) -> dict[str, str]:
+    """A bucket with folders, kinds that can be looked into, versions, a deletion, and names that mean harm."""
+    bucket = buckets.create(ctx, name="media")
+    buckets.change(ctx, bucket, buckets.versioning(True))
+    buckets.create(ctx, name="archive")
+    made = temporary.issue_for_service(project=ctx.project_id, seconds=600)
+    client = ObjectClient(endpoint(), lambda: Keys(made.access_key, made.secret_key, made.session_token))
+    for name, body, kind in (
+        ("2026/launch/harbour.png", PIXEL, "image/png"),
+        ("2026/launch/notes.md", b"# Launch\n\nOn Monday, at nine.\n" * 40, "text/markdown"),
+        ("2026/launch/press.pdf", PDF, "application/pdf"),
+        ("2026/raw/clip.mov", b"0" * 4096, "video/quicktime"),
+        ("readme.txt", b"first", "text/plain"),
+        ("readme.txt", b"second", "text/plain"),
+        ("gone.txt", b"x", "text/plain"),
+        (HOSTILE, b"<script>alert(1)</script>", "text/html"),
+        (f"{HOSTILE}/{HOSTILE}", b"", "text/html"),
+        ("a-very-long-name-" + "without-any-space-" * 8 + ".bin", b"x" * 123_456, "application/octet-stream"),
+    ):
+        client.put("media", name, body, content_type=kind, metadata={"camera": "left"})
+    client.put_tags("media", "readme.txt", {"env": "prod"})
+    client.delete("media", "gone.txt")
+    return {"hostile": quote(HOSTILE)}
 
 
 def _instances(ctx: Context) -> dict[str, str]:

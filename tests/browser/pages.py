@@ -60,6 +60,19 @@ PAGES: tuple[Page, ...] = (
     Page("networks", "/p/demo/networks"),
     Page("network", "/p/demo/networks/{network}"),
     Page("network-new", "/p/demo/networks/new"),
+    Page("objects", "/p/demo/buckets/media/o"),
+    Page("objects-reader", "/p/demo/buckets/media/o?prefix=2026%2Flaunch%2F", who="reader"),
+    Page("objects-support", "/p/demo/buckets/media/o", who="support"),
+    Page("objects-empty", "/p/demo/buckets/archive/o"),
+    Page("objects-none", "/p/demo/buckets/media/o?q=nothing-begins-so"),
+    Page("objects-deleted", "/p/demo/buckets/media/o?deleted=1&object=gone.txt"),
+    Page("object-text", "/p/demo/buckets/media/o?object=readme.txt"),
+    Page("object-image", "/p/demo/buckets/media/o?prefix=2026%2Flaunch%2F&object=2026%2Flaunch%2Fharbour.png", ready=".ob-pv img"),
+    Page("object-reader", "/p/demo/buckets/media/o?object=readme.txt", who="reader"),
+    Page("object-none", "/p/demo/buckets/media/o?object=never-was"),
+    Page("object-hostile", "/p/demo/buckets/media/o?object={hostile}"),
+    Page("objects-hostile", "/p/demo/buckets/media/o?prefix={hostile}%2F&object={hostile}%2F{hostile}"),
+    Page("objects-no-bucket", "/p/demo/buckets/never-was/o", status=404, says=_noise(404)),
     Page("security-groups", "/p/demo/security-groups"),
     Page("security-group", "/p/demo/security-groups/{group}"),
     Page("security-group-new", "/p/demo/security-groups/new"),
@@ -114,6 +127,26 @@ PAGES: tuple[Page, ...] = (
 # Routes that are no pages: actions by POST, files, fragments, and steps of allauth that need a state of their own.
 NOT_PAGES: frozenset[str] = frozenset(
     {
+        *(
+            f"p/<slug:project>/buckets/<str:name>/o{rest}"
+            for rest in (
+                "/download",
+                "/properties",
+                "/tags",
+                "/share",
+                "/restore",
+                "/forget",
+                "/folder",
+                "/count",
+                "/delete",
+                "/copy",
+                "/uploads",
+                "/uploads/sign",
+                "/uploads/parts",
+                "/uploads/complete",
+                "/uploads/abort",
+            )
+        ),
         "healthz",
         "palette",
         "sign-in/passkey",

@@ -66,6 +66,9 @@ def own() -> Iterator[Site]:
     with ExitStack() as stack:
         box = stack.enter_context(test_home.running(port=port))
         password = secrets.token_urlsafe(18)
+        # An object store of its own, too: its pages send bodies straight there.
+        store_port, admin_port = _free_port(), _free_port()
+        box.write_config({"store_port": store_port, "store_admin_port": admin_port, "store_workers": 1})
         _manage(box, "migrate", "--no-input", "-v", "0")
         ignored = [word for pattern in NOT_PUBLISHED for word in ("--ignore", pattern)]
         _manage(box, "collectstatic", "--no-input", "-v", "0", *ignored)
@@ -79,8 +82,10 @@ def own() -> Iterator[Site]:
             "--runtime-mode", "st", "--loop", "asyncio", "--http", "1", "cloudbox.asgi:application",
         ]  # fmt: skip
         web = stack.enter_context(_process(box, "web", server))
+        store = stack.enter_context(_process(box, "store", [sys.executable, "manage.py", "dataplane"]))
         url = f"http://127.0.0.1:{port}"
-        _wait(url, box, web)
+        _wait(f"{url}/healthz", box, "web", web)
+        _wait(f"http://127.0.0.1:{admin_port}/healthz", box, "store", store)
         made = json.loads(_run(box, [sys.executable, "-m", "tests.browser.furnish"]).splitlines()[-1])
         people = {"admin": (seed["admin_email"], password), **{who: tuple(pair) for who, pair in made["people"].items()}}
         yield Site(url=url, people=people, things=made["things"], worker=worker)
@@ -117,15 +122,15 @@ def _process(box: Box, name: str, argv: list[str]) -> Iterator[subprocess.Popen[
             process.wait()
 
 
-def _wait(url: str, box: Box, web: subprocess.Popen[bytes]) -> None:
+def _wait(url: str, box: Box, name: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and web.poll() is None:
+    while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{url}/healthz", timeout=2):
+            with urllib.request.urlopen(url, timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
-    raise AssertionError(f"the web server did not start: {(box.logs / 'web.log').read_text()[-2000:]}")
+    raise AssertionError(f"{name} did not start: {(box.logs / f'{name}.log').read_text()[-2000:]}")
 
 
 def _free_port() -> int:
