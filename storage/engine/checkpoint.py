@@ -19,6 +19,7 @@ from awscrt.checksums import crc32c
 
 from storage.engine.index import Index
 from storage.engine.members import Bay, Members
+from storage.engine.rounds import Wait, at_once
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,11 @@ def due(index: Index, *, least: int = LEAST_BYTES) -> bool:
     return grown > max(least, index.env.info()["last_pgno"] * _PAGE if least else 0)
 
 
-def write(index: Index, members: Members, stamp: int) -> int:
-    """Make one, on two drives if there are two, and remove those that it replaces. Returns its bytes; 0 if no drive took it."""
+def write(index: Index, members: Members, stamp: int, *, wait: Wait = at_once) -> int:
+    """Make one, on two drives if there are two, and remove those that it replaces. Returns its bytes; 0 if no drive took it.
+
+    `wait(bytes)` is called after each piece, to throttle: of many objects it is as large as a good many segments.
+    """
     bays = members.choose(COPIES)
     if not bays:
         return 0
@@ -50,7 +54,7 @@ def write(index: Index, members: Members, stamp: int) -> int:
         done = []
         for bay in bays:
             try:
-                _copy(lambda offset, length: _pread(file.fileno(), offset, length), size, bay, f"checkpoints/{stamp:016x}")
+                _copy(lambda offset, length: _pread(file.fileno(), offset, length), size, bay, f"checkpoints/{stamp:016x}", wait)
                 done.append(bay)
             except OSError as error:
                 bay.failed(error)
@@ -70,7 +74,7 @@ def _pread(fd: int, offset: int, length: int) -> bytes:
     return os.pread(fd, length, offset)
 
 
-def _copy(read: Callable[[int, int], bytes], size: int, bay: Bay, name: str) -> None:
+def _copy(read: Callable[[int, int], bytes], size: int, bay: Bay, name: str, wait: Wait) -> None:
     buffer = mmap.mmap(-1, _CHUNK)
     target = bay.drive.create_unnamed(-(-size // _PAGE) * _PAGE + _PAGE)
     try:
@@ -83,6 +87,7 @@ def _copy(read: Callable[[int, int], bytes], size: int, bay: Bay, name: str) -> 
             buffer[len(chunk) : padded] = bytes(padded - len(chunk))
             target.write([memoryview(buffer)[:padded]], offset)
             offset += len(chunk)
+            wait(len(chunk))
         end = -(-size // _PAGE) * _PAGE
         buffer[:_PAGE] = _TRAILER.pack(_MAGIC, size, crc).rjust(_PAGE, b"\0")
         target.write([memoryview(buffer)[:_PAGE]], end)

@@ -213,7 +213,8 @@ class Store:
             self._swept = now
             done.append(await asyncio.to_thread(collector.sweep, index, bays))
         if await asyncio.to_thread(checkpoint.due, index, least=0 if hurry else checkpoint.LEAST_BYTES):
-            done.append(Progress("checkpoint", bytes=await asyncio.to_thread(checkpoint.write, index, bays, self.committer.clock.stamp())))
+            stamp = self.committer.clock.stamp()
+            done.append(Progress("checkpoint", bytes=await asyncio.to_thread(checkpoint.write, index, bays, stamp, wait=wait)))
         for progress in done:
             for note in progress.notes:
                 log.warning("%s: %s", progress.what, note)
