@@ -132,6 +132,7 @@ class Account:
     buckets_max: int | None
     documents: dict[str, Any] = field(default_factory=dict)  # Swift's (models/accounts.py).
     classes: tuple[str, ...] = ()  # The storage class of each of its buckets, in their order.
+    domain: str = ""  # The id of the project's domain in hex; empty for the default one, in which names are good enough for ACLs.
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from storage.engine import Version
 from storage.plane import Plane
 from storage.properties import Properties, unpack
 
+# Of a delete marker that Swift's lists of versions leave out: there, what is over is no longer the object, and no deletion either.
+HIDDEN = Properties(extra={"hidden": True}).pack()
 QUEUE = UUID("00000000-0000-4000-8000-00000e7d0001")
 SECOND = 1_000_000_000
 _EMPTY = hashlib.md5(usedforsecurity=False).hexdigest()

@@ -164,5 +164,10 @@ async def _reap_one(plane: Plane, bucket: BucketInfo, name: bytes) -> bool:
         return False
     if bucket.versioning == "off":
         locks.check_deletable(unpack(version.meta), now_ns=locks.ns_of(clock.now()), bypass=False)
-    await objects.delete(plane, bucket, name, condition=unchanged(version))
+        await objects.delete(plane, bucket, name, condition=unchanged(version))
+        return True
+    # First the marker, so that no version from before shows in between.
+    await plane.store.add_delete_marker(bucket.id, name, meta=expirations.HIDDEN, condition=unchanged(version))
+    if version.null:
+        await objects.delete(plane, bucket, name, version.id)
     return True

@@ -134,7 +134,7 @@ class TableLoader:
 
     @visiting
     def account(self, project: str) -> Account | None:
-        row = Project.objects.filter(id=project).first()
+        row = Project.objects.select_related("domain").filter(id=project).first()
         if row is None:
             return None
         limits = dict(Quota.objects.filter(project=row).values_list("resource", "limit"))
@@ -151,6 +151,7 @@ class TableLoader:
             buckets_max=limits.get("buckets"),
             documents=AccountSettings.objects.filter(project=row).values_list("documents", flat=True).first() or {},
             classes=tuple(storage_class for _, storage_class in held),
+            domain="" if row.domain.name == "default" else row.domain_id.hex,
         )
 
     @visiting

@@ -36,6 +36,7 @@ async def get(call: Call) -> Response:
         "X-Account-Bytes-Used": str(sum(usage.bytes for usage in usages.values())),
         "X-Timestamp": headers.timestamp(min((created for _, _, created, _ in rows), default=0)),
         "Accept-Ranges": "bytes",
+        **({"X-Account-Project-Domain-Id": call.account.domain} if call.account and call.account.domain else {}),
         **_meta(call),
     }
     for policy in {storage_class for _, _, _, storage_class in rows}:

@@ -191,8 +191,8 @@ def _options(call: Call) -> Response:
     table = OBJECT if call.object else CONTAINER if call.container else ACCOUNT
     allow = ", ".join(sorted({*table, "OPTIONS"} - ({"PUT"} if table is ACCOUNT else set())))
     origin = call.header("origin")
-    if origin is None:
-        return Response(200, {"Allow": allow})
+    if origin is None or not call.container:
+        return Response(200, {"Allow": allow})  # Of an account there is nothing that pages elsewhere may ask.
     wanted = call.header("access-control-request-method")
     origins = _origins(call)
     if wanted is None or wanted not in table or not ("*" in origins or origin in origins):

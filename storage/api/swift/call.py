@@ -142,12 +142,14 @@ class Call:
         await self._account_of(project)
         return await self.plane.directory.find_container(project, name)
 
-    @property
-    def names(self) -> Names:
-        """What ACLs may call who asks."""
+    def names(self, project: str) -> Names:
+        """What ACLs of an account may call who asks: by names only in the default domain, as other domains have names of their own."""
         bearer = self.bearer
         if bearer is None or not self.who.project:
             return Names()
+        account = self.accounts.get(project)
+        if account is None or account.domain:
+            return Names([self.who.project], [bearer.user.hex])
         return Names(
             [one for one in (self.who.project, bearer.project_slug) if one], [one for one in (bearer.user.hex, bearer.login) if one]
         )
@@ -171,7 +173,7 @@ class Call:
         account = self.accounts.get(project)
         if own == OWNS or account is None or account.suspended:
             return own
-        listed = acls.account_level(account.documents.get("access", {}), self.names)
+        listed = acls.account_level(account.documents.get("access", {}), self.names(project))
         # A credential that was made for reading reads, wherever its user is let in.
         return max(own, min(listed, READS) if role == "reader" else listed)
 
@@ -207,7 +209,7 @@ class Call:
         value = swift_of(bucket).get(acl, "") if acl else ""
         if not value:
             return False
-        if acls.by_name(value, self.names):
+        if acls.by_name(value, self.names(bucket.owner)):
             return True
         if acl == "read" and acls.by_referrer(value, self.header("referer")):
             return key is not None or acls.lists(value)

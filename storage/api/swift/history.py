@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from storage import objects
+from storage import expirations, objects
 from storage.api.swift import listings
 from storage.api.swift.call import Call
 from storage.api.swift.errors import SwiftError
 from storage.api.swift.listings import DELETED, Row, object_row
 from storage.directory import BucketInfo
 from storage.engine import Version
-from storage.properties import Properties, unpack
+from storage.properties import unpack
 from storage.server import Response
 
 BACKWARD_MAX = 100_000
@@ -192,7 +192,7 @@ async def hide(call: Call, bucket: BucketInfo, key: bytes) -> None:
     """Keep older versions from becoming the object again, as S3 would have it: by a marker that Swift's history leaves out."""
     current = call.plane.store.get(bucket.id, key)
     if current is not None and not current.delete_marker:
-        await call.plane.store.add_delete_marker(bucket.id, key, meta=Properties(extra={"hidden": True}).pack())
+        await call.plane.store.add_delete_marker(bucket.id, key, meta=expirations.HIDDEN)
 
 
 async def delete_unversioned(call: Call, bucket: BucketInfo, key: bytes) -> objects.Deleted:
