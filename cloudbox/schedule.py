@@ -26,6 +26,7 @@ TABLE = (
     Periodic("powers", 10, reconcilers.powers),
     Periodic("networks", 20, reconcilers.networks),
     Periodic("orphans", 30, reconcilers.orphans),
+    Periodic("volumes", 30, reconcilers.volumes),
     Periodic("images", 300, reconcilers.images),
     Periodic("books", 60, reconcilers.books),
     Periodic("leftovers", 300, reconcilers.leftovers),

@@ -1,4 +1,4 @@
-"""What an instance costs of the quota, in one place, so that charge, release and recount cannot disagree."""
+"""What instances and volumes cost of the quota, in one place, so that charge, release and recount cannot disagree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import Count, Sum
 
-from compute.models import Instance, Keypair, Network, Port, SecurityGroup
+from compute.models import Instance, Keypair, Network, Port, SecurityGroup, Volume
 from identity import quotas
 
 
@@ -17,6 +17,18 @@ def of_instance(*, vcpus: int, memory_mib: int, disk_gib: int, count: int = 1) -
 
 def release_instance(instance: Instance) -> None:
     quotas.release(instance.project_id, of_instance(vcpus=instance.vcpus, memory_mib=instance.memory_mib, disk_gib=instance.disk_gib))
+
+
+def of_volume(size_gib: int) -> dict[str, int]:
+    return {"volumes": 1, "volume_gib": size_gib}
+
+
+def release_volume(volume: Volume) -> None:
+    quotas.release(volume.project_id, of_volume(volume.size_gib))
+
+
+def release_volume_gib(project_id: UUID, gib: int) -> None:
+    quotas.release(project_id, {"volume_gib": gib})
 
 
 def release_ports(project_id: UUID, count: int) -> None:
@@ -30,11 +42,16 @@ def count(project_id: UUID) -> Mapping[str, int]:
         .exclude(status=Instance.Status.DELETED)
         .aggregate(n=Count("id"), vcpus=Sum("vcpus"), memory=Sum("memory_mib"), disk=Sum("disk_gib"))
     )
+    volumes = (
+        Volume.objects.filter(project_id=project_id).exclude(status=Volume.Status.DELETED).aggregate(n=Count("id"), gib=Sum("size_gib"))
+    )
     return {
         "instances": total["n"],
         "vcpus": total["vcpus"] or 0,
         "memory_mib": total["memory"] or 0,
         "disk_gib": total["disk"] or 0,
+        "volumes": volumes["n"],
+        "volume_gib": volumes["gib"] or 0,
         "networks": Network.objects.filter(project_id=project_id).count(),
         "ports": Port.objects.filter(project_id=project_id).count(),
         "security_groups": SecurityGroup.objects.filter(project_id=project_id).count(),

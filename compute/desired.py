@@ -8,8 +8,8 @@ from collections import defaultdict
 from uuid import UUID
 
 from compute import host
-from compute.drivers.specs import FabricSpec, MachineSpec, NetworkSpec, NicSpec, PortSpec, RuleSpec
-from compute.models import Instance, Network, Port, SecurityGroupRule
+from compute.drivers.specs import DiskSpec, FabricSpec, MachineSpec, NetworkSpec, NicSpec, PortSpec, RuleSpec
+from compute.models import Instance, Network, Port, SecurityGroupRule, Volume
 
 # The fabric is applied whole; two threads of the one worker must not do so at once.
 _applying = threading.Lock()
@@ -78,7 +78,25 @@ def apply_fabric() -> None:
         host.fabric().apply(fabric())
 
 
+def disk(volume: Volume) -> DiskSpec:
+    """A volume as its machine is to see it."""
+    rate = volume.type.mib_per_second_max
+    return DiskSpec(
+        volume_id=volume.id,
+        path=host.volumes().volume_path(volume.id),
+        read_only=volume.is_read_only,
+        iops_max=volume.type.iops_max,
+        bytes_per_second_max=rate * 2**20 if rate else None,
+    )
+
+
 def machine(instance: Instance) -> MachineSpec:
+    volumes = (
+        Volume.objects.filter(instance=instance)
+        .exclude(status=Volume.Status.DETACHING)
+        .select_related("type")
+        .order_by("attached_at", "id")
+    )
     nics = tuple(
         NicSpec(port_id=port.id, network_id=port.network_id, mac=port.mac, mtu=port.network.mtu)
         for port in instance.ports.select_related("network").order_by("index")
@@ -90,5 +108,6 @@ def machine(instance: Instance) -> MachineSpec:
         memory_mib=instance.memory_mib,
         root_disk=host.volumes().root_path(instance.id),
         nics=nics,
+        disks=tuple(disk(volume) for volume in volumes),
         project=str(instance.project_id),
     )

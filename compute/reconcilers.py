@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from itertools import groupby
 
 from django.db import transaction
 
@@ -13,7 +14,8 @@ from cloudbox.common.models import Job
 from compute import charges, desired, host
 from compute.drivers.specs import Power
 from compute.lifecycle import MOVING, bring_back, has_job, is_calm, machine, observe
-from compute.models import ConsoleToken, Image, Instance
+from compute.models import ConsoleToken, Image, Instance, Volume
+from compute.volume_lifecycle import JOB_OF
 from identity import quotas
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,26 @@ def orphans() -> None:
             host.volumes().delete(instance.id)
 
 
+def volumes() -> None:
+    """Volumes that were left on their way, disks that no row stands for, and machines that miss a disk of theirs."""
+    files = host.volumes().all_volumes()
+    kept = set(Volume.objects.exclude(status=Volume.Status.DELETED).values_list("id", flat=True))
+    for id in files - kept:
+        log.warning("the file of volume %s belongs to no volume; removing it", id)
+        host.volumes().delete_volume(id)
+    for volume in Volume.objects.filter(status__in=JOB_OF):
+        if not has_job(volume.id):
+            jobs.enqueue(JOB_OF[volume.status], volume.id, actor=SYSTEM, project_id=volume.project_id)
+    attached = Volume.objects.filter(status=Volume.Status.ATTACHED).select_related("type", "instance").order_by("instance_id")
+    for instance, theirs in groupby(attached, key=lambda volume: volume.instance):
+        if instance is not None and not has_job(instance.id) and host.hypervisor().power(instance.id) not in (Power.ABSENT, Power.SAVED):
+            there = host.hypervisor().disks(instance.id)
+            for volume in theirs:
+                if volume.id not in there and not has_job(volume.id):
+                    log.warning("%s misses its volume %s; attaching it", instance.id, volume.id)
+                    host.hypervisor().attach_disk(instance.id, desired.disk(volume))
+
+
 def images() -> None:
     """Files of images that no row stands for."""
     kept = set(Image.objects.exclude(status=Image.Status.DELETED).values_list("id", flat=True))
@@ -95,7 +117,15 @@ def leftovers() -> None:
     Job.objects.filter(state__in=done, updated_at__lt=clock.now() - JOBS_KEPT).delete()
 
 
-ALL = {"powers": powers, "orphans": orphans, "images": images, "networks": networks, "books": books, "leftovers": leftovers}
+ALL = {
+    "powers": powers,
+    "orphans": orphans,
+    "volumes": volumes,
+    "images": images,
+    "networks": networks,
+    "books": books,
+    "leftovers": leftovers,
+}
 
 
 def register() -> None:

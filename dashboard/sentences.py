@@ -14,6 +14,7 @@ _DONE = {
     "remove": "removed", "set-role": "changed the role of", "set-groups": "changed the security groups of", "add-rule": "added a rule to",
     "remove-rule": "removed a rule from", "reset-password": "set a new password for", "watch-console": "watched the console of",
     "configure": "changed the settings of", "rotate": "rotated", "enable": "enabled", "disable": "disabled",
+    "attach": "attached", "detach": "detached", "grow": "enlarged",
 }  # fmt: skip
 # (noun, verb) -> the whole of what was done; "{}" is the name of the thing.
 _DONE_OF = {
@@ -46,6 +47,10 @@ _NOT_ALLOWED = {
     "images.list": "see the images",
     "images.manage": "change images",
     "images.catalogue": "change the catalogue of images",
+    "volume_types.list": "see the types of volumes",
+    "volume_types.manage": "change the types of volumes",
+    "volumes.list": "see the volumes",
+    "volumes.manage": "change volumes",
     "keypairs.list": "see the key pairs",
     "keypairs.manage": "change key pairs",
     "networks.list": "see the networks",

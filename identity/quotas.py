@@ -33,6 +33,8 @@ RESOURCES: dict[str, Resource] = {
     "vcpus": Resource("vCPUs", "", 20),
     "memory_mib": Resource("Memory", "MiB", 16 * 1024),
     "disk_gib": Resource("Disk", "GiB", 200),
+    "volumes": Resource("Volumes", "", 20),
+    "volume_gib": Resource("Volume storage", "GiB", 500),
     "networks": Resource("Networks", "", 5),
     "ports": Resource("Ports", "", 40),
     "security_groups": Resource("Security groups", "", 20),

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from cloudbox.common import jobs
 from cloudbox.common.models import Job
-from compute import flavors, host, instances, networks
+from compute import flavors, host, instances, networks, volume_types
 from compute.instances import LaunchSpec
 from compute.models import Flavor, Image, Instance, Network
 from identity import credentials, projects, users
@@ -62,6 +62,7 @@ def build() -> World:
     for who in ("member", "reader"):
         projects.add_member(world.ctx("owner"), email=f"{who}@example.org", role=who)
     world.flavor = flavors.create(SYSTEM, name="m1.tiny", vcpus=1, memory_mib=512, disk_gib=5)
+    volume_types.create(SYSTEM, name="standard")
     world.image = Image.objects.create(name="Debian", status="ready", visibility="public", virtual_bytes=2 * 2**30, size_bytes=7)
     host.images().put(world.image.id, io.BytesIO(b"QFI\xfb..."))
     world.network = networks.create(world.ctx("owner"), name="private")

@@ -1,4 +1,4 @@
-"""Delete: power off, forget the machine, free its addresses, delete the disk. It has no undo: a failed step is tried again."""
+"""Delete: power off, forget the machine, free its addresses and volumes, delete the disk. It has no undo: a failed step is tried again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from cloudbox.common import clock
 from cloudbox.common.jobs import Kind, Run, Step
 from compute import charges, desired, host
 from compute.lifecycle import machine
-from compute.models import Instance, Port
+from compute.models import Instance, Port, Volume
+from compute.volume_lifecycle import machine as volume_machine
 
 S = Instance.Status
 
@@ -29,6 +30,19 @@ def _ports(run: Run) -> None:
         charges.release_ports(instance.project_id, ports.count())
         ports.delete()
     desired.apply_fabric()
+
+
+def _volumes(run: Run) -> None:
+    """They stay, with their data. One that is busy with a job of its own ends as free, too: its steps look for the instance."""
+    for volume in Volume.objects.filter(instance_id=run.subject_id):
+        with transaction.atomic():
+            row = Volume.objects.select_for_update().get(id=volume.id)
+            if row.status == Volume.Status.ATTACHED:
+                volume_machine.move(
+                    row, Volume.Status.AVAILABLE, actor=run.actor, instance=None, attached_at=None, detail="its instance was deleted"
+                )
+            elif row.instance_id == run.subject_id:
+                Volume.objects.filter(id=row.id).update(instance=None, attached_at=None)
 
 
 def _disk(run: Run) -> None:
@@ -57,6 +71,7 @@ KIND = Kind(
         Step("Powering off", _stop),
         Step("Removing the machine", _undefine),
         Step("Freeing its addresses", _ports),
+        Step("Freeing its volumes", _volumes),
         Step("Deleting its disk", _disk),
         Step("Closing the books", _gone),
     ),

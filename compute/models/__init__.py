@@ -3,6 +3,7 @@
 from compute.models.catalogue import Flavor, Image, Keypair
 from compute.models.instances import ConsoleToken, Instance, MetricSample, UsageInterval
 from compute.models.networks import Network, Port, SecurityGroup, SecurityGroupRule
+from compute.models.volumes import Volume, VolumeInterval, VolumeType
 
 __all__ = [
     "ConsoleToken",
@@ -16,4 +17,7 @@ __all__ = [
     "SecurityGroup",
     "SecurityGroupRule",
     "UsageInterval",
+    "Volume",
+    "VolumeInterval",
+    "VolumeType",
 ]

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand
 
-from compute import flavors, images, keypairs, networks
-from compute.models import Flavor, Network
+from compute import flavors, images, keypairs, networks, volume_types
+from compute.models import Flavor, Network, VolumeType
 from identity import projects, users
 from identity.context import SYSTEM, Context
 from identity.models import Membership, Project, Role, User
@@ -26,6 +26,13 @@ SIZES = (
 )
 
 
+# name, what it is for, operations and MiB a second at most.
+VOLUME_TYPES: tuple[tuple[str, str, int | None, int | None], ...] = (
+    ("standard", "As fast as this box's disks", None, None),
+    ("economy", "For archives and backups: 300 operations and 60 MiB a second", 300, 60),
+)
+
+
 class Command(BaseCommand):
     # The checks import every page of the portal; what runs here needs none of them.
     requires_system_checks: ClassVar[list[str]] = []
@@ -37,6 +44,9 @@ class Command(BaseCommand):
         for sort, (name, vcpus, memory_mib, disk_gib) in enumerate(SIZES, start=1):
             if not Flavor.objects.filter(name=name).exists():
                 flavors.create(SYSTEM, name=name, vcpus=vcpus, memory_mib=memory_mib, disk_gib=disk_gib, sort=sort * 10)
+        for sort, (name, description, iops, rate) in enumerate(VOLUME_TYPES, start=1):
+            if not VolumeType.objects.filter(name=name).exists():
+                volume_types.create(SYSTEM, name=name, description=description, iops_max=iops, mib_per_second_max=rate, sort=sort * 10)
         project = self._project(admin)
         image = None
         if ask.get("demo_image"):

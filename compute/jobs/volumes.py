@@ -1,0 +1,176 @@
+"""Work on volumes. The lock is the volume's: what its instance does meanwhile each step looks at anew."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from cloudbox.common import clock
+from cloudbox.common.errors import CloudError, Conflict
+from cloudbox.common.jobs import Kind, Later, Run, Step
+from compute import charges, desired, host
+from compute.drivers.specs import Power
+from compute.models import Instance, Volume
+from compute.volume_lifecycle import machine, note_size, resting
+
+S = Volume.Status
+LET_GO_SECONDS = 60
+GIB = 2**30
+
+
+def _subject(run: Run) -> Volume:
+    return Volume.objects.select_related("type", "instance").get(id=run.subject_id)
+
+
+# --- create
+
+
+def _make(run: Run) -> None:
+    volume = _subject(run)
+    host.volumes().create_volume(volume.id, size_gib=volume.size_gib)
+
+
+def _unmake(run: Run) -> None:
+    host.volumes().delete_volume(run.subject_id)
+
+
+def _made(run: Run) -> None:
+    machine.move(_subject(run), S.AVAILABLE, actor=run.actor, error="")
+
+
+def _not_made(run: Run, sentence: str) -> None:
+    machine.move(_subject(run), S.ERROR, actor=run.actor, detail=sentence, error=sentence)
+
+
+# --- attach
+
+
+def _attach(run: Run) -> None:
+    volume = _subject(run)
+    instance = volume.instance
+    if instance is None or instance.intended == Instance.Intent.DELETED:
+        raise Conflict("The instance was deleted meanwhile.")
+    power = host.hypervisor().power(instance.id)
+    if power == Power.SAVED:
+        raise Conflict(f"{instance.name} was suspended meanwhile.")
+    if power == Power.ABSENT:
+        return  # It gets its disks with its next definition: desired.machine names this one.
+    host.hypervisor().attach_disk(instance.id, desired.disk(volume))
+
+
+def _attached(run: Run) -> None:
+    with transaction.atomic():
+        volume = Volume.objects.select_for_update(of=("self",)).select_related("type", "instance").get(id=run.subject_id)
+        if volume.instance is None or volume.instance.intended == Instance.Intent.DELETED:
+            raise Conflict("The instance was deleted meanwhile.")
+        machine.move(volume, S.ATTACHED, actor=run.actor, error="", attached_at=clock.now())
+
+
+def _take_back(run: Run) -> None:
+    volume = _subject(run)
+    if volume.instance is not None and not host.hypervisor().detach_disk(volume.instance.id, volume.id):
+        raise Conflict("The guest holds on to the volume.")
+
+
+def _not_attached(run: Run, sentence: str) -> None:
+    volume = _subject(run)
+    machine.move(volume, S.AVAILABLE, actor=run.actor, detail=sentence, error=sentence, instance=None)
+
+
+# --- detach
+
+
+def _detach(run: Run) -> None:
+    """A guest is asked, and may take its time: one that has not booted, or has no driver for it, never answers."""
+    volume = _subject(run)
+    if volume.instance is None or host.hypervisor().detach_disk(volume.instance.id, volume.id):
+        return
+    if clock.now() - run.job.created_at < dt.timedelta(seconds=LET_GO_SECONDS):
+        raise Later(2)
+    raise Conflict(
+        f"{volume.instance.name} did not let go of it in {LET_GO_SECONDS} s. Unmount it there, or stop the instance, and try again."
+    )
+
+
+def _detached(run: Run) -> None:
+    machine.move(_subject(run), S.AVAILABLE, actor=run.actor, error="", instance=None, attached_at=None)
+
+
+def _not_detached(run: Run, sentence: str) -> None:
+    volume = _subject(run)
+    machine.move(volume, resting(volume), actor=run.actor, detail=sentence, error=sentence)
+
+
+# --- grow
+
+
+def _grow(run: Run) -> None:
+    volume = _subject(run)
+    if volume.instance is None or not host.hypervisor().resize_disk(volume.instance.id, volume.id, volume.size_gib):
+        host.volumes().grow_volume(volume.id, size_gib=volume.size_gib)
+
+
+def _grown(run: Run) -> None:
+    volume = _subject(run)
+    machine.move(volume, resting(volume), actor=run.actor, error="")
+
+
+def _not_grown(run: Run, sentence: str) -> None:
+    """What it really has counts, and the rest of the quota is given back."""
+    volume = _subject(run)
+    try:
+        real = max(1, host.volumes().volume_bytes(volume.id)[0] // GIB)
+    except CloudError:
+        real = volume.size_gib
+    with transaction.atomic():
+        charges.release_volume_gib(volume.project_id, volume.size_gib - real)
+        machine.move(volume, resting(volume), actor=run.actor, detail=sentence, error=sentence, size_gib=real)
+        note_size(volume)
+
+
+# --- delete
+
+
+def _gone(run: Run) -> None:
+    with transaction.atomic():
+        volume = Volume.objects.select_for_update().get(id=run.subject_id)
+        if volume.status != S.DELETED:
+            charges.release_volume(volume)
+            machine.move(volume, S.DELETED, actor=run.actor, deleted_at=clock.now(), instance=None)
+
+
+def _not_gone(run: Run, sentence: str) -> None:
+    if _subject(run).status == S.DELETED:
+        return
+    sentence = f"Could not be deleted: {sentence} Delete it again."
+    machine.move(_subject(run), S.ERROR, actor=run.actor, detail=sentence, error=sentence)
+
+
+KINDS = (
+    Kind(
+        name="create-volume",
+        noun="volume",
+        steps=(Step("Making the disk", _make, _unmake), Step("Making it available", _made)),
+        on_failed=_not_made,
+    ),
+    Kind(
+        name="attach-volume",
+        noun="volume",
+        steps=(Step("Attaching", _attach, _take_back), Step("Noting that it is attached", _attached)),
+        on_failed=_not_attached,
+    ),
+    Kind(
+        name="detach-volume",
+        noun="volume",
+        steps=(Step("Waiting for the guest to let go", _detach), Step("Noting that it is free", _detached)),
+        on_failed=_not_detached,
+    ),
+    Kind(name="grow-volume", noun="volume", steps=(Step("Growing", _grow), Step("Noting its size", _grown)), on_failed=_not_grown),
+    Kind(
+        name="delete-volume",
+        noun="volume",
+        steps=(Step("Deleting the disk", _unmake), Step("Closing the books", _gone)),
+        on_failed=_not_gone,
+    ),
+)
