@@ -37,6 +37,7 @@ A drive is a folder:
     segments/<16 hex digits>    named after the segment's id
     extents/<2 hex>/<32 hex>    named after the blob's id
     checkpoints/<16 hex>        a compact copy of the index, named after the stamp of its making
+    spares/<16 hex>             files of retired segments, to become new ones; nothing in them counts, and they may be removed
 
 A segment begins with a header of 4,096 bytes, padded with zeros:
     8s  "CbxSegm1"      Q  segment id (a stamp)     B  worker     B  storage class     H  header length
