@@ -20,12 +20,12 @@ BOX_PACKAGES = (
     "postgresql redis-server nodejs npm "
     "e2fsprogs fdisk cpio grub-common grub-pc-bin xz-utils zstd"
 ).split()
-TEST_PACKAGES = "chromium vagrant fonts-dejavu-core openssh-client".split()
+TEST_PACKAGES = "chromium vagrant fonts-dejavu-core openssh-client awscli curl fuse rclone restic s3cmd s3fs".split()
 DIFFERENT: dict[tuple[str, str], dict[str, str]] = {
     # Ubuntu has Chromium as a snap only; its browser tests run with the one of Playwright, when that is installed.
-    ("ubuntu", "24.04"): {"chromium": "", "vagrant": ""},
+    ("ubuntu", "24.04"): {"chromium": "", "vagrant": "", "awscli": "", "fuse": "fuse3"},
     # Debian 13 has no Vagrant any more.
-    ("debian", "13"): {"vagrant": ""},
+    ("debian", "13"): {"vagrant": "", "fuse": "fuse3"},
 }
 SUPPORTED = (("debian", "12"), ("debian", "13"), ("ubuntu", "24.04"))
 # A program on the machine is as good as its package; node often comes from elsewhere, and the two exclude each other.
