@@ -23,20 +23,26 @@ class EndingSockets:
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        self._ending: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending = asyncio.Event()
         self._open: set[asyncio.Task[Any]] = set()
         self._last: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if self._ending is None:
-            self._ending = asyncio.Event()
-            self._take_signal()
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._ending = loop, asyncio.Event()
+            self._take_signal(loop)
+        if self._ending.is_set():  # It came in the last moment.
+            await receive()
+            await send({"type": "websocket.close", "code": SERVICE_RESTART})
+            return
         ending = asyncio.ensure_future(self._ending.wait())
         gone = False
 
         async def receive_or_end() -> dict[str, Any]:
             nonlocal gone
-            if ending.done():
+            if gone:
                 return {"type": "websocket.disconnect", "code": SERVICE_RESTART}
             message = asyncio.ensure_future(receive())
             try:
@@ -62,17 +68,16 @@ class EndingSockets:
             self._open.discard(mine)
             ending.cancel()
 
-    def _take_signal(self) -> None:
+    def _take_signal(self, loop: asyncio.AbstractEventLoop) -> None:
         """Only from a server that has an answer to it: a test or a command is left to end as it does."""
         if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end)
+            loop.add_signal_handler(signal.SIGTERM, self._end)
 
     def _end(self) -> None:
         if self._last is None:
             self._last = asyncio.get_running_loop().create_task(self._leave())
 
     async def _leave(self) -> None:
-        assert self._ending is not None
         self._ending.set()
         if self._open:
             await asyncio.wait(self._open, timeout=LEAVE_SECONDS)

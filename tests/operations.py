@@ -50,7 +50,7 @@ def address(path: str, world: World, ids: dict[str, str]) -> str:
 
 def ids_of(world: World) -> dict[str, str]:
     """One thing of every noun of the world's project."""
-    from compute import keypairs, ports, security_groups
+    from compute import keypairs, ports, security_groups, volume_types, volumes
     from identity import credentials, saved_views
     from storage import configurations, keys
 
@@ -62,6 +62,8 @@ def ids_of(world: World) -> dict[str, str]:
         "images": world.image.id,
         "keypairs": keypairs.create(owner, name="probe")[0].id,
         "networks": world.network.id,
+        "volumes": volumes.create(owner, name="probe", size_gib=1).id,
+        "volume-types": volume_types.default(owner).id,
         "ports": ports.list(owner)[0].id,
         "security-groups": group.id,
         "rules": rule.id,

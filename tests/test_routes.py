@@ -219,6 +219,15 @@ api/v1/projects/<slug:project>/security-groups                               GET
 api/v1/projects/<slug:project>/security-groups/<uuid:id>                     GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/security-groups/<uuid:id>/rules               POST member
 api/v1/projects/<slug:project>/security-groups/<uuid:id>/rules/<uuid:rule_id> DELETE member
+api/v1/projects/<slug:project>/volumes                                       GET reader  POST member
+api/v1/projects/<slug:project>/volumes/<uuid:id>                             GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/volumes/<uuid:id>/attach                      POST member
+api/v1/projects/<slug:project>/volumes/<uuid:id>/grow                        POST member
+api/v1/projects/<slug:project>/volumes/<uuid:id>/detach                      POST member
+api/v1/projects/<slug:project>/volumes/<uuid:id>/protect                     POST member
+api/v1/projects/<slug:project>/volumes/<uuid:id>/unprotect                   POST member
+api/v1/volume-types                                                          GET self
+api/v1/volume-types/<uuid:id>                                                GET self
 api/v1/flavors                                                               GET self
 api/v1/flavors/<uuid:id>                                                     GET self
 api/v1/admin/hosts                                                           GET look
@@ -236,6 +245,9 @@ api/v1/admin/users/<uuid:id>                                                 GET
 api/v1/admin/users/<uuid:id>/suspend                                         POST box
 api/v1/admin/users/<uuid:id>/resume                                          POST box
 api/v1/admin/users/<uuid:id>/password                                        POST box
+api/v1/admin/volume-types                                                    GET look    POST box
+api/v1/admin/volume-types/<uuid:id>/retire                                   POST box
+api/v1/admin/volume-types/<uuid:id>/restore                                  POST box
 api/v1/admin/flavors                                                         GET look    POST box
 api/v1/admin/flavors/<uuid:id>/retire                                        POST box
 api/v1/admin/flavors/<uuid:id>/restore                                       POST box

@@ -7,6 +7,7 @@ import uuid
 from django.db import models
 from django.db.models.functions import Lower
 
+from compute.drivers.specs import disk_serial
 from compute.models.instances import Instance
 from identity.models import Project, User
 
@@ -72,6 +73,11 @@ class Volume(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def serial(self) -> str:
+        """By which the guest finds it: /dev/disk/by-id/virtio-<serial>."""
+        return disk_serial(self.id)
 
 
 class VolumeInterval(models.Model):

@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from dashboard.api import reference
 from dashboard.api.errors import no_route
 from dashboard.api.render.compute import ACTION_KEYS
-from dashboard.api.views import account, admin, buckets, catalogue, credentials, instances, networks
+from dashboard.api.views import account, admin, buckets, catalogue, credentials, instances, networks, volumes
 
 Routes = list[URLPattern | URLResolver]
 
@@ -29,6 +29,12 @@ _bucket: Routes = [
     path("emptying", buckets.EmptyingView.as_view()),
 ]
 
+_volume: Routes = [
+    path("attach", volumes.AttachView.as_view()),
+    path("grow", volumes.GrowView.as_view()),
+    *(path(key, volumes.action_view(key)) for key in ("detach", "protect", "unprotect")),
+]
+
 _project: Routes = [
     path("quotas", account.QuotasView.as_view()),
     path("activity", account.ActivityView.as_view()),
@@ -41,6 +47,9 @@ _project: Routes = [
     path("instances", instances.InstancesView.as_view()),
     path("instances/<uuid:id>", instances.InstanceView.as_view()),
     path("instances/<uuid:id>/", include(_instance)),
+    path("volumes", volumes.VolumesView.as_view()),
+    path("volumes/<uuid:id>", volumes.VolumeView.as_view()),
+    path("volumes/<uuid:id>/", include(_volume)),
     path("images", catalogue.ImagesView.as_view()),
     path("images/<uuid:id>", catalogue.ImageView.as_view()),
     path("images/<uuid:id>/deactivate", catalogue.ImageDeactivateView.as_view()),
@@ -85,6 +94,9 @@ _admin: Routes = [
     path("flavors", admin.AllFlavorsView.as_view()),
     path("flavors/<uuid:id>/retire", admin.RetireFlavorView.as_view()),
     path("flavors/<uuid:id>/restore", admin.RestoreFlavorView.as_view()),
+    path("volume-types", volumes.AllVolumeTypesView.as_view()),
+    path("volume-types/<uuid:id>/retire", volumes.RetireVolumeTypeView.as_view()),
+    path("volume-types/<uuid:id>/restore", volumes.RestoreVolumeTypeView.as_view()),
 ]
 
 urlpatterns: Routes = [
@@ -94,6 +106,8 @@ urlpatterns: Routes = [
     path("projects/<slug:project>/", include(_project)),
     path("flavors", catalogue.FlavorsView.as_view()),
     path("flavors/<uuid:id>", catalogue.FlavorView.as_view()),
+    path("volume-types", volumes.VolumeTypesView.as_view()),
+    path("volume-types/<uuid:id>", volumes.VolumeTypeView.as_view()),
     path("admin/", include(_admin)),
     path("openapi.json", reference.schema_json, name="openapi-json"),
     path("openapi.yaml", reference.schema_yaml, name="openapi-yaml"),
