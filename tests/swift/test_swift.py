@@ -307,6 +307,27 @@ def test_forms(swift: Swift) -> None:
     assert "in/g" not in swift.names("c")
 
 
+def test_a_signature_ends_at_its_account(swift: Swift) -> None:
+    """A link may point anywhere; an address signed by one account never opens through it what lies in another."""
+    guest = swift.cloud.stranger
+    theirs = f"AUTH_{guest.project.id.hex}"
+    swift.ok("PUT", "c", who=guest, account=f"/v1/{theirs}")
+    swift.ok("PUT", "c/private", b"private", who=guest, account=f"/v1/{theirs}")
+    swift.ok("POST", "", X_Account_Meta_Temp_URL_Key="key")
+    swift.ok("PUT", "c")
+    swift.ok("PUT", "c/mine", b"mine")
+    swift.ok("PUT", "c/inside", X_Symlink_Target="c/mine")
+    assert swift.ask("GET", "c/inside", who="nobody", query=signed(swift, "GET", "c/inside", "key")).body == b"mine"
+    for target in ("c/private", "c/none", "none/none"):
+        swift.ok("PUT", "c/outside", X_Symlink_Target=target, X_Symlink_Target_Account=theirs)
+        for method in ("GET", "HEAD"):
+            answer = swift.ask(method, "c/outside", who="nobody", query=signed(swift, method, "c/outside", "key"))
+            assert answer.status == 401, (method, target, answer.body)
+    swift.ok("POST", "c", who=guest, account=f"/v1/{theirs}", X_Container_Read=".r:*")
+    swift.ok("PUT", "c/outside", X_Symlink_Target="c/private", X_Symlink_Target_Account=theirs)
+    assert swift.ask("GET", "c/outside", who="nobody", query=signed(swift, "GET", "c/outside", "key")).body == b"private"
+
+
 # --- one store with S3
 
 

@@ -84,6 +84,7 @@ class Call:
         self.who: Who = NOBODY
         # A TempURL's: the methods that it is good for, or none. It stands for the owner.
         self.signed_for: Sequence[str] = ()
+        self.signed_project = ""  # Whose key it was. A link may lead to others' things: there, who shows a signature is nobody.
         self.signed_prefix = ""  # Of the names that it is good for (an object's whole name, or a prefix).
         self.signed_exact = True
         self.signed_bucket: UUID | None = None  # By the container's key: for nothing outside of it.
@@ -195,7 +196,7 @@ class Call:
 
         Or by the account's list. What a policy denies stays denied.
         """
-        if self.signed_for:
+        if self.signed_for and bucket.owner == self.signed_project:
             return self._signed(bucket, key, looks=action in ("s3:GetObject", "s3:ListBucket"))
         if self.bearer is not None and self.bearer.everywhere:
             return True
@@ -217,7 +218,7 @@ class Call:
 
     def _signed(self, bucket: BucketInfo, key: str | None, *, looks: bool) -> bool:
         """What a signature opens: its object (or prefix), and for reading what a manifest or link there leads to."""
-        if bucket.owner != self.project or (self.signed_bucket is not None and bucket.id != self.signed_bucket):
+        if self.signed_bucket is not None and bucket.id != self.signed_bucket:
             return False
         return looks or (key == self.signed_prefix if self.signed_exact else (key or "").startswith(self.signed_prefix))
 

@@ -186,7 +186,8 @@ def _check(call: Call, fields: dict[str, str]) -> int:
     text = "\n".join((path, fields.get("redirect", ""), *limits))
     for key in tempurl.all_keys(call):
         if hmac.compare_digest(hmac.new(headers.utf8(key).encode(), text.encode(), found[0]).hexdigest(), found[1].lower()):
-            call.signed_for, call.signed_prefix, call.signed_exact = ("PUT",), call.object, False
+            call.signed_for, call.signed_project = ("PUT",), call.project
+            call.signed_prefix, call.signed_exact = call.object, False
             return maximum
     raise SwiftError(401, "FormPost: Invalid Signature\n")
 

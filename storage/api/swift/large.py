@@ -157,7 +157,7 @@ async def pieces_of(call: Call, found: Any, start: int, length: int) -> AsyncIte
         # Views for sendfile do not fit between other bytes.
         for view in got:
             view.close()
-            key = await open_key(call, found.properties)
+        key = await open_key(call, found.properties)
         source = objects.VersionSource(call.plane, found.version, found.properties, key, start, length)
         while chunk := await source.read():
             yield chunk

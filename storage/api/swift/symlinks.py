@@ -6,6 +6,7 @@ from typing import Any
 
 from storage import encryption, objects
 from storage.api.swift import headers, versions
+from storage.api.swift.acls import READS
 from storage.api.swift.call import Call
 from storage.api.swift.errors import SwiftError
 from storage.api.swift.found import at_object, look
@@ -118,7 +119,7 @@ async def follow(call: Call, properties: Properties) -> tuple[BucketInfo, Versio
         at = at_object(call, link["account"].partition("_")[2], link["container"], link["object"])
         await at.load()
         if at.info is None:
-            if not (at.who.project == at.project and at.who.role) and not call.signed_for:
+            if at.level() < READS and not (call.signed_for and at.project == call.signed_project):
                 raise at.refuse()
             raise SwiftError(404, headers=location)
         try:

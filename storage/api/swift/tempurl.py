@@ -88,7 +88,7 @@ def check(call: Call) -> None:
             # The path is signed as it was sent, decoded: both spellings of clients are the same bytes here.
             text = f"{f'ip={network}{chr(10)}' if network else ''}{method}\n{expires}\n{scoped}"
             if hmac.compare_digest(hmac.new(headers.utf8(key).encode(), text.encode(), digest).hexdigest(), signature.lower()):
-                call.signed_for = methods
+                call.signed_for, call.signed_project = methods, call.project
                 call.signed_prefix, call.signed_exact = (call.object, True) if prefix is None else (prefix, False)
                 if number >= of_account and call.info is not None:
                     call.signed_bucket = call.info.id
