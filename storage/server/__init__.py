@@ -3,7 +3,8 @@
 messages.py      what an application gets and gives: Request, Response, App
 heads.py         bytes -> head, strictly                 chunks.py      the chunked transfer coding
 bodies.py        the reader an application holds         direct.py      receiving and sendfile in threads, past the event loop
-protocol.py      one connection: its states, deadlines, back-pressure, and how it ends
+protocol.py      one connection: its requests, states, deadlines, and how it ends
+wire.py          one connection: its bytes, back-pressure, and who has the socket
 answers.py       head of an answer -> bytes              limits.py      every limit, with its reason
 metrics.py       counters that all workers share         access_log.py  a JSON line per request
 admin.py         /metrics and /healthz, for operators    tls.py         contexts; a certificate made here

@@ -18,25 +18,23 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-import os
-import socket
 import time
 import types
-from collections.abc import AsyncIterable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from storage.server import answers, direct
+from storage.server import answers
 from storage.server.bodies import NO_BODY, IncomingBody, NoBody
 from storage.server.errors import BodyMalformed, BodyTooLarge, BodyTooSlow, BodyTruncated, ConnectionGone
 from storage.server.heads import END, Head, HeadError, HeadParser
-from storage.server.messages import PIECE_BYTES, FileRange, Request, Response
+from storage.server.messages import FileRange, Request, Response
+from storage.server.wire import JOIN_MAX_BYTES, Wire
 
 if TYPE_CHECKING:
     from storage.server.worker import Front
 
 log = logging.getLogger("storage.server")
 T = TypeVar("T")
-JOIN_MAX_BYTES = 64 << 10  # up to here copying a body behind its head is cheaper than a second buffer
 _STATUS_OF = {BodyTooLarge: 413, BodyTooSlow: 408, BodyTruncated: 400, BodyMalformed: 400}
 
 
@@ -74,21 +72,16 @@ def _resume(coroutine: Coroutine[Any, Any, T], waiting: Any) -> Generator[Any, A
         return result
 
 
-class Connection(asyncio.Protocol):
-    """The server's side of one connection."""
+class Connection(Wire):
+    """The requests of one connection."""
 
     def __init__(self, front: Front, *, tls: bool) -> None:
-        self.front = front
-        self.loop = front.loop
-        self.limits = front.limits
-        self.tls = tls
+        super().__init__(front, tls=tls)
         self.phase = IDLE
         self.deadline = 0.0
         self.bytes_in = 0
-        self.bytes_out = 0
         self.counted = 0  # of bytes_in, in the metrics
         self.task: asyncio.Task[None] | None = None
-        self.transport: asyncio.Transport
         self._parser = HeadParser(front.limits)
         self._ahead = b""  # what has come and belongs to no request yet
         self._fed = 0  # how much of it the parser has seen
@@ -96,23 +89,14 @@ class Connection(asyncio.Protocol):
         self._request: Request | None = None
         self._keep = True
         self._old = False  # the request is HTTP/1.0
-        self._held = False  # reading is paused
-        self._full = False  # the write buffer is over its limit
         self._eof = False
-        self._gone = False
         self._patience = 0.0  # how long the application may still wait for the body before it has to have made progress
-        self._lent = False  # a thread has the socket
         self._mark = 0  # bytes at the beginning of the present window of progress
-        self._waiter: asyncio.Future[None] | None = None  # of what is written
-        self._fd = -1
 
     # --- what the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self.transport = transport  # type: ignore[assignment]
-        self.transport.set_write_buffer_limits(high=self.limits.write_buffer_bytes)
-        self._fd = transport.get_extra_info("socket").fileno()
+        super().connection_made(transport)
         self.deadline = self.front.now + self.limits.head_seconds
         if not self.front.admit(self):
             self._refuse(HeadError(503, "There are too many connections. Try again in a moment."))
@@ -131,12 +115,8 @@ class Connection(asyncio.Protocol):
             self._shut()
         return not self.tls
 
-    def pause_writing(self) -> None:
-        self._full = True
-
     def resume_writing(self) -> None:
-        self._full = False
-        self._wake()
+        super().resume_writing()
         if self.phase is WRITE and self._request is None:
             self._rest()
             self._next()
@@ -390,116 +370,6 @@ class Connection(asyncio.Protocol):
             elif hasattr(source, "aclose"):
                 await source.aclose()
 
-    async def _send_pieces(self, head: bytes, pieces: AsyncIterable[bytes], length: int | None, *, chunked: bool) -> int:
-        sent = 0
-        async for piece in pieces:
-            if not piece:
-                continue
-            sent += len(piece)
-            if length is not None and sent > length:
-                raise RuntimeError(f"the body is longer than its announced {length} bytes")
-            if chunked:
-                head += b"%x\r\n" % len(piece)
-            if len(piece) <= JOIN_MAX_BYTES:
-                self._write(b"".join((head, piece, b"\r\n" if chunked else b"")))
-            else:
-                if head:
-                    self._write(head)
-                self._write(piece)
-                if chunked:
-                    self._write(b"\r\n")
-            head = b""
-            if self._full or self._gone:
-                await self._drained()
-        if length is not None and sent != length:
-            raise RuntimeError(f"the body has {sent} bytes, announced were {length}")
-        if head or chunked:
-            self._write(head + (b"0\r\n\r\n" if chunked else b""))
-        return sent
-
-    async def _send_ranges(self, head: bytes, ranges: Sequence[FileRange]) -> int:
-        total = sum(item.count for item in ranges)
-        if total < self.limits.direct_min_bytes or self.tls:
-            return await self._send_ranges_buffered(head, ranges)
-        while self.transport.get_write_buffer_size():  # Earlier answers go first.
-            await asyncio.sleep(0.001)
-            if self._gone:
-                raise ConnectionGone
-        self._hold()
-        try:
-            while head:
-                sent = await self.direct(direct.send_bytes, head, True)
-                head = head[sent:]
-                await self._sent_direct(sent)
-            for item in ranges:
-                done = 0
-                while done < item.count:
-                    sent = await self.direct(direct.send_file, item.fd, item.offset + done, item.count - done)
-                    done += sent
-                    await self._sent_direct(sent)
-        except OSError as error:
-            raise ConnectionGone from error
-        return total
-
-    async def _send_ranges_buffered(self, head: bytes, ranges: Sequence[FileRange]) -> int:
-        total = 0
-        for item in ranges:
-            done = 0
-            while done < item.count:
-                piece = await self.loop.run_in_executor(
-                    self.front.threads, os.pread, item.fd, min(PIECE_BYTES, item.count - done), item.offset + done
-                )
-                if not piece:
-                    raise EOFError("the file is shorter than it was said to be")
-                done += len(piece)
-                self._write(head + piece if head else piece)
-                head = b""
-                if self._full or self._gone:
-                    await self._drained()
-            total += done
-        if head:
-            self._write(head)
-        return total
-
-    async def _sent_direct(self, sent: int) -> None:
-        """After a turn of a thread: go on, or wait for a client that takes nothing."""
-        self.bytes_out += sent
-        if self._closed():
-            raise ConnectionGone
-        if sent:
-            return
-        fd = os.dup(self._fd)  # The event loop lets nobody watch the descriptor that a transport has.
-        self._waiter = self.loop.create_future()
-        try:
-            self.loop.add_writer(fd, self._wake)
-            await self._waiter
-        finally:
-            self._waiter = None
-            self.loop.remove_writer(fd)
-            os.close(fd)
-
-    async def _drained(self) -> None:
-        if self._gone:
-            raise ConnectionGone
-        self._waiter = self.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self, *, gone: bool = False) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            if gone:
-                waiter.set_exception(ConnectionGone())
-            else:
-                waiter.set_result(None)
-
-    def _write(self, data: bytes) -> None:
-        self.bytes_out += len(data)
-        if not self._gone:
-            self.transport.write(data)
-
     # --- between requests
 
     def _done(self, status: int, size: int, *, keep: bool) -> None:
@@ -570,24 +440,6 @@ class Connection(asyncio.Protocol):
         if not self._gone:
             self.transport.abort()
 
-    def _hold(self) -> None:
-        if not self._held and not self._closed():
-            self._held = True
-            self.transport.pause_reading()
-
-    def _go_on(self) -> None:
-        if self._held and not self._closed():
-            self._held = False
-            self.transport.resume_reading()
-
-    def _closed(self) -> bool:
-        """A transport that is closing can neither be paused nor written to, though its end is told only later."""
-        return self._gone or self.transport.is_closing()
-
-    def _peer(self) -> str:
-        name = self.transport.get_extra_info("peername")
-        return name[0] if isinstance(name, tuple) else "local"
-
     # --- what bodies ask for
 
     def body_wanted(self, body: IncomingBody) -> None:
@@ -611,26 +463,6 @@ class Connection(asyncio.Protocol):
 
     def may_go_direct(self, count: int) -> bool:
         return count >= self.limits.direct_min_bytes and not self.tls and not self._gone and not self.transport.get_write_buffer_size()
-
-    async def direct(self, function: Callable[..., T], *args: Any) -> T:
-        """Let a thread have the socket. The thread is waited for in every case, since it uses the caller's buffer."""
-        if self._closed():
-            raise ConnectionGone
-        self._hold()
-        # A descriptor of our own, made here: once the transport closes, the number may already mean another connection.
-        sock = socket.socket(fileno=os.dup(self._fd))
-        turn = self.loop.run_in_executor(self.front.threads, function, sock, *args)
-        self._lent = True
-        try:
-            await asyncio.wait((turn,))
-        except asyncio.CancelledError:
-            await asyncio.wait((turn,))
-            turn.exception()  # seen, so that nobody complains that it was not
-            raise
-        finally:
-            self._lent = False
-            sock.close()
-        return turn.result()
 
     def begin_direct(self) -> None:
         """A thread waits for the client: that counts like any waiting for the body."""
