@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from storage.engine.types import CLASS_BY_NUMBER, Location, Part, StorageClass, Upload, Version
+from storage.engine.types import CLASS_BY_NUMBER, Location, Part, StorageClass, Summary, Upload, Version
 
 # Of an entry's flags
 NULL_VERSION, MARKER, MANIFEST, BLOB, EXTENT, COMPLETES = 1, 2, 4, 8, 16, 32
@@ -19,6 +19,7 @@ NULL_VERSION, MARKER, MANIFEST, BLOB, EXTENT, COMPLETES = 1, 2, 4, 8, 16, 32
 PLACE = struct.Struct("<QIIIQ")
 _VERSION = struct.Struct("<BBQQQB")
 _ROW = struct.Struct("<QIIIQBBQQQB")
+_SUMMARY = struct.Struct("<28xB9xQQB")  # Of the same, what a page of many shows.
 _TOMBSTONE = struct.Struct("<QB")
 _PART = struct.Struct("<BQQBB")
 _PART_ROW = struct.Struct("<QIIIQBQQBB")
@@ -110,6 +111,20 @@ def version_of(bucket: UUID, name: bytes, row: bytes, latest: bool) -> Version:
         None if blob or flags & MARKER else Location(segment, offset, length, crc),
         blob,
     )
+
+
+def summaries_of(rows: Sequence[tuple[bytes, bytes]]) -> list[Summary]:
+    """The part of each Version that a page of many shows, from names and rows, at half the cost."""
+    found: list[Summary] = []
+    new, unpack, fixed = _new, _SUMMARY.unpack_from, _ROW.size
+    for name, row in rows:
+        flags, modified_ns, size, tag_length = unpack(row)
+        at = fixed
+        if flags & (BLOB | COMPLETES):
+            at += (BLOB_BYTES if flags & BLOB else 0) + (16 if flags & COMPLETES else 0)
+        end = at + tag_length
+        found.append(new(Summary, (name, modified_ns, size, row[at:end].decode(), row[end:])))
+    return found
 
 
 def pack_tombstone(stamp: int, null: bool) -> bytes:

@@ -5,13 +5,18 @@ A delimiter costs one jump per common prefix, however many names lie under it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice, takewhile
+from typing import TypeVar
 from uuid import UUID
 
 from storage.engine import entries, names
 from storage.engine.index import NULL_POINTER, Index, inverted
 from storage.engine.kv import Table, Transaction
-from storage.engine.types import LIST_MAX, NULL, Listing, Upload, Version
+from storage.engine.types import LIST_MAX, NULL, Listing, Summaries, Upload, Version
+
+T = TypeVar("T")
+Row = tuple[bytes, bytes]  # A name and what the index has of it.
 
 _BOUND_MAX = 480  # Longer than the longest key of a row.
 
@@ -57,18 +62,18 @@ class Walk:
         self.key = self._before + self.tail if self._before else self.tail
         return True
 
-    def take(self, count: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
-        """The row under the cursor and those that follow it, as (key, row), while they begin with the prefix: up to `count`, and fewer if
-        a gate or the end of the space lies between. The cursor stays on the last one."""
+    def take(self, count: int, prefix: bytes) -> list[Row]:
+        """The row under the cursor and those that follow it, with their names, while they begin with the (escaped) prefix: up to `count`,
+        and fewer if a gate or the end of the space lies between. The cursor stays on the last one. For tables whose tail is empty."""
         rows = list(islice(self._cursor.iternext(), count))
         within = self._space + prefix[len(self._before) :]
         if not rows[-1][0].startswith(within) or not all(row for _, row in rows):
             rows = list(takewhile(lambda pair: pair[1] and pair[0].startswith(within), rows))
             self._cursor.set_key(rows[-1][0])
-        before = self._before
-        if before:
-            return [(before + key[names.SPACE_BYTES :], row) for key, row in rows]
-        return [(key[names.SPACE_BYTES :], row) for key, row in rows]
+        before, unescape = self._before, names.unescape
+        if before or any(names.END in key[names.SPACE_BYTES : -1] for key, _ in rows):
+            return [(unescape(before + key[names.SPACE_BYTES : -1]), row) for key, row in rows]
+        return [(key[names.SPACE_BYTES : -1], row) for key, row in rows]
 
     def _gate(self) -> bytes | None:
         """The piece of the gate under the cursor; None if it is a row. Only gates have no value."""
@@ -124,33 +129,51 @@ def _start(prefix: bytes, delimiter: bytes, after: bytes, tail: bytes) -> bytes 
 
 def objects(index: Index, bucket: UUID, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int) -> Listing:
     """See Store.list."""
+    version_of = entries.version_of
+
+    def versions_of(rows: list[Row]) -> list[Version]:
+        return [version_of(bucket, name, row, True) for name, row in rows]
+
+    found, groups, last = _page(index, bucket, versions_of, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
+    return Listing(found, groups, None if last is None else (last, ""))
+
+
+def summaries(index: Index, bucket: UUID, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int) -> Summaries:
+    """See Store.list_summaries."""
+    return Summaries(*_page(index, bucket, entries.summaries_of, prefix=prefix, delimiter=delimiter, after=after, limit=limit))
+
+
+def _page(
+    index: Index, bucket: UUID, make: Callable[[list[Row]], list[T]], *, prefix: bytes, delimiter: bytes, after: bytes, limit: int
+) -> tuple[list[T], list[bytes], bytes | None]:
+    """What is made of the rows of a page, the common prefixes, and the last name if the page is full and more may follow."""
     limit = min(limit, LIST_MAX)
-    found: list[Version] = []
+    found: list[T] = []
     groups: list[bytes] = []
     if limit <= 0:
-        return Listing(found, groups, None)
+        return found, groups, None
     with index.env.begin() as txn:
         start = _start(prefix, delimiter, after, b"\1")
         walk = Walk(txn, index.objects, bucket.bytes)
         ok = start is not None and walk.seek(start)
         escaped = names.escape(prefix)
         last = b""
-        version_of, unescape, room = entries.version_of, names.unescape, limit
+        room = limit
         while ok and (not escaped or walk.key.startswith(escaped)):
             if not room:
-                return Listing(found, groups, (last, ""))
-            if not delimiter:  # Many at a time: twice as fast.
+                return found, groups, last
+            if not delimiter:  # Many at a time: three times as fast.
                 rows = walk.take(room, escaped)
-                found += [version_of(bucket, unescape(key[:-1]), row, True) for key, row in rows]
+                found += make(rows)
                 room -= len(rows)
-                last = found[-1].name
+                last = rows[-1][0]
                 ok = walk.next()
                 continue
             room -= 1
-            name = unescape(walk.key[:-1])
+            name = names.unescape(walk.key[:-1])
             group = _group(name, prefix, delimiter)
             if group is None:
-                found.append(version_of(bucket, name, walk.row, True))
+                found += make([(name, walk.row)])
                 last = name
                 ok = walk.next()
             else:
@@ -158,7 +181,7 @@ def objects(index: Index, bucket: UUID, *, prefix: bytes, delimiter: bytes, afte
                 last = group
                 bound = successor(names.escape(group))
                 ok = bound is not None and walk.seek(bound)
-    return Listing(found, groups, None)
+    return found, groups, None
 
 
 def split(key: bytes) -> tuple[bytes, bytes]:

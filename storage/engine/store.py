@@ -44,6 +44,7 @@ from storage.engine.types import (
     Mode,
     Part,
     StorageClass,
+    Summaries,
     Upload,
     Usage,
     Version,
@@ -280,6 +281,12 @@ class Store:
         common prefix, the names under it are passed over.
         """
         return listing.objects(self.index, bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
+
+    def list_summaries(
+        self, bucket: UUID, *, prefix: bytes = b"", delimiter: bytes = b"", after: bytes = b"", limit: int = 1000
+    ) -> Summaries:
+        """The same, with no more of each object than a page of many shows."""
+        return listing.summaries(self.index, bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
 
     def list_versions(
         self, bucket: UUID, *, prefix: bytes = b"", delimiter: bytes = b"", after: bytes = b"", after_version: str = "", limit: int = 1000

@@ -104,6 +104,24 @@ class Listing(NamedTuple):
     next: tuple[bytes, str] | None  # Pass its parts as `after` and `after_version` for the next page; None at the end.
 
 
+class Summary(NamedTuple):
+    """What a listing shows of an object."""
+
+    name: bytes
+    modified_ns: int
+    size: int
+    etag: str
+    meta: bytes
+
+
+class Summaries(NamedTuple):
+    """A page of objects, as `Listing` is one of versions."""
+
+    objects: list[Summary]
+    prefixes: list[bytes]
+    next: bytes | None  # Pass it as `after` for the next page; None at the end.
+
+
 class Usage(NamedTuple):
     """What a bucket holds; kept with each change, never counted afresh."""
 

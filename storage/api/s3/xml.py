@@ -41,11 +41,12 @@ def document(root: str, *content: str) -> bytes:
 def iso(ns: int) -> str:
     """A moment, with milliseconds."""
     seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{_to_the_second(seconds)}.{rest // 1_000_000:03d}Z"
+    return f"{to_the_second(seconds)}.{rest // 1_000_000:03d}Z"
 
 
 @lru_cache(4096)  # Objects that lie side by side in a listing were often written in the same seconds.
-def _to_the_second(seconds: int) -> str:
+def to_the_second(seconds: int) -> str:
+    """The same without what follows the seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
