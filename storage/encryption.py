@@ -28,7 +28,7 @@ from storage.errors import CustomerKeyWrong, EncryptionRequired, NoSuchKey
 
 AES256, KMS, CUSTOMER = "AES256", "aws:kms", "C"
 KEY_BYTES, NONCE_BYTES = 32, 8
-_PURPOSE = "data keys"
+DATA_KEYS = "data keys"  # What the box's master key seals data keys as.
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ async def new_key(directory: Directory, project: str, wish: Wish) -> tuple[bytes
         if wish.bucket_key:
             kept["b"] = 1
     else:
-        sealed = vault.seal(_PURPOSE, key)
+        sealed = vault.seal(DATA_KEYS, key)
     kept["k"] = base64.b64encode(sealed).decode()
     return key, kept
 
@@ -132,7 +132,7 @@ async def open_key(directory: Directory, kept: dict[str, Any], customer: Custome
         if secret is None or not secret.enabled:
             raise NoSuchKey(f"The key {kept['name']} that this object is encrypted with is disabled or gone.")
         return vault.open_with(AESGCM(secret.secret), sealed, about=secret.id.bytes)
-    return vault.open_sealed(_PURPOSE, sealed)
+    return vault.open_sealed(DATA_KEYS, sealed)
 
 
 def check_unneeded(kept: dict[str, Any], customer: CustomerKey | None) -> None:

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from cloudbox.box import doctor, logs, pin, plan, postgres, programs, secret_files, status, supervisor, testing, up
+from cloudbox.box import doctor, logs, pin, plan, postgres, programs, secret_files, status, store, supervisor, testing, up
 from cloudbox.box.control import specs
 from cloudbox.box.paths import DEFAULT_HOME, Box
 from cloudbox.box.shell import Failed
@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="as JSON")
     for name, text in MANAGED.items():
         verb(name, _managed(name), text).set_defaults(takes_words=True)
+    verb("store", store.run, store.TEXT).set_defaults(takes_words=True)
     one = verb("reset", lambda box, args: up.reset(box, yes=args.yes), "stop the box and delete everything in its home")
     one.add_argument("--yes", action="store_true", help="really")
     one = verb("test", testing.test, "run every check: format, lint, types, import contracts, Vagrantfile, tests")

@@ -97,6 +97,19 @@ def parse_segment_header(raw: bytes) -> SegmentHeader | None:
     return SegmentHeader(segment, worker, storage_class, capacity, store, drives)
 
 
+def head_at(data: bytes, at: int) -> Record | None:
+    """What a record's head, key and entry say, if they are sound, of a record whose body need not be."""
+    if at + HEADER_BYTES > len(data):
+        return None
+    header = data[at : at + HEADER_BYTES]
+    if header[:4] != MAGIC or _CRC.unpack_from(header, _HEADER.size)[0] != crc32c(header[: _HEADER.size]):
+        return None
+    _, _, kind, _, key_length, stamp, entry_length, _, crc, body_crc = _HEADER.unpack_from(header)
+    start = at + HEADER_BYTES
+    key, entry = data[start : start + key_length], data[start + key_length : start + key_length + entry_length]
+    return Record(kind, stamp, key, entry, b"", body_crc) if crc32c(key + entry) == crc else None
+
+
 class _Window:
     """A forward view of a file: big reads, small looks."""
 
