@@ -70,10 +70,11 @@ class Walk:
         if not rows[-1][0].startswith(within) or not all(row for _, row in rows):
             rows = list(takewhile(lambda pair: pair[1] and pair[0].startswith(within), rows))
             self._cursor.set_key(rows[-1][0])
-        before, unescape = self._before, names.unescape
-        if before or any(names.END in key[names.SPACE_BYTES : -1] for key, _ in rows):
-            return [(unescape(before + key[names.SPACE_BYTES : -1]), row) for key, row in rows]
-        return [(key[names.SPACE_BYTES : -1], row) for key, row in rows]
+        before = self._before
+        found = [before + key[names.SPACE_BYTES : -1] for key, _ in rows] if before else [key[names.SPACE_BYTES : -1] for key, _ in rows]
+        if names.END in b"".join(found):  # One look at all of them: hardly any name has to be unescaped.
+            found = [names.unescape(name) for name in found]
+        return list(zip(found, (row for _, row in rows), strict=True))
 
     def _gate(self) -> bytes | None:
         """The piece of the gate under the cursor; None if it is a row. Only gates have no value."""

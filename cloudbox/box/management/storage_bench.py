@@ -92,6 +92,7 @@ Samples = dict[tuple[str, str], list[Sample]]  # By line and target.
 
 def run(
     say: Callable[[str], None],
+    show: Callable[[dict[str, Any]], None],
     *,
     seconds: float = SECONDS,
     rounds: int = ROUNDS,
@@ -99,8 +100,8 @@ def run(
     only: Sequence[str] = WHAT,
     connections: Sequence[int] = CONNECTIONS,
     beside: Sequence[Path] = (),
-) -> dict[str, Any]:
-    """All samples and the limits, as plain data."""
+) -> None:
+    """`show` is called with all samples and the limits, as plain data, before what was made is removed, which takes slow peers minutes."""
     samples: Samples = defaultdict(list)
     limits: dict[str, list[float]] = defaultdict(list)
     with contextlib.ExitStack() as stack:
@@ -120,6 +121,10 @@ def run(
                     samples[line, "nginx, static file"].append(_measure(load, nginx, static))
                 for target in targets:
                     samples[line, target.name].append(_take(load, target, line, job))
+        show(_found(samples, limits, targets, seconds=seconds, rounds=rounds))
+
+
+def _found(samples: Samples, limits: dict[str, list[float]], targets: Sequence[Target], *, seconds: float, rounds: int) -> dict[str, Any]:
     return {
         "cores": os.cpu_count(),
         "load": os.getloadavg(),
@@ -400,6 +405,7 @@ def tell(found: dict[str, Any], say: Callable[[str], None]) -> None:
         say(f"  limit: {name:62} {statistics.median(figures):8,.0f}  ({min(figures):,.0f} to {max(figures):,.0f})")
     say(f"{'':28} {'':18} {'requests/s':>22} {'MB/s':>7} {'server CPU':>16} {'p50 ms':>8} {'p99 ms':>8} {'client':>7}  ratio of rates")
     rates: dict[str, float] = {}
+    costs: dict[str, float | None] = {}
     for row in found["lines"]:
         line, name, samples = row["line"], row["target"], row["samples"]
         rate, bytes_rate = _median(samples, "rate"), _median(samples, "bytes_rate")
@@ -411,9 +417,10 @@ def tell(found: dict[str, Any], say: Callable[[str], None]) -> None:
         text += f"{cpu:11,.2f} {unit:4} " if cpu is not None else f"{'unknown':>16} "
         text += f"{p50:8.2f} {p99:8.2f} {100 * _median(samples, 'generator'):6.0f}%"
         if name == found["targets"][0]:
-            rates[line] = rate
+            rates[line], costs[line] = rate, cpu
         elif line in rates and name in found["targets"]:
             text += f"  {rates[line] / rate:.1f} times {name}" if rate else ""
+            text += f", at 1/{cpu / costs[line]:.1f} of its CPU" if cpu and costs[line] else ""
         errors = {what: times for sample in samples for what, times in sample["errors"].items()}
         say(text + (f"  ERRORS {errors}" if errors else ""))
 

@@ -81,8 +81,12 @@ class Command(BaseCommand):
             return
         if options["what"] == "storage":
             asked = {name: options[name] for name in ("seconds", "rounds", "generators", "only", "connections", "beside")}
-            found = storage_bench.run(self.stderr.write, **asked)
-            self.stdout.write(json.dumps(found)) if options["json"] else storage_bench.tell(found, self.stdout.write)
+
+            def show(found: dict[str, Any]) -> None:
+                self.stdout.write(json.dumps(found)) if options["json"] else storage_bench.tell(found, self.stdout.write)
+                self.stdout.flush()
+
+            storage_bench.run(self.stderr.write, show, **asked)
             return
         self._prompt = options["prompt"].encode()
         member = Membership.objects.select_related("user", "project").filter(project__slug="demo").first()
