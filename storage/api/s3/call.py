@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, unquote, unquote_to_bytes
+from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
 from uuid import UUID
 
 from cloudbox.common import clock
@@ -39,7 +39,7 @@ class Address:
 
 def address_of(request: Request, domains: Sequence[str]) -> Address:
     """Virtual-host style if the host is a label before one of the served domains, else path style."""
-    host = request.headers.get("host", "").partition(":")[0].lower()
+    host = request.headers.get("host", "").partition(":")[0].lower().rstrip(".")
     path = request.path
     for domain in domains:
         if host.endswith(domain) and len(host) > len(domain) and host[-len(domain) - 1] == ".":
@@ -57,6 +57,7 @@ class Call:
     __slots__ = (
         "_facts",
         "bucket_name",
+        "by_host",
         "claims",
         "cors",
         "info",
@@ -70,7 +71,7 @@ class Call:
 
     def __init__(self, plane: Plane, request: Request, address: Address) -> None:
         self.plane, self.request = plane, request
-        self.bucket_name, self.key = address.bucket, address.key
+        self.bucket_name, self.key, self.by_host = address.bucket, address.key, address.by_host
         self.query: dict[str, str] = {}
         if request.query:
             for item in request.query.split(b"&"):
@@ -101,6 +102,12 @@ class Call:
     @property
     def key_text(self) -> str:
         return self.key.decode("utf-8", "surrogateescape")
+
+    @property
+    def location(self) -> str:
+        """The object's address, as the client could ask for it: by the same host, and in the same style."""
+        bucket = "" if self.by_host else f"{quote(self.bucket_name)}/"
+        return f"{'https' if self.request.tls else 'http'}://{self.header('host') or ''}/{bucket}{quote(self.key)}"
 
     @property
     def resource(self) -> str:

@@ -98,7 +98,8 @@ class Form:
             if found:
                 for match in _PARAMETER.finditer(found[1]):
                     key = (match[1] or match[3]).lower()
-                    value = re.sub(rb"\\(.)", rb"\1", match[2] if match[1] else match[4]).decode("utf-8", "surrogateescape")
+                    # Browsers leave a backslash as it is; only before a quote is it more than itself.
+                    value = re.sub(rb'\\(")', rb"\1", match[2] if match[1] else match[4]).decode("utf-8", "surrogateescape")
                     if key == b"name":
                         name = value
                     elif key == b"filename":

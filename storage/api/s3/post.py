@@ -40,7 +40,8 @@ async def post_object(call: Call) -> Response:
         raise S3Error(
             "InvalidArgument", "Bucket POST must contain a field named 'key'. If it is specified, please check the order of the fields."
         )
-    key = fields["key"].replace("${filename}", form.file_name)
+    # Some browsers tell the whole path of the file; what counts is its last part, in the words of either system.
+    key = fields["key"].replace("${filename}", re.split(r"[/\\]", form.file_name)[-1])
     call.key = key.encode("utf-8", "surrogateescape")
     fields["key"] = key
     fields["bucket"] = call.bucket_name
@@ -82,9 +83,7 @@ async def post_object(call: Call) -> Response:
 
 
 def _answer(call: Call, fields: dict[str, str], etag: str, found: dict[str, str]) -> Response:
-    scheme, host = "https" if call.request.tls else "http", call.header("host") or ""
-    location = f"{scheme}://{host}/{quote(call.bucket_name)}/{quote(call.key)}"
-    found["Location"] = location
+    found["Location"] = location = call.location
     redirect = fields.get("success_action_redirect") or fields.get("redirect") or ""
     if redirect and urlsplit(redirect).scheme in ("http", "https") and redirect.isascii() and redirect.isprintable():
         parameters = urlencode({"bucket": call.bucket_name, "key": call.key_text, "etag": f'"{etag}"'}, quote_via=quote)

@@ -59,7 +59,8 @@ async def _page(call: Call, site: Mapping[str, Any]) -> Response:
     except CloudError as error:
         status = _status(error)
         if status == 404 and asked and not asked.endswith(b"/") and call.plane.store.get(call.bucket.id, asked + b"/" + index) is not None:
-            return Response(302, {"Location": "/" + quote(asked) + "/"})
+            # A name that begins with a slash must not become the name of another host.
+            return Response(302, {"Location": "/" + quote(asked, safe="" if asked.startswith(b"/") else "/") + "/"})
         for rule in site.get("rules", ()):
             when = rule.get("when", {})
             if when.get("status") == str(status) and asked.startswith(when.get("prefix", "").encode()):
@@ -107,10 +108,11 @@ def _status(error: CloudError) -> int:
 
 def _error_page(call: Call, error: CloudError) -> Response:
     status, code = _status(error), code_of(error)
+    about = PAGE | dict(error.headers) if isinstance(error, S3Error) else PAGE
     if call.request.method == "HEAD":
-        return Response(status, PAGE)
+        return Response(status, about)
     text = (
         f'<!doctype html><html lang="en"><title>{status} {code}</title><h1>{status} {code}</h1>'
         f"<p>{html.escape(error.message)}</p><p>Request {call.request.id}</p></html>\n"
     )
-    return Response(status, PAGE, text.encode())
+    return Response(status, about, text.encode())
