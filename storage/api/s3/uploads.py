@@ -162,7 +162,7 @@ async def _copy_part(call: Call, number: int) -> Response:
 async def complete(call: Call) -> Response:
     call.allow("s3:PutObject", key=call.key_text, permission="WRITE")
     document = await call.xml("CompleteMultipartUpload", checksummed=False)
-    wanted = []
+    wanted: list[uploads.Wanted] = []
     for one in document.all("Part"):
         number = one.number("PartNumber")
         if number is None:
