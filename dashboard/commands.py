@@ -35,6 +35,8 @@ def _of(base: str, *requests: tuple[str, str, str] | tuple[str, str, str, Mappin
 
 
 _P = "/projects/{project}"
+# Braces stand doubled, since the bucket's name is filled in.
+_POLICY = '{{"Statement": [{{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::{name}/public/*"}}]}}'
 _I, _ALL_I = f"{_P}/instances", "/admin/instances"
 
 TABLE: dict[str, tuple[Request, ...]] = {
@@ -86,6 +88,39 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Delete", "DELETE", ""),
     )
     + _of(f"{_P}/ports", ("List its ports", "GET", "?network_id={id}")),
+    "buckets": _of(
+        f"{_P}/buckets",
+        ("List them", "GET", ""),
+        ("Create one", "POST", "", {"name": "media-of-ours", "storage_class": "replicated-3", "versioning": True}),
+        ("Delete one", "DELETE", "/{name}"),
+    ),
+    "bucket": _of(
+        f"{_P}/buckets/{{name}}",
+        ("Show it", "GET", ""),
+        ("Keep versions", "PATCH", "", {"versioning": "enabled"}),
+        ("Set its quota", "PATCH", "", {"quota_bytes": 10 * 2**30, "quota_objects": None}),
+        ("Encrypt new objects", "PATCH", "", {"encryption": {"algorithm": "AES256"}}),
+        ("Tag it", "PATCH", "", {"tags": {"env": "prod"}}),
+        ("Show its policy", "GET", "/policy"),
+        ("Set its policy", "PUT", "/policy", {"policy": _POLICY}),
+        ("Check a policy", "POST", "/policy/check", {"policy": _POLICY}),
+        ("Block public policies", "PATCH", "", {"public_access_block": {"block_policy": True, "restrict": True}}),
+        ("Ask who can do what", "POST", "/simulate", {"kind": "anonymous", "action": "s3:GetObject", "key": "index.html"}),
+        ("Set lifecycle rules", "PUT", "/lifecycle", {"rules": [{"prefix": "logs/", "days": 30}]}),
+        ("See what rules would end today", "POST", "/lifecycle/preview", {"rules": [{"prefix": "logs/", "days": 30}]}),
+        ("Set CORS rules", "PUT", "/cors", {"rules": [{"origins": ["https://www.example.org"], "methods": ["GET"]}]}),
+        ("Empty it", "POST", "/emptying", {}),
+        ("See how far that is", "GET", "/emptying"),
+        ("Delete it", "DELETE", ""),
+    ),
+    "encryption-keys": _of(
+        f"{_P}/encryption-keys",
+        ("List them", "GET", ""),
+        ("Make one", "POST", "", {"name": "invoices"}),
+        ("Rotate one", "POST", "/{key_id}/rotate", {}),
+        ("Disable one", "POST", "/{key_id}/disable", {}),
+        ("Enable one", "POST", "/{key_id}/enable", {}),
+    ),
     "security-groups": _of(
         f"{_P}/security-groups",
         ("List them", "GET", ""),

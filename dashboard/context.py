@@ -29,6 +29,10 @@ PORTAL: tuple[Section, ...] = (
     Section("", (Entry("Overview", "", "home", "overview"),)),
     Section("Compute", (Entry("Instances", "instances", "server", "instances"), Entry("Images", "images", "image", "images"))),
     Section(
+        "Objects",
+        (Entry("Buckets", "buckets", "bucket", "buckets"), Entry("Encryption keys", "encryption-keys", "lock", "encryption-keys")),
+    ),
+    Section(
         "Network",
         (Entry("Networks", "networks", "net", "networks"), Entry("Security groups", "security-groups", "shield", "security-groups")),
     ),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
 from dashboard.downloads import Columns
+from storage import configurations
 
 
 def _same(*names: str) -> Columns:
@@ -40,6 +42,24 @@ ALL_IMAGES: Columns = {
     **IMAGES,
     "instances": attrgetter("in_use"),
 }
+
+
+def _usage(name: str) -> Callable[[Any], object]:
+    """What a bucket held at the last count; empty before the first."""
+    return lambda row: getattr(getattr(row, "usage", None), name, None)
+
+
+BUCKETS: Columns = {
+    **_same("id", "name", "storage_class", "versioning", "object_lock", "ownership"),
+    "public": lambda row: bool(configurations.publicity(row)),
+    "objects": _usage("objects_count"),
+    "versions": _usage("versions_count"),
+    "bytes": _usage("bytes"),
+    "upload_bytes": _usage("upload_bytes"),
+    "counted_at": _usage("counted_at"),
+    **_same("quota_bytes", "quota_objects", "created_at"),
+}
+ALL_BUCKETS: Columns = {"project": attrgetter("project.slug"), **BUCKETS}
 
 NETWORKS: Columns = _same("id", "name", "cidr", "gateway_ip", "nat", "mtu", "created_at")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from django.db.models import Q
@@ -22,6 +23,7 @@ from dashboard.shell import LAST_PROJECT, account_page
 from identity import projects, users
 from identity.authn.session import context_for
 from identity.context import Context
+from storage import buckets
 
 QUERY_MAX = 200
 EACH = 5
@@ -36,6 +38,7 @@ Item = dict[str, Any]
 # title, path below the project, icon, the action whose right it needs
 CREATE = (
     ("Launch an instance", "instances/new", "server", "instances.launch"),
+    ("Create a bucket", "buckets/new", "bucket", "buckets.manage"),
     ("Create a network", "networks/new", "net", "networks.manage"),
     ("Create a security group", "security-groups/new", "shield", "security_groups.manage"),
     ("Create a key pair", "keypairs/new", "key", "keypairs.manage"),
@@ -152,8 +155,14 @@ def _named(icon: str, folder: str, rows: Callable[[Context], Any], note: Callabl
     return search
 
 
+def _buckets(ctx: Context, q: str) -> Iterator[Item]:
+    for row in buckets.list_buckets(ctx).filter(_by_name(q))[:EACH]:
+        yield {"title": row.name, "note": "Bucket", "icon": "bucket", "url": f"{_base(ctx)}/buckets/{quote(row.name, safe='')}/overview"}
+
+
 _SEARCHES: tuple[Callable[[Context, str], Iterator[Item]], ...] = (
     _instances,
+    _buckets,
     _named("image", "images", images.list, lambda row: "Image"),
     _named("net", "networks", networks.list, lambda row: f"Network {row.cidr}"),
     _named("shield", "security-groups", security_groups.list, lambda row: "Security group"),

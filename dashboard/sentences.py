@@ -14,6 +14,7 @@ _DONE = {
     "remove": "removed", "set-role": "changed the role of", "set-groups": "changed the security groups of", "add-rule": "added a rule to",
     "remove-rule": "removed a rule from", "reset-password": "set a new password for", "watch-console": "watched the console of",
     "configure": "changed the settings of", "rotate": "rotated", "enable": "enabled", "disable": "disabled",
+    "empty": "began to empty", "emptied": "emptied", "cancel-emptying": "stopped the emptying of",
     "attach": "attached", "detach": "detached", "grow": "enlarged",
 }  # fmt: skip
 # (noun, verb) -> the whole of what was done; "{}" is the name of the thing.

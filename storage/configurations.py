@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
-from cloudbox.common.errors import Forbidden, Invalid
+from cloudbox.common.errors import Conflict, Forbidden, Invalid
 from identity.context import Context
-from storage import acls, buckets, cors, documents, policies, tags
+from storage import acls, buckets, cors, documents, drive_list, policies, tags
 from storage.access import PublicBlock
 from storage.engine import STORAGE_CLASSES, StorageClass
 from storage.errors import LockStateInvalid, NoSuchKey, OwnershipAclConflict
@@ -59,6 +60,17 @@ def class_offers(drives: int | None) -> list[ClassOffer]:
     return [_offer(name, found, drives) for name, found in STORAGE_CLASSES.items()]
 
 
+def drive_count() -> int | None:
+    """How many drives take new objects, by the store's own list; None where it cannot be read, or the store is somewhere else."""
+    if not settings.STORE_PORT:
+        return None
+    try:
+        drives = drive_list.read(settings.HOME / "store" / drive_list.NAME)
+    except (OSError, ValueError, Conflict):
+        return None
+    return None if drives is None else sum(not entry.draining for entry in drives.entries)
+
+
 def _offer(name: str, found: StorageClass, drives: int | None) -> ClassOffer:
     data, parity = _split(found)
     needed = data + parity
@@ -67,8 +79,11 @@ def _offer(name: str, found: StorageClass, drives: int | None) -> ClassOffer:
     elif needed == 1:
         sentence = "On one drive. When it fails, the objects are lost: for what can be made again."
     else:
-        fails = "One drive" if needed == 2 else f"Any {needed - 1} drives"
-        sentence = f"Each object whole on {needed} drives. {fails} may fail and nothing is lost."
+        sentence = f"Each object whole on {needed} drives. " + (
+            "One may fail and nothing is lost."
+            if needed == 2
+            else f"One may fail at any moment, and {needed - 1} once every copy is made: a write is done when {found.quorum} have it."
+        )
     why = "" if drives is None or drives >= needed else f"This needs {needed} drives, and the box has {drives}."
     return ClassOffer(name, class_label(name), sentence, why)
 
@@ -271,7 +286,9 @@ def set_quota(ctx: Context, bucket: Bucket, *, bytes_max: int | None, objects_ma
 
     def edit(row: Bucket) -> str:
         row.quota_bytes, row.quota_objects = bytes_max, objects_max
-        return f"quota {'none' if bytes_max is None else bytes_max} bytes, {'none' if objects_max is None else objects_max} objects"
+        said = [f"{bytes_max:,} bytes"] if bytes_max is not None else []
+        said += [f"{objects_max:,} objects"] if objects_max is not None else []
+        return f"quota {' and '.join(said) or 'none'}"
 
     return buckets.change(ctx, bucket, edit)
 

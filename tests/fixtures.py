@@ -18,6 +18,8 @@ from tests import world as worlds
 def machine_home(short_path: Path, settings: Any) -> Iterator[Path]:
     """New fake drivers on an empty folder: what a test leaves behind can be seen, and no other test sees it."""
     settings.HOME, settings.DRIVERS = short_path, "fake"
+    # Another box on this machine may run an object store, which is none of the test's.
+    settings.STORE_URL = "http://127.0.0.1:9"
     host.reset()
     yield short_path
     host.reset()

@@ -24,10 +24,11 @@ class Field:
     name: str
     value: str
     error: str = ""
+    prefix: str = ""
 
     @property
     def id(self) -> str:
-        return f"f-{self.name}"
+        return f"f-{self.prefix}{self.name}"
 
 
 class Form:

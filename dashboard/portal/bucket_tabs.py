@@ -7,7 +7,15 @@ from urllib.parse import quote
 from identity.context import Context
 
 # key, title, what follows the bucket's address
-TABS: tuple[tuple[str, str, str], ...] = (("objects", "Objects", "/o"),)
+TABS: tuple[tuple[str, str, str], ...] = (
+    ("overview", "Overview", "/overview"),
+    ("objects", "Objects", "/o"),
+    ("access", "Access", "/access"),
+    ("versioning", "Versions and lock", "/versioning"),
+    ("lifecycle", "Lifecycle", "/lifecycle"),
+    ("website", "Website and CORS", "/website"),
+    ("settings", "Settings", "/settings"),
+)
 
 
 def base(ctx: Context, bucket: str) -> str:

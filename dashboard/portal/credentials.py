@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from cloudbox.common import clock
 from dashboard import commands
 from dashboard.forms.base import Form
+from dashboard.portal import bucket_shell
 from dashboard.shell import attempt, page, portal_page
 from identity import credentials
 from identity.context import Context
@@ -30,6 +31,7 @@ def index(request: HttpRequest, ctx: Context) -> HttpResponse:
         "now": clock.now(),
         "why": ctx.why_not("credentials.create"),
         "command": commands.curl(request, ctx, "instances"),
+        "endpoints": bucket_shell.endpoints(request, ctx),
     }
     return page(request, "portal/credentials/list.html", context)
 

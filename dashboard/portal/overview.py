@@ -18,7 +18,8 @@ WALL = 8
 EVENTS = 8
 FULL = 85
 FAILED_SHOWN = 4
-GROWS_SELDOM = ("networks", "security_groups", "keypairs")
+GROWS_SELDOM = ("networks", "security_groups", "keypairs", "buckets")
+STORAGE = ("object_gib", "objects", "buckets")
 MAIN = ("instances", "vcpus", "memory_mib", "disk_gib")
 
 
@@ -46,10 +47,12 @@ def overview(request: HttpRequest, ctx: Context) -> HttpResponse:
         "counts": counts,
         "needs": _needs(ctx, counts, lines),
         "main": [line for line in lines if line.resource in MAIN],
-        "others": [line for line in lines if line.resource not in MAIN],
+        "others": [line for line in lines if line.resource not in (*MAIN, *STORAGE)],
         "rows": shown,
+        "storage": [line for line in lines if line.resource in STORAGE],
         "events": events,
         "there": {event.subject_id for event in events} - gone,
+        "why_bucket": ctx.why_not("buckets.manage"),
         "why_launch": ctx.why_not("instances.launch"),
         "live": {"project": ctx.needed_project.slug, "part": "page", "since": since},
     }

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dashboard.portal import (
     activity,
+    bucket_access,
+    bucket_rules,
+    buckets,
     credentials,
+    encryption_keys,
     images,
     instances,
     keypairs,
@@ -22,6 +26,10 @@ urlpatterns = [
     *images.urlpatterns,
     *networks.urlpatterns,
     *security_groups.urlpatterns,
+    *buckets.urlpatterns,
+    *bucket_access.urlpatterns,
+    *bucket_rules.urlpatterns,
+    *encryption_keys.urlpatterns,
     *objects.urlpatterns,
     *keypairs.urlpatterns,
     *credentials.urlpatterns,

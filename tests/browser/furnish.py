@@ -15,6 +15,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudbox.settings")
 django.setup()
 
+from django.utils import timezone  # noqa: E402
+
 from cloudbox.common.object_client import ObjectClient, endpoint  # noqa: E402
 from cloudbox.common.object_signing import Keys  # noqa: E402
 from compute import flavors, images, instances, keypairs, networks, security_groups  # noqa: E402
@@ -24,7 +26,8 @@ from identity import credentials, projects, quotas, temporary, users  # noqa: E4
 from identity.authn.session import context_of  # noqa: E402
 from identity.context import SYSTEM, Context  # noqa: E402
 from identity.models import User  # noqa: E402
-from storage import buckets  # noqa: E402
+from storage import buckets, configurations, keys, lifecycle, policy_drafts  # noqa: E402
+from storage.models import BucketUsage  # noqa: E402
 
 WAIT_SECONDS = 40
 HOSTILE = '<img src=x onerror="window.hacked=1">\'&amp;{{7}}'
@@ -84,6 +87,7 @@ def _objects(ctx: Context) -> dict[str, str]:
         client.put("media", name, body, content_type=kind, metadata={"camera": "left"})
     client.put_tags("media", "readme.txt", {"env": "prod"})
     client.delete("media", "gone.txt")
+    _rules(ctx, bucket)
     return {"hostile": quote(HOSTILE)}
 
 
@@ -103,6 +107,22 @@ def _instances(ctx: Context) -> dict[str, str]:
         time.sleep(0.1)
     images.deactivate(SYSTEM, broken.id)
     return {"web": str(web.id), "db": str(db.id), "failed": str(failed.id), "image": str(image.id), "broken": str(broken.id)}
+
+
+def _rules(ctx: Context, bucket: Any) -> None:
+    """Something in every part of a bucket's settings, keys in both states, and a count of what is there."""
+    shared = policy_drafts.statements("share-read", bucket="media", project="orkla-print")
+    opened = policy_drafts.statements("public-read", bucket="media", prefix="public/")
+    configurations.set_policy(ctx, bucket, policy_drafts.added(policy_drafts.added("", opened), shared))
+    rules = [{"id": "logs", "prefix": "2026/raw/", "days": 1}, {"noncurrent_days": 30, "noncurrent_keep": 3, "enabled": False}]
+    configurations.set_lifecycle(ctx, bucket, [lifecycle.stored(rule) for rule in rules])
+    configurations.set_cors(ctx, bucket, [{"origins": ["https://www.example.org"], "methods": ["GET"], "max_age_seconds": 600}])
+    configurations.update(ctx, bucket, {"tags": {"env": "prod"}, "quota_bytes": 20 * 2**30, "website": {"index": "index.html"}})
+    keys.create(ctx, name="invoices")
+    keys.set_enabled(ctx, keys.create(ctx, name="old/invoices").id, False)
+    BucketUsage.objects.update_or_create(
+        bucket=bucket, defaults={"objects_count": 9, "versions_count": 11, "bytes": 130_000, "counted_at": timezone.now()}
+    )
 
 
 def _statuses(ids: dict[Any, str]) -> dict[Any, str]:

@@ -6,6 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
+
+# The name of an object that would do harm wherever it is not escaped.
+HOSTILE = '<img src=x onerror="window.hacked=1">\'&amp;{{7}}'
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,25 @@ PAGES: tuple[Page, ...] = (
     Page("networks", "/p/demo/networks"),
     Page("network", "/p/demo/networks/{network}"),
     Page("network-new", "/p/demo/networks/new"),
+    Page("buckets", "/p/demo/buckets"),
+    Page("buckets-empty", "/p/fjord-maps/buckets", who="bob"),
+    Page("buckets-nothing", "/p/demo/buckets?q=no-such-thing"),
+    Page("buckets-reader", "/p/demo/buckets", who="reader"),
+    Page("bucket-new", "/p/demo/buckets/new"),
+    Page("bucket-new-reader", "/p/demo/buckets/new", who="reader"),
+    Page("bucket-overview", "/p/demo/buckets/media/overview"),
+    Page("bucket-access", "/p/demo/buckets/media/access"),
+    Page("bucket-access-reader", "/p/demo/buckets/media/access", who="reader"),
+    Page("bucket-access-asked", "/p/demo/buckets/media/access?kind=anonymous&action=s3:GetObject&key=public/a.png&secure=on"),
+    Page("bucket-versioning", "/p/demo/buckets/media/versioning"),
+    Page("bucket-versioning-off", "/p/demo/buckets/archive/versioning"),
+    Page("bucket-lifecycle", "/p/demo/buckets/media/lifecycle"),
+    Page("bucket-lifecycle-preview", "/p/demo/buckets/media/lifecycle?preview=1"),
+    Page("bucket-website", "/p/demo/buckets/media/website"),
+    Page("bucket-settings", "/p/demo/buckets/media/settings"),
+    Page("bucket-settings-reader", "/p/demo/buckets/archive/settings", who="reader"),
+    Page("encryption-keys", "/p/demo/encryption-keys"),
+    Page("encryption-keys-empty", "/p/fjord-maps/encryption-keys", who="bob"),
     Page("objects", "/p/demo/buckets/media/o"),
     Page("objects-reader", "/p/demo/buckets/media/o?prefix=2026%2Flaunch%2F", who="reader"),
     Page("objects-support", "/p/demo/buckets/media/o", who="support"),
@@ -70,8 +93,8 @@ PAGES: tuple[Page, ...] = (
     Page("object-image", "/p/demo/buckets/media/o?prefix=2026%2Flaunch%2F&object=2026%2Flaunch%2Fharbour.png", ready=".ob-pv img"),
     Page("object-reader", "/p/demo/buckets/media/o?object=readme.txt", who="reader"),
     Page("object-none", "/p/demo/buckets/media/o?object=never-was"),
-    Page("object-hostile", "/p/demo/buckets/media/o?object={hostile}"),
-    Page("objects-hostile", "/p/demo/buckets/media/o?prefix={hostile}%2F&object={hostile}%2F{hostile}"),
+    Page("object-hostile", f"/p/demo/buckets/media/o?object={quote(HOSTILE)}"),
+    Page("objects-hostile", f"/p/demo/buckets/media/o?prefix={quote(HOSTILE)}%2F&object={quote(HOSTILE)}%2F{quote(HOSTILE)}"),
     Page("objects-no-bucket", "/p/demo/buckets/never-was/o", status=404, says=_noise(404)),
     Page("security-groups", "/p/demo/security-groups"),
     Page("security-group", "/p/demo/security-groups/{group}"),
@@ -204,5 +227,11 @@ NOT_PAGES: frozenset[str] = frozenset(
         "p/<slug:project>/images.csv",
         "p/<slug:project>/instances.csv",
         "p/<slug:project>/networks.csv",
+        "p/<slug:project>/buckets.csv",
+        "p/<slug:project>/buckets/<str:name>",
+        "p/<slug:project>/buckets/<str:name>/delete",
+        "p/<slug:project>/buckets/<str:name>/empty",
+        "p/<slug:project>/buckets/<str:name>/cancel",
+        "p/<slug:project>/encryption-keys/<uuid:id>/<slug:key>",
     }
 )

@@ -23,6 +23,9 @@ PAGES = {
     "instance": "/p/shop/instances/{instances}",
     "images": "/p/shop/images",
     "image": "/p/shop/images/{images}",
+    "buckets": "/p/shop/buckets",
+    "bucket": "/p/shop/buckets/{buckets}/overview",
+    "encryption-keys": "/p/shop/encryption-keys",
     "networks": "/p/shop/networks",
     "network": "/p/shop/networks/{networks}",
     "security-groups": "/p/shop/security-groups",
@@ -47,6 +50,9 @@ PAGES = {
 # What a page cannot know, and a person fills in.
 FILLS = {
     "ID": "instances",
+    "NAME": "buckets",
+    "KEY_ID": "encryption-keys",
+    "INSTANCE_ID": "instances",
     "IMAGE_ID": "images",
     "FLAVOR_ID": "flavors",
     "RULE_ID": "rules",

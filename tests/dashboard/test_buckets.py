@@ -1,0 +1,194 @@
+"""The pages of buckets: what they do and refuse, that forms keep what was typed, and that a reader changes nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from cloudbox.common.models import Job
+from storage import buckets, configurations, keys, removal
+from storage.models import Bucket
+from tests.world import World
+
+Browse = Callable[..., Client]
+TABS = ("overview", "access", "versioning", "lifecycle", "website", "settings")
+QUERIES_MAX = 12
+
+
+def _said(response: Any) -> str:
+    text = re.sub(r"<[^>]+>", " ", response.content.decode())
+    return re.sub(r"\s+", " ", text).replace("&#x27;", "'").replace("&quot;", '"')
+
+
+def _row(name: str = "media") -> Bucket:
+    return Bucket.objects.select_related("project").get(name=name)
+
+
+@pytest.fixture
+def media(world: World) -> Bucket:
+    return configurations.create(world.ctx("owner"), name="media")
+
+
+def test_a_bucket_is_made_with_what_the_form_says(browse: Browse, world: World) -> None:
+    wanted = {"name": "first", "storage_class": "replicated-2", "versioning": "on", "object_lock": "", "encryption": "AES256", "key": ""}
+    answer = browse("member").post("/p/shop/buckets/new", wanted)
+    assert (answer.status_code, answer["Location"]) == (302, "/p/shop/buckets/first/overview")
+    row = _row("first")
+    assert (row.storage_class, row.versioning, row.ownership) == ("replicated-2", "enabled", "enforced")
+    assert row.documents["encryption"]["algorithm"] == "AES256"
+    bad = browse("member").post("/p/shop/buckets/new", {**wanted, "name": "Bad Name"})
+    assert bad.status_code == 400
+    assert 'value="Bad Name"' in bad.content.decode()
+    assert "begins and ends with a letter or digit" in _said(bad)
+
+
+def test_a_bucket_called_new_has_pages_of_its_own(browse: Browse, world: World) -> None:
+    configurations.create(world.ctx("owner"), name="new")
+    assert "Create a bucket" in _said(browse("member").get("/p/shop/buckets/new"))
+    assert browse("member").get("/p/shop/buckets/new/overview").context["bucket"].name == "new"
+    assert browse("member").get("/p/shop/buckets/never-was").status_code == 404
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_every_tab_asks_little_and_is_for_the_project_only(browse: Browse, media: Bucket, tab: str) -> None:
+    for who in ("member", "reader", "support"):
+        assert browse(who).get(f"/p/shop/buckets/media/{tab}").status_code == 200, who
+    assert browse("stranger").get(f"/p/shop/buckets/media/{tab}").status_code == 404
+    client = browse("member")
+    client.get(f"/p/shop/buckets/media/{tab}")
+    with CaptureQueriesContext(connection) as asked:
+        client.get(f"/p/shop/buckets/media/{tab}")
+    assert len(asked) <= QUERIES_MAX, [query["sql"][:100] for query in asked]
+
+
+FORMS = (
+    ("access", {"form": "block", "restrict": "on"}),
+    ("access", {"form": "ownership", "ownership": "writer", "acl": "private"}),
+    ("access", {"form": "wizard", "wish": "public-list", "prefix": "", "project": "", "addresses": ""}),
+    ("versioning", {"form": "versioning", "versioning": "enabled"}),
+    ("lifecycle", {"form": "add", "days": "3", **dict.fromkeys("id prefix tags larger_than smaller_than date".split(), "")}
+        | dict.fromkeys("noncurrent_days noncurrent_keep abort_days".split(), "")),
+    ("website", {"form": "website", "index": "index.html", "error": "", "redirect_host": ""}),
+    ("website", {"form": "cors", "origins": "*", "headers": "", "exposed": "", "max_age_seconds": "", "GET": "on"}),
+    ("settings", {"form": "encryption", "algorithm": "AES256", "key": ""}),
+    ("settings", {"form": "quota", "quota_gib": "0.5", "quota_objects": "10"}),
+    ("settings", {"form": "tags", "tags": "env=prod\nrole=web"}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("tab", "form"), FORMS, ids=lambda value: value if isinstance(value, str) else value["form"])
+def test_a_form_changes_its_part_for_members_and_nothing_for_readers(browse: Browse, media: Bucket, tab: str, form: dict[str, str]) -> None:
+    before = Bucket.objects.values().get(name="media")
+    refused = browse("reader").post(f"/p/shop/buckets/media/{tab}", form)
+    assert refused.status_code == 403, _said(refused)
+    assert Bucket.objects.values().get(name="media") == before
+    done = browse("member").post(f"/p/shop/buckets/media/{tab}", form)
+    assert done.status_code == 302, _said(done)
+    assert Bucket.objects.values().get(name="media") != before
+    # A body that was cut off takes nothing away.
+    now = Bucket.objects.values().get(name="media")
+    if len(form) > 2 and form["form"] != "block":
+        assert browse("member").post(f"/p/shop/buckets/media/{tab}", {"form": form["form"]}).status_code == 400
+        assert Bucket.objects.values().get(name="media") == now
+
+
+def test_the_wizard_adds_once_and_a_statement_is_taken_out(browse: Browse, media: Bucket) -> None:
+    client, where = browse("member"), "/p/shop/buckets/media/access"
+    wish = {"form": "wizard", "wish": "share-read", "prefix": "out/", "project": "elsewhere", "addresses": ""}
+    for _ in range(2):
+        assert client.post(where, wish).status_code == 302
+    statements = json.loads(configurations.policy_text(_row()))["Statement"]
+    assert [one["Sid"] for one in statements] == ["CloudboxListElsewhereBelowOut", "CloudboxShareElsewhereBelowOut"]
+    assert "Project elsewhere may read below out/." in _said(client.get(where))
+    assert client.post(where, {"form": "statement", "position": "0"}).status_code == 302
+    assert client.post(where, {"form": "statement", "position": "7"}).status_code == 400
+    assert client.post(where, {"form": "statement", "position": "0"}).status_code == 302
+    assert configurations.policy_text(_row()) == ""
+    bad = client.post(where, {**wish, "project": "Not A Slug!"})
+    assert bad.status_code == 400
+    assert "short name of a project" in _said(bad)
+
+
+def test_a_bad_policy_is_kept_in_the_field_with_its_line(browse: Browse, media: Bucket) -> None:
+    text = '{\n "Version": "2012-10-17",\n "Statement": [\n  {"Effect": "Perhaps"}\n ]\n}'
+    answer = browse("member").post("/p/shop/buckets/media/access", {"form": "policy", "policy": text})
+    assert answer.status_code == 400
+    assert "Line 4: The Effect of a statement is Allow or Deny." in _said(answer)
+    assert "Perhaps" in answer.content.decode()
+    good = json.dumps({"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::media/*"}]})
+    checked = browse("member").post("/p/shop/buckets/media/access", {"form": "policy", "policy": good, "check": "on"})
+    assert "This policy can be stored." in _said(checked)
+    assert configurations.policy_text(_row()) == ""
+    assert browse("member").post("/p/shop/buckets/media/access", {"form": "policy", "policy": good}).status_code == 302
+    asked = browse("reader").get("/p/shop/buckets/media/access?kind=anonymous&action=s3:GetObject&key=a&secure=on")
+    assert "Somebody who is not signed in: allowed." in _said(asked)
+    assert "Public" in _said(browse("reader").get("/p/shop/buckets/media/overview"))
+
+
+def test_what_cannot_be_says_why(browse: Browse, media: Bucket, world: World, settings: Any) -> None:
+    client = browse("member")
+    assert "Switch versioning on first" in _said(client.get("/p/shop/buckets/media/versioning"))
+    lock = {"form": "lock", "mode": "GOVERNANCE", "amount": "3", "unit": "days"}
+    assert client.post("/p/shop/buckets/media/versioning", lock).status_code == 409
+    configurations.set_versioning(world.ctx("owner"), media, True)
+    assert client.post("/p/shop/buckets/media/versioning", lock).status_code == 302
+    assert "so versioning stays on" in client.get("/p/shop/buckets/media/versioning").content.decode()
+    settings.STORE_URL = "http://127.0.0.1:9"
+    rules = {"form": "add", "preview": "on", "days": "1"} | dict.fromkeys("id prefix tags larger_than smaller_than date".split(), "")
+    rules |= dict.fromkeys("noncurrent_days noncurrent_keep abort_days".split(), "")
+    preview = client.post("/p/shop/buckets/media/lifecycle", rules)
+    assert preview.status_code == 503
+    assert "does not answer" in _said(preview)
+    assert client.post("/p/shop/buckets/media/delete").status_code == 302
+    assert Bucket.objects.filter(name="media").exists()
+
+
+def test_emptying_is_begun_shown_and_cancelled(browse: Browse, media: Bucket) -> None:
+    client = browse("member")
+    assert browse("reader").post("/p/shop/buckets/media/empty").status_code == 302
+    assert not Job.objects.filter(kind=removal.EMPTY).exists()
+    client.post("/p/shop/buckets/media/empty")
+    page = _said(client.get("/p/shop/buckets/media/settings"))
+    assert "Emptying: 0 of 0 versions are gone" in page
+    assert "being emptied. Wait for that, or cancel it" in client.get("/p/shop/buckets/media/settings").content.decode()
+    client.post("/p/shop/buckets/media/cancel")
+    found = removal.emptying(_row())
+    assert found is not None
+    assert found.cancelled is True
+
+
+def test_the_list_filters_and_exports(browse: Browse, world: World, media: Bucket) -> None:
+    buckets.create(world.ctx("owner"), name="<b>odd ☃", shared_name=False)
+    page = browse("reader").get("/p/shop/buckets?q=odd")
+    assert "&lt;b&gt;odd ☃" in page.content.decode()
+    assert "media" not in [line["row"].name for line in page.context["lines"]]
+    odd = browse("member").get("/p/shop/buckets/%3Cb%3Eodd%20%E2%98%83/overview")
+    assert odd.context["bucket"].name == "<b>odd ☃"
+    text = b"".join(browse("member").get("/p/shop/buckets.csv").streaming_content).decode()
+    assert text.splitlines()[0].startswith("id,name,storage_class")
+    assert len(text.splitlines()) == 3
+
+
+def test_keys_are_made_rotated_and_disabled(browse: Browse, world: World) -> None:
+    client = browse("member")
+    assert client.post("/p/shop/encryption-keys", {"name": "invoices"}).status_code == 302
+    key = keys.list_keys(world.ctx("owner")).get()
+    client.post(f"/p/shop/encryption-keys/{key.id}/rotate")
+    client.post(f"/p/shop/encryption-keys/{key.id}/disable")
+    found = keys.get(world.ctx("owner"), key.id)
+    assert (found.newest_version, found.is_enabled) == (2, False)  # type: ignore[attr-defined]
+    assert client.post("/p/shop/encryption-keys", {"name": "no spaces!"}).status_code == 400
+    assert client.post(f"/p/shop/encryption-keys/{key.id}/melt").status_code == 404
+
+
+def test_the_palette_finds_buckets(browse: Browse, media: Bucket) -> None:
+    found = browse("member").get("/palette?q=medi&at=/p/shop").json()
+    urls = [item.get("url") for group in found["groups"] for item in group["items"]]
+    assert "/p/shop/buckets/media/overview" in urls
