@@ -137,8 +137,8 @@ def test_presigned_addresses(store: Store, version: str) -> None:
         got = subprocess.run([*curl, "--dump-header", store.folder / "head", get], check=True, capture_output=True)
         assert got.stdout == body
         assert 'attachment; filename="x"' in (store.folder / "head").read_text()
-        late = s3.generate_presigned_url("get_object", Params=about, ExpiresIn=-1 if version == "s3" else 1)
-        if version == "s3":
+        if version == "s3":  # Version 4 can only be waited for.
+            late = s3.generate_presigned_url("get_object", Params=about, ExpiresIn=-1)
             refused = subprocess.run([*curl, late], check=False, capture_output=True)
             assert (refused.returncode, b"expired" in refused.stdout) == (22, True)
         other = subprocess.run([*curl, "--request", "DELETE", get], check=False, capture_output=True)
