@@ -562,6 +562,8 @@ def _escaped(text: str) -> str:
 
 _BY_CODE: dict[str, type[errors.CloudError]] = {
     "QuotaExceeded": errors.QuotaExceeded,
+    "InvalidToken": errors.Forbidden,  # Keys of another box, or of a user who is one no longer.
+    "ExpiredToken": errors.Forbidden,
     "NoSuchTagSet": errors.NotFound,
     "EntityTooLarge": errors.TooLarge,
     "SlowDown": errors.Unavailable,

@@ -142,6 +142,8 @@ class Body:
     """A script's JSON, read field by field. Everything raises Invalid when it is not what it should be."""
 
     def __init__(self, request: HttpRequest) -> None:
+        if request.content_type != "application/json":
+            raise Invalid("The page sent something that is not JSON. Load it again.")
         try:
             found = json.loads(request.body)
         except ValueError as error:

@@ -42,7 +42,9 @@ def begin(where: Place, body: Body, request: HttpRequest) -> dict[str, Any]:
     keys = [_key(file) for file in files]
     with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
         there: list[Head | None] = [None] * len(keys) if replace else list(pool.map(lambda key: _there(where, key), keys))
-    return {"files": [_begun(where, file, key, old, url, replace) for file, key, old in zip(files, keys, there, strict=True)]}
+    return {
+        "files": [_begun(where, file, key, old, url, _page(request), replace) for file, key, old in zip(files, keys, there, strict=True)]
+    }
 
 
 def _store(request: HttpRequest) -> str:
@@ -69,13 +71,19 @@ def _there(where: Place, key: str) -> Head | None:
         return None
 
 
-def _begun(where: Place, file: Row, key: str, old: Head | None, url: str, replace: bool) -> dict[str, Any]:
+def _page(request: HttpRequest) -> dict[str, str]:
+    """For the query of an address: which page will use it. CSRF protection has compared the header with our own host."""
+    origin = request.headers.get("Origin", "")
+    return {"x-cloudbox-origin": origin} if origin else {}
+
+
+def _begun(where: Place, file: Row, key: str, old: Head | None, url: str, page: dict[str, str], replace: bool) -> dict[str, Any]:
     if old is not None:
         return {"there": old.size}
     size, kind = file.number("size", FILE_BYTES_MAX), _kind(file)
     if size <= WHOLE_BYTES_MAX:
         headers = {"content-type": kind, "x-amz-checksum-crc32": _crc32(file)} | ({} if replace else {"if-none-match": "*"})
-        address = where.client.presign("PUT", where.name, key, seconds=ADDRESS_SECONDS, headers=headers, base_url=url)
+        address = where.client.presign("PUT", where.name, key, seconds=ADDRESS_SECONDS, query=page, headers=headers, base_url=url)
         return {"url": address, "headers": headers}
     headers = {"content-type": kind, "x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "FULL_OBJECT"}
     return {"upload": where.client.create_upload(where.name, key, headers=headers), "part": part_bytes(size)}
@@ -106,7 +114,7 @@ def sign(where: Place, body: Body, request: HttpRequest) -> dict[str, Any]:
     found = []
     for part in body.rows("parts", SIGN_AT_ONCE):
         number, headers = part.number("number", PARTS_MAX), {"x-amz-checksum-crc32": _crc32(part)}
-        query = {"uploadId": upload, "partNumber": str(number)}
+        query = {"uploadId": upload, "partNumber": str(number)} | _page(request)
         address = where.client.presign("PUT", where.name, key, seconds=ADDRESS_SECONDS, query=query, headers=headers, base_url=url)
         found.append({"number": number, "url": address, "headers": headers})
     return {"parts": found}

@@ -8,6 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cloudbox.common.object_client import Endpoint, ObjectClient
+from cloudbox.common.object_signing import Keys
+from identity import temporary
+from storage.api.s3 import portal
 from storage.api.s3.portal import Portal, of_box
 from tests.storage.conftest import Cloud
 
@@ -88,6 +92,19 @@ def test_nobody_else_and_nothing_else(cloud: Cloud, page: str) -> None:
         status, said = ask(cloud, "GET", address, Origin=origin)
         assert (status, said.get("access-control-allow-origin")) == (200, None), (origin, address)
         assert ask(cloud, "OPTIONS", address, Origin=origin, Access_Control_Request_Method="GET")[0] == 403
+
+
+def test_an_address_may_name_its_page(cloud: Cloud) -> None:
+    """Behind a forwarded port only the portal knows where its page came from: it signs that."""
+    bucket, page = cloud.bucket(), "http://localhost:18000"
+    made = temporary.issue(user=cloud.me.user.id, project=cloud.me.project.id, seconds=600)
+    client = ObjectClient(Endpoint(cloud.url), lambda: Keys(made.access_key, made.secret_key, made.session_token))
+    url = client.presign("PUT", bucket, "a", seconds=60, query={portal.ORIGIN: page})
+    assert ask(cloud, "OPTIONS", url, Origin=page, Access_Control_Request_Method="PUT")[1]["access-control-allow-origin"] == page
+    assert ask(cloud, "PUT", url, b"x", Origin=page)[1]["access-control-allow-origin"] == page
+    assert "access-control-allow-origin" not in ask(cloud, "PUT", url, b"x", Origin="http://localhost:18001")[1]
+    altered = url.replace("18000", "18001")
+    assert ask(cloud, "PUT", altered, b"x", Origin="http://localhost:18001")[0] == 403
 
 
 def test_what_a_presigned_address_shows_never_runs(cloud: Cloud) -> None:

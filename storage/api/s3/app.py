@@ -55,7 +55,9 @@ class S3:
         return response
 
     def _is_own_page(self, request: Request, origin: str) -> bool:
-        return portal.is_presigned(request.query) and self.pages.includes(origin, request.headers.get("host", ""))
+        if not portal.is_presigned(request.query):
+            return False
+        return self.pages.includes(origin, request.headers.get("host", "")) or portal.is_named(origin, request.query)
 
     async def _answer(self, call: Call, address: Address) -> Response:
         request = call.request

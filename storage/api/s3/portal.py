@@ -2,17 +2,19 @@
 know of CORS; and what answers to presigned addresses may do in a browser.
 
 Only requests that are signed in their query are let in so, since such a signature was made by the portal for just this request: no
-cookie, no password of a browser takes part, and credentials are not allowed. Other origins still need the bucket's own rules.
+cookie, no password of a browser takes part, and credentials are not allowed. The signed query may itself name the origin that it is
+for (behind a forwarded port nobody else knows it). Other origins still need the bucket's own rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 METHODS = "GET, HEAD, PUT"
 EXPOSED = "ETag, Content-Length, Content-Range, Content-Type, Last-Modified, x-amz-checksum-crc32, x-amz-request-id, x-amz-version-id"
 PREFLIGHT_SECONDS = 600
+ORIGIN = "x-cloudbox-origin"
 _PORTS = {"http": 80, "https": 443}
 _HEADERS = ("content-type", "content-md5", "range", "if-match", "if-none-match")
 # What somebody uploaded is shown under the host name of the portal: it is shown, and never run. Scripts, forms and frames stay off;
@@ -54,6 +56,15 @@ def _name(host: str) -> str | None:
 
 def is_presigned(query: bytes) -> bool:
     return b"X-Amz-Signature=" in query
+
+
+def is_named(origin: str, query: bytes) -> bool:
+    """Does the query say that it is for this origin? Whoever alters it there breaks the signature."""
+    return any(
+        unquote(value.decode("latin-1")) == origin
+        for name, _, value in (pair.partition(b"=") for pair in query.split(b"&"))
+        if name == ORIGIN.encode()
+    )
 
 
 def headers_for(origin: str, requested: str = "") -> dict[str, str]:
