@@ -9,14 +9,14 @@ from urllib.parse import quote, unquote_to_bytes
 
 from cloudbox.common.errors import CloudError
 from storage import lifecycle, objects
-from storage.api.s3 import acl_wire, checksums, headers, signing, xml
+from storage.api.s3 import acl_wire, checksums, headers, manifests, signing, xml
 from storage.api.s3.call import Call
 from storage.api.s3.errors import S3Error, code_of
 from storage.api.s3.headers import quoted
 from storage.directory import BucketInfo
 from storage.engine import Version
 from storage.errors import NoSuchObject, NoSuchVersion, PartNumberOutside
-from storage.objects import Content, Range, VersionSource, Write
+from storage.objects import Content, Range, Write
 from storage.properties import Properties, unpack
 from storage.server import Response, in_task
 
@@ -129,6 +129,7 @@ async def source_of(call: Call) -> tuple[BucketInfo, Version, Properties, bytes]
     properties = unpack(version.meta)
     if not call.judge(action, key=key_text, permission="READ", bucket=info, version=version, properties=properties):
         raise S3Error("AccessDenied", "You may not read the source of the copy.")
+    version = manifests.shown(version, properties)
     headers.check_read(call.headers, version, "x-amz-copy-source-")
     data_key = await objects.open_key(call.plane, properties, headers.customer_key(call.headers, source=True))
     return info, version, properties, data_key
@@ -183,7 +184,7 @@ async def copy_object(call: Call) -> Response:
             properties.checksums, properties.checksum_type = {algorithm: digests.base64(algorithm.upper())}, "FULL_OBJECT"
 
     write = Write(properties, wish, finish, headers.write_condition(given), key_project=bucket.owner)
-    body = VersionSource(call.plane, source, old, old_key)
+    body = await manifests.source(call, source_bucket, source, old, old_key)
     version = await objects.put(call.plane, bucket, name, body, digests, write)
     found = written(version, properties, bucket)
     etag = found.pop("ETag")
@@ -218,6 +219,7 @@ def find(call: Call, action: str, version_action: str, permission: str = "READ")
 
 async def get_object(call: Call) -> Response:
     version, properties = find(call, "s3:GetObject", "s3:GetObjectVersion")
+    version = manifests.shown(version, properties)
     given = call.headers
     headers.check_read(given, version)
     headers.refuse_encryption_on_read(given)
@@ -250,7 +252,7 @@ async def get_object(call: Call) -> Response:
 
 
 async def _body(call: Call, version: Version, properties: Properties, key: bytes, start: int, length: int) -> Content:
-    got = await objects.content(call.plane, version, properties, key, start, length)
+    got = await manifests.content(call, call.bucket, version, properties, key, start, length)
     if not isinstance(got, bytes | Sequence):
         await in_task()
     return got
@@ -323,7 +325,7 @@ def _multipart(
     async def pieces() -> AsyncIterator[bytes]:
         for one in wanted:
             yield intro(one)
-            got = await objects.content(call.plane, version, properties, key, one.start, one.length)
+            got = await manifests.content(call, call.bucket, version, properties, key, one.start, one.length)
             if isinstance(got, bytes):
                 yield got
             elif isinstance(got, Sequence):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from storage import uploads
-from storage.api.s3 import acl_wire, checksums, headers, signing, xml
+from storage.api.s3 import acl_wire, checksums, headers, manifests, signing, xml
 from storage.api.s3.call import Call
 from storage.api.s3.errors import S3Error
 from storage.api.s3.headers import quoted
@@ -14,7 +14,6 @@ from storage.api.s3.objects import source_of, written
 from storage.encryption import CUSTOMER
 from storage.engine import Part, Upload, Version
 from storage.errors import DigestMismatch, PartInvalid, RangeUnsatisfiable
-from storage.objects import VersionSource
 from storage.properties import Properties, unpack
 from storage.server import Response
 
@@ -145,7 +144,7 @@ async def _copy_part(call: Call, number: int) -> Response:
         call.bucket,
         upload,
         number,
-        VersionSource(call.plane, source, old, old_key, start, length),
+        await manifests.source(call, source_bucket, source, old, old_key, start, length),
         digests,
         key=key,
         checksum=(lambda: digests.digest(wanted)) if wanted else None,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from storage import expirations, objects
+from cloudbox.common.errors import Conflict
+from storage import expirations, manifests, objects
 from storage.api.swift import headers, symlinks
 from storage.api.swift.call import Call
 from storage.api.swift.errors import SwiftError
@@ -18,129 +17,45 @@ from storage.api.swift.found import Found, at_object, look, open_key
 from storage.directory import BucketInfo
 from storage.engine import Version
 from storage.errors import NoSuchObject
+from storage.manifests import Find, Piece
 from storage.objects import Content
 from storage.properties import Properties, unpack
 
-DEPTH_MAX = 10
 DYNAMIC_SEGMENTS_MAX = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of a large object: bytes of a segment, or bytes that the manifest holds itself."""
-
-    size: int
-    data: bytes = b""
-    bucket: BucketInfo | None = None
-    version: Version | None = None
-    properties: Properties | None = None
-    start: int = 0
-    wrong: bool = False  # The segment is gone, or another than it was.
-
-
-async def static(call: Call, bucket: BucketInfo, version: Version, properties: Properties, more: dict[str, str]) -> Any:
+async def static(call: Call, bucket: BucketInfo, version: Version, properties: Properties, more: dict[str, str]) -> Found:
+    """What a manifest lists. Its segments lie in its own account, whichever account a link to it was read in."""
     facts = properties.extra["slo"]
-    rows = orjson.loads(await whole(call, version, properties))
+    rows = await manifests.rows_of(call.plane, version, properties)
 
     async def content(start: int, length: int) -> Content:
-        pieces = await _pieces(call, rows, 1)
-        return await _read(call, pieces, start, length, static=True)
+        try:
+            return await manifests.content(call.plane, version, properties, _finder(call, bucket.owner), start, length)
+        except Conflict as error:
+            raise SwiftError(409) from error  # In Swift's own words, which say less.
 
-    sizes = [len(base64.b64decode(row["data"])) if "data" in row else (row.get("range") or [0, row["bytes"]])[1] for row in rows]
+    sizes = [manifests.length_of(row) for row in rows]
     return Found(bucket, version, properties, facts["size"], f'"{facts["etag"]}"', content, more, sizes)
 
 
-async def whole(call: Call, version: Version, properties: Properties) -> bytes:
-    got = await objects.content(call.plane, version, properties, await open_key(call, properties), 0, version.size)
-    if isinstance(got, bytes):
-        return got
-    source = objects.VersionSource(call.plane, version, properties, await open_key(call, properties))
-    return await source.read_all(version.size)
-
-
-async def _pieces(call: Call, rows: list[dict[str, Any]], depth: int) -> list[Piece]:
-    """The manifest's rows as stretches of plain objects; manifests in it are opened."""
-    found: list[Piece] = []
-    for row in rows:
-        if "data" in row:
-            data = base64.b64decode(row["data"])
-            found.append(Piece(len(data), data=data))
-            continue
-        container, _, name = row["name"].lstrip("/").partition("/")
-        start, length = row.get("range") or (0, row["bytes"])
-        at = at_object(call, call.project, container, name)
+def _finder(call: Call, project: str) -> Find:
+    async def find(container: str, name: str) -> tuple[Version, Properties] | None:
+        at = at_object(call, project, container, name)
         await at.load()
         try:
             if at.info is None:
-                raise NoSuchObject
+                return None
             version, properties = look(at, at.info, at.key, None)
-        except NoSuchObject:
-            found.append(Piece(length, wrong=True))
-            continue
-        try:
             at.allow_read(properties)
             if "symlink" in properties.extra:
-                at.info, version, properties, _ = await symlinks.follow(at, properties)
-        except SwiftError:
+                _, version, properties, _ = await symlinks.follow(at, properties)
+        except (NoSuchObject, SwiftError):
             # Whoever may read the manifest is told that it does not hold, not which segment is closed to them.
-            found.append(Piece(length, wrong=True))
-            continue
-        slo = properties.extra.get("slo")
-        etag, size = (slo["etag"], slo["size"]) if slo else (version.etag, version.size)
-        if etag != row["hash"] or size != row["bytes"]:
-            found.append(Piece(length, wrong=True))
-        elif slo and depth < DEPTH_MAX:
-            inner = await _pieces(call, orjson.loads(await whole(call, version, properties)), depth + 1)
-            found += _cut(inner, start, length)
-        elif slo:
-            raise SwiftError(409)  # Manifests within manifests, too deep.
-        else:
-            found.append(Piece(length, bucket=at.info, version=version, properties=properties, start=start))
-    return found
+            return None
+        return version, properties
 
-
-def _cut(pieces: list[Piece], start: int, length: int) -> list[Piece]:
-    """Those stretches that cover a range."""
-    found, at, end = [], 0, start + length
-    for piece in pieces:
-        low, high = max(start, at), min(end, at + piece.size)
-        if low < high:
-            skip = low - at
-            found.append(
-                Piece(
-                    high - low,
-                    piece.data[skip : skip + high - low],
-                    piece.bucket,
-                    piece.version,
-                    piece.properties,
-                    piece.start + skip,
-                    piece.wrong,
-                )
-            )
-        at += piece.size
-    return found
-
-
-async def _read(call: Call, pieces: list[Piece], start: int, length: int, *, static: bool = False) -> Content:
-    wanted = _cut(pieces, start, length)
-    if not wanted:
-        return b""
-    if static and wanted[0].wrong:
-        raise SwiftError(409)
-    return _through(call, wanted)
-
-
-async def _through(call: Call, pieces: list[Piece]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        if piece.wrong:
-            return  # The client sees that bytes are missing: the connection is cut.
-        if piece.version is None or piece.properties is None:
-            yield piece.data
-            continue
-        key = await open_key(call, piece.properties)
-        source = objects.VersionSource(call.plane, piece.version, piece.properties, key, piece.start, piece.size)
-        while chunk := await source.read():
-            yield chunk
+    return find
 
 
 async def pieces_of(call: Call, found: Any, start: int, length: int) -> AsyncIterator[bytes]:
@@ -165,7 +80,7 @@ async def pieces_of(call: Call, found: Any, start: int, length: int) -> AsyncIte
 
 async def manifest(call: Call, bucket: BucketInfo, version: Version, properties: Properties, more: dict[str, str]) -> Any:
     """?multipart-manifest=get: the list itself, as it is kept, or (format=raw) as it was sent."""
-    rows = orjson.loads(await whole(call, version, properties))
+    rows = await manifests.rows_of(call.plane, version, properties)
     if call.query.get("format") == "raw":
         body = orjson.dumps([_raw(row) for row in rows])
         etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
@@ -220,7 +135,7 @@ async def dynamic(call: Call, bucket: BucketInfo, version: Version, properties: 
         after = page.next[0]
 
     async def content(start: int, length: int) -> Content:
-        return await _read(call, pieces, start, length)
+        return manifests.through(call.plane, manifests.cut(pieces, start, length))
 
     etag = f'"{digest.hexdigest()}"'
     return Found(bucket, version, properties, sum(piece.size for piece in pieces), etag, content, more)
@@ -228,7 +143,8 @@ async def dynamic(call: Call, bucket: BucketInfo, version: Version, properties: 
 
 async def _segment(call: Call, bucket: BucketInfo, version: Version, properties: Properties) -> list[Piece]:
     if "slo" in properties.extra:
-        return await _pieces(call, orjson.loads(await whole(call, version, properties)), 1)
+        rows = await manifests.rows_of(call.plane, version, properties)
+        return await manifests.pieces(call.plane, rows, _finder(call, bucket.owner))
     if "symlink" in properties.extra:
         bucket, version, properties, _ = await symlinks.follow(call, properties)
-    return [Piece(version.size, bucket=bucket, version=version, properties=properties)] if version.size else []
+    return [Piece(version.size, version=version, properties=properties)] if version.size else []

@@ -10,18 +10,18 @@ from typing import Any
 
 import orjson
 
-from storage import encryption, objects
+from storage import encryption, manifests, objects
 from storage.api.swift import bulk, headers, symlinks, versions
 from storage.api.swift.call import Call
 from storage.api.swift.errors import PLAIN, REASONS, SwiftError
 from storage.api.swift.found import at_object, look
 from storage.api.swift.history import version_id_of
 from storage.api.swift.info import FILE_BYTES_MAX, MANIFEST_BYTES_MAX, SEGMENTS_MAX
-from storage.api.swift.large import DEPTH_MAX, whole
 from storage.api.swift.writing import Bytes, Md5, check_quotas, dress, written
 from storage.directory import BucketInfo
 from storage.engine import Version
 from storage.errors import NoSuchObject, NoSuchVersion
+from storage.manifests import DEPTH_MAX
 from storage.objects import Write
 from storage.properties import Properties
 from storage.server import BodyTooLarge, Response
@@ -77,7 +77,7 @@ async def check_segments(
     """Before a manifest is copied: where it goes, its segments must be there and readable as well. 400 with what is wrong."""
     rows = [
         {"data": row["data"]} if "data" in row else {"path": row["name"], "etag": row["hash"], "size_bytes": row["bytes"]}
-        for row in orjson.loads(await whole(call, version, properties))
+        for row in await manifests.rows_of(call.plane, version, properties)
     ]
     at = at_object(call, project, *target)
     at.info = into
@@ -280,7 +280,7 @@ async def _all_names(call: Call, bucket: BucketInfo, container: str, key: bytes,
         if depth == 1:
             raise SwiftError(400, "Not an SLO manifest")
         return [f"{container}/{key.decode()}"]
-    for row in orjson.loads(await whole(call, version, properties)):
+    for row in await manifests.rows_of(call.plane, version, properties):
         if "data" in row:
             continue
         inner, _, name = row["name"].lstrip("/").partition("/")

@@ -15,6 +15,7 @@ from storage.api.swift.listings import DELETED
 from storage.directory import BucketInfo
 from storage.engine import Version
 from storage.errors import MarkerRead, NoSuchObject, NoSuchVersion
+from storage.manifests import Assembled
 from storage.objects import Content, Range
 from storage.properties import Properties
 from storage.server import Response, in_task
@@ -171,15 +172,8 @@ def _several(call: Call, found: Found, wanted: list[Range], answer: dict[str, st
     return Response(206, answer, pieces(), length=length)
 
 
-class FoundSource:
+class FoundSource(Assembled):
     """What a found object stands for, as the source of a new one."""
 
     def __init__(self, call: Call, found: Found, start: int, length: int) -> None:
-        self.length: int | None = length
-        self._pieces = large.pieces_of(call, found, start, length)
-
-    async def read(self, limit: int = objects.PIECE_BYTES) -> bytes:
-        return await anext(self._pieces, b"")
-
-    async def read_all(self, limit: int) -> bytes:
-        return b"".join([piece async for piece in self._pieces])
+        super().__init__(large.pieces_of(call, found, start, length), length)
