@@ -13,7 +13,8 @@ from storage.engine.index import SEALED, STALE, Index, Segment
 from storage.engine.members import Bay
 from storage.engine.records import SEGMENT_HEADER_BYTES, Found, scan
 
-REPLAY_ITEMS = 1000  # Per transaction.
+# Per transaction: names lie anywhere in the index, and one that changes many touches each of its pages once.
+REPLAY_ITEMS, REPLAY_BYTES = 10_000, 16 << 20
 NEWEST_NOTE = b"newest"
 HOLES = b"holes"  # In the index's notes, before a segment's id.
 
@@ -49,6 +50,7 @@ def replay(index: Index, row: Segment, files: list[tuple[Bay, File]], report: Re
     for bay, file in files:
         mine = has[bay.id] = set()
         items: list[Item] = []
+        size = 0
         try:
             # From before the end: the slowest drive may lack batches that its fellows' quorum brought into the index.
             for found in scan(file.read, row.id, start, min(limit, file.size())):
@@ -59,9 +61,10 @@ def replay(index: Index, row: Segment, files: list[tuple[Bay, File]], report: Re
                     report.newest = max(report.newest, found.record.stamp)
                     if found.offset >= row.end:
                         items.append(Item(found.record, found.body_offset))
-                if len(items) >= REPLAY_ITEMS:
+                        size += len(found.record.body)
+                if len(items) >= REPLAY_ITEMS or size >= REPLAY_BYTES:
                     _enter(index, row.id, items, report)
-                    items = []
+                    items, size = [], 0
         except OSError as error:
             bay.failed(error)
             stale.add(bay.id)
