@@ -18,7 +18,7 @@ from cloudbox.common.errors import Conflict
 from storage import objects
 from storage.engine import Version
 from storage.plane import Plane
-from storage.properties import Properties
+from storage.properties import Properties, unpack
 
 DEPTH_MAX = 10  # Of manifests that list manifests.
 Row = dict[str, Any]
@@ -46,6 +46,12 @@ def shown(version: Version, properties: Properties) -> Version:
     """A manifest as an object of the size that it stands for. Its ETag is no digest of the bytes and looks like none: <digest>-<count>."""
     facts = properties.extra["slo"]
     return version._replace(size=facts["size"], etag=f"{facts['etag']}-{facts['segments']}")
+
+
+def told(size: int, etag: str, meta: bytes) -> tuple[int, str]:
+    """Size and ETag for a listing, at the cost of a glance for all that are no manifests."""
+    facts = unpack(meta).extra.get("slo") if b'"slo":' in meta else None
+    return (facts["size"], f"{facts['etag']}-{facts['segments']}") if facts else (size, etag)
 
 
 async def rows_of(plane: Plane, version: Version, properties: Properties) -> list[Row]:

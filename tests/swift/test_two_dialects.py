@@ -53,6 +53,13 @@ def test_static_large_objects_by_s3(swift: Swift, large: tuple[str, bytes]) -> N
     etag = found["ETag"]
     assert etag.endswith('-3"')  # So no client takes it for an MD5.
     assert s3.head_object(Bucket=name, Key="big")["ContentLength"] == len(body)
+    swift.ok("PUT", f"{name}/not large", b"x", X_Object_Meta_Slo="is a word of theirs")
+    assert s3.list_objects_v2(Bucket=name, Prefix="not")["Contents"][0]["Size"] == 1
+    for row in (
+        s3.list_objects_v2(Bucket=name, Prefix="big")["Contents"][0],
+        s3.list_object_versions(Bucket=name, Prefix="big")["Versions"][0],
+    ):
+        assert (row["Size"], row["ETag"]) == (len(body), etag)
     edge = s3.get_object(Bucket=name, Key="big", Range=f"bytes={MIB - 3}-{MIB + 2}")
     assert edge["Body"].read() == body[MIB - 3 : MIB + 3]
     assert edge["ContentRange"] == f"bytes {MIB - 3}-{MIB + 2}/{len(body)}"

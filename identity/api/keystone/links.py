@@ -30,12 +30,15 @@ def to(request: HttpRequest, *parts: object) -> str:
 
 
 def store(request: HttpRequest) -> str:
-    """The object store's address: its own if it is configured, else its port on the host that the client called."""
-    configured: str = settings.BOX.get("store_url", "")
+    """The object store's address: as configured, else its port on the host that the client called, by TLS if both speak it."""
+    configured: str = settings.STORE_PUBLIC_URL or settings.BOX.get("store_url", "")
     if configured:
         return configured.rstrip("/")
-    host = urlsplit(site(request)).hostname or "127.0.0.1"
-    return f"{request.scheme}://{f'[{host}]' if ':' in host else host}:{settings.STORE_PORT}"
+    called = urlsplit(site(request))
+    host = called.hostname or "127.0.0.1"
+    secure = called.scheme == "https" and settings.STORE_TLS_PORT is not None
+    scheme, port = ("https", settings.STORE_TLS_PORT) if secure else ("http", settings.STORE_PORT)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def account(request: HttpRequest, project: UUID | None) -> str:

@@ -13,6 +13,7 @@ from storage.api.s3 import checksums, xml
 from storage.api.s3.call import Call
 from storage.api.s3.errors import S3Error
 from storage.engine import Summary
+from storage.manifests import told
 from storage.objects import part_facts
 from storage.properties import listed, unpack
 from storage.server import Response
@@ -108,6 +109,8 @@ def _contents(call: Call, page: _Page, found: Sequence[Summary], *, owner: bool)
             second = modified_ns // 1_000_000_000
             moment = xml.to_the_second(second)
         kept, checksum, shown = "STANDARD", "", usual_owner
+        if b'"slo":' in meta:
+            size, etag = told(size, etag, meta)
         if b'"s":' in meta or b'"c":' in meta or (owner and b'"o":' in meta):
             storage_class, checksums, kind, whose = listed(meta)
             kept = storage_class or kept
@@ -217,8 +220,9 @@ async def list_versions(call: Call) -> Response:
             out.append(f"<DeleteMarker>{about}{_owner(call, listed(version.meta)[3])}</DeleteMarker>")
         else:
             kept = unpack(version.meta).storage_class or "STANDARD" if b'"s":' in version.meta else "STANDARD"
+            size, etag = told(version.size, version.etag, version.meta)
             out.append(
-                f"<Version>{about}<ETag>&quot;{version.etag}&quot;</ETag><Size>{version.size}</Size>"
+                f"<Version>{about}<ETag>&quot;{etag}&quot;</ETag><Size>{size}</Size>"
                 f"{_owner(call, listed(version.meta)[3])}<StorageClass>{kept}</StorageClass></Version>"
             )
     return _answer("ListVersionsResult", *out, page.prefixes(found.prefixes))
