@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -93,6 +94,15 @@ class Page:
     prefixes: list[str]
     next: str = ""
     next_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """What one drive has of an object: `state` is whole, missing (the drive is away) or damaged; `verified`: when it was last compared."""
+
+    drive: str
+    state: str
+    verified: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +346,23 @@ class ObjectClient:
         rows = "".join(f"<Tag><Key>{_escaped(name)}</Key><Value>{_escaped(value)}</Value></Tag>" for name, value in tags.items())
         body = f"<Tagging><TagSet>{rows}</TagSet></Tagging>".encode()
         self._send("PUT", bucket, key, query={"tagging": "", **_version(version)}, body=body)
+
+    def replicas(self, bucket: str, key: str, *, version: str = "") -> tuple[str, list[Replica]]:
+        """(storage class, what each drive has): an extension of the box's own store. Raises NotSupported of another one."""
+        answer = self._send("GET", bucket, key, query={"cloudbox-replicas": "", **_version(version)}, stream=True)
+        try:
+            if "etag" in answer.headers:
+                # Another store passes over the parameter, and this is the object itself.
+                raise errors.NotSupported("This object store does not tell where its copies lie.")
+            found = json.loads(answer.read(DOCUMENT_BYTES_MAX))
+        finally:
+            answer.close()
+            answer.release_conn()
+        rows = [
+            Replica(row["drive"], row["state"], datetime.fromisoformat(at) if (at := row["verified_at"]) else None)
+            for row in found["replicas"]
+        ]
+        return str(found["class"]), rows
 
     # --- uploads in parts
 

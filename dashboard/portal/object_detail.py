@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cloudbox.common.errors import CloudError, Forbidden, Invalid, NotFound
-from cloudbox.common.object_client import COPY_BYTES_MAX, KEPT, Entry, Head
+from cloudbox.common.object_client import COPY_BYTES_MAX, KEPT, Entry, Head, Replica
 from dashboard.object_names import shown, why_unreachable, wire
 from dashboard.portal.object_store import ADDRESS_SECONDS, Place
 from identity.context import Context
@@ -18,6 +18,7 @@ IMAGE_BYTES_MAX = 32 * 2**20
 VERSIONS_SHOWN = 50
 METADATA_BYTES_MAX = 2048  # S3's limit of what an owner says of an object.
 TAGS_MAX = 10
+GOOD_COPY = "whole"  # The store's word for a copy that is there and was not found damaged.
 
 # What is shown as what it says it is: kinds that browsers draw and never run. Everything else is text, or is not shown.
 _IMAGES = frozenset("image/png image/jpeg image/gif image/webp image/avif image/bmp image/x-icon image/vnd.microsoft.icon".split())
@@ -48,6 +49,16 @@ class Preview:
     why: str = ""
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the copies lie: one sentence, one state, and a tile for each drive that has one."""
+
+    status: str
+    label: str
+    sentence: str
+    drives: list[Replica]
+
+
 @dataclass
 class Detail:
     """Everything that the panel shows. `head` is None of what is deleted: then only its versions are there."""
@@ -61,6 +72,7 @@ class Detail:
     more_versions: bool = False
     why_no_tags: str = ""
     error: str = ""
+    places: Places | None = None
 
     @property
     def name(self) -> str:
@@ -156,7 +168,33 @@ def read(where: Place, key: str, version: str, url: str) -> Detail:
     except CloudError as error:
         found.why_no_tags = error.message
     found.preview = preview(where, found, url)
+    try:
+        found.places = places_of(*where.client.replicas(where.name, key, version=version))
+    except CloudError:
+        pass  # A store that does not tell, or a drive that is just away: the object itself is shown all the same.
     return found
+
+
+def places_of(storage_class: str, replicas: list[Replica]) -> Places | None:
+    """For people: how many copies are good, and how long ago the one looked at longest ago was compared with its checksum."""
+    if not replicas:
+        return None
+    good = [one for one in replicas if one.state == GOOD_COPY]
+    said = storage_class.removeprefix("replicated-")
+    whole = int(said) if said.isdecimal() else len(replicas)
+    unseen = any(one.verified is None for one in good)
+    if len(good) >= whole:
+        status = "unknown" if unseen and not any(one.verified for one in good) else "ok"
+        label = "Not checked yet" if status == "unknown" else f"{len(good)} of {whole} good"
+    else:
+        status, label = "warn" if good else "bad", f"{len(good)} of {whole} good"
+    if len(good) < whole:
+        sentence = "What is missing is written anew from the good copies, by itself." if good else "No good copy is reachable right now."
+    elif unseen:
+        sentence = "Every copy was checked as it was written; each is read again and compared with its checksum in turn."
+    else:
+        sentence = "Each copy is read in turn and compared with its checksum; a bad one is written anew from a good one."
+    return Places(status, label, sentence, replicas)
 
 
 def _said_of_head(error: CloudError) -> str:
