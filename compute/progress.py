@@ -1,4 +1,4 @@
-"""How far the work on instances is: the step's sentence and a percentage."""
+"""How far the work on instances and volumes is: the step's sentence and a percentage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from cloudbox.common.models import Job
-from compute.models import Instance
+from compute.models import Instance, Volume
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Progress:
     retrying: str = ""
 
 
-def of(instances: Iterable[Instance]) -> dict[UUID, Progress]:
-    """The live job of each instance, in one query."""
+def of(rows: Iterable[Instance | Volume]) -> dict[UUID, Progress]:
+    """The live job of each, in one query."""
     live = (Job.State.QUEUED, Job.State.RUNNING, Job.State.UNDOING)
-    jobs = Job.objects.filter(subject_id__in=[instance.id for instance in instances], state__in=live).order_by("created_at")
+    jobs = Job.objects.filter(subject_id__in=[row.id for row in rows], state__in=live).order_by("created_at")
     return {
         job.subject_id: Progress(
             sentence="Undoing" if job.state == Job.State.UNDOING else job.doing,

@@ -80,6 +80,21 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Reactivate", "POST", "/reactivate", {}),
         ("Delete", "DELETE", ""),
     ),
+    "volumes": _of(
+        f"{_P}/volumes",
+        ("List them", "GET", ""),
+        ("Create one", "POST", "", {"name": "archive-2", "size_gib": 10}),
+    )
+    + _of("/volume-types", ("Show the types on offer", "GET", "")),
+    "volume": _of(
+        f"{_P}/volumes/{{id}}",
+        ("Show it", "GET", ""),
+        ("Attach it", "POST", "/attach", {"instance_id": "{instance_id}"}),
+        ("Grow it", "POST", "/grow", {"size_gib": 20}),
+        ("Detach it", "POST", "/detach", {}),
+        ("Rename", "PATCH", "", {"name": "{name}"}),
+        ("Delete", "DELETE", ""),
+    ),
     "networks": _of(f"{_P}/networks", ("List them", "GET", ""), ("Create one", "POST", "", {"name": "backend", "nat": True})),
     "network": _of(
         f"{_P}/networks/{{id}}",

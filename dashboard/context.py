@@ -27,7 +27,14 @@ class Section:
 
 PORTAL: tuple[Section, ...] = (
     Section("", (Entry("Overview", "", "home", "overview"),)),
-    Section("Compute", (Entry("Instances", "instances", "server", "instances"), Entry("Images", "images", "image", "images"))),
+    Section(
+        "Compute",
+        (
+            Entry("Instances", "instances", "server", "instances"),
+            Entry("Volumes", "volumes", "disk", "volumes"),
+            Entry("Images", "images", "image", "images"),
+        ),
+    ),
     Section(
         "Objects",
         (Entry("Buckets", "buckets", "bucket", "buckets"), Entry("Encryption keys", "encryption-keys", "lock", "encryption-keys")),

@@ -61,6 +61,13 @@ BUCKETS: Columns = {
 }
 ALL_BUCKETS: Columns = {"project": attrgetter("project.slug"), **BUCKETS}
 
+VOLUMES: Columns = {
+    **_same("id", "name", "status", "error", "size_gib"),
+    "type": attrgetter("type.name"),
+    "instance": lambda row: row.instance.name if row.instance else "",
+    **_same("serial", "is_read_only", "is_protected", "description", "created_at", "attached_at"),
+}
+
 NETWORKS: Columns = _same("id", "name", "cidr", "gateway_ip", "nat", "mtu", "created_at")
 
 EVENTS: Columns = _same(

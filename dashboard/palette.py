@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from cloudbox.common.errors import CloudError
-from compute import images, instances, keypairs, networks, security_groups
+from compute import images, instances, keypairs, networks, security_groups, volumes
 from dashboard.context import ADMIN, PORTAL
 from dashboard.portal import instance_rows
 from dashboard.shell import LAST_PROJECT, account_page
@@ -41,6 +41,7 @@ CREATE = (
     ("Create a bucket", "buckets/new", "bucket", "buckets.manage"),
     ("Create a network", "networks/new", "net", "networks.manage"),
     ("Create a security group", "security-groups/new", "shield", "security_groups.manage"),
+    ("Create a volume", "volumes/new", "disk", "volumes.manage"),
     ("Create a key pair", "keypairs/new", "key", "keypairs.manage"),
     ("Create an API token", "credentials/tokens/new", "code", "credentials.create"),
     ("Create an access key", "credentials/keys/new", "lock", "credentials.create"),
@@ -164,6 +165,7 @@ _SEARCHES: tuple[Callable[[Context, str], Iterator[Item]], ...] = (
     _instances,
     _buckets,
     _named("image", "images", images.list, lambda row: "Image"),
+    _named("disk", "volumes", volumes.list, lambda row: f"Volume of {row.size_gib} GiB"),
     _named("net", "networks", networks.list, lambda row: f"Network {row.cidr}"),
     _named("shield", "security-groups", security_groups.list, lambda row: "Security group"),
     _named("key", "keypairs", keypairs.list, lambda row: "Key pair"),

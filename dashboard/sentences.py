@@ -33,6 +33,12 @@ _BECAME = {
     "deleting": "is being deleted", "deleted": "is gone", "building": "is being built", "starting": "is starting",
     "stopping": "is stopping", "rebooting": "is rebooting", "suspending": "is being suspended",
 }  # fmt: skip
+_BECAME_OF = {
+    "instance": _BECAME,
+    "volume": {
+        "available": "is available", "attached": "is attached", "error": "failed", "deleted": "is gone",
+    },
+}  # fmt: skip
 # An action of identity.policy, whose halves are noun and verb of the refusal -> what was not allowed.
 _NOT_ALLOWED = {
     "instances.list": "see the instances",
@@ -96,7 +102,7 @@ def noun(event: Event) -> str:
 
 def became(event: Event) -> str:
     """As in "is running", when the event is a move and not an act; else empty."""
-    return _BECAME.get(event.verb, "") if event.noun == "instance" else ""
+    return _BECAME_OF.get(event.noun, {}).get(event.verb, "")
 
 
 def act(event: Event) -> tuple[str, str]:

@@ -81,6 +81,14 @@ p/<slug:project>/images                                                      GET
 p/<slug:project>/images.csv                                                  GET reader
 p/<slug:project>/images/<uuid:id>                                            GET reader  POST member
 p/<slug:project>/images/<uuid:id>/<slug:key>                                 POST member
+p/<slug:project>/volumes                                                     GET reader
+p/<slug:project>/volumes.csv                                                 GET reader
+p/<slug:project>/volumes/new                                                 GET reader  POST member
+p/<slug:project>/volumes/<uuid:id>                                           GET reader
+p/<slug:project>/volumes/<uuid:id>/attach                                    POST member
+p/<slug:project>/volumes/<uuid:id>/grow                                      POST member
+p/<slug:project>/volumes/<uuid:id>/rename                                    POST member
+p/<slug:project>/volumes/<uuid:id>/do/<slug:key>                             POST member
 p/<slug:project>/networks                                                    GET reader
 p/<slug:project>/networks.csv                                                GET reader
 p/<slug:project>/networks/new                                                GET reader  POST member

@@ -18,12 +18,14 @@ from dashboard.portal import (
     overview,
     security_groups,
     settings,
+    volumes,
 )
 
 urlpatterns = [
     *overview.urlpatterns,
     *instances.urlpatterns,
     *images.urlpatterns,
+    *volumes.urlpatterns,
     *networks.urlpatterns,
     *security_groups.urlpatterns,
     *buckets.urlpatterns,

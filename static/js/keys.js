@@ -6,7 +6,7 @@ const sheet = document.getElementById("keys");
 const single = sheet?.dataset.single === "on", base = sheet?.dataset.base ?? "";
 const GO = base === "/admin"
   ? { o: "", i: "/instances", p: "/projects", u: "/users", a: "/audit", h: "/health" }
-  : { o: "", i: "/instances", m: "/images", b: "/buckets", n: "/networks", s: "/security-groups", k: "/keypairs", c: "/credentials", a: "/activity" };
+  : { o: "", i: "/instances", v: "/volumes", m: "/images", b: "/buckets", n: "/networks", s: "/security-groups", k: "/keypairs", c: "/credentials", a: "/activity" };
 let going = 0;
 
 const typing = (target) => target.closest?.("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable], .xterm, [data-all-keys]");

@@ -6,8 +6,10 @@ import base64
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 from urllib.parse import quote
 
 import django
@@ -19,7 +21,7 @@ from django.utils import timezone  # noqa: E402
 
 from cloudbox.common.object_client import ObjectClient, endpoint  # noqa: E402
 from cloudbox.common.object_signing import Keys  # noqa: E402
-from compute import flavors, images, instances, keypairs, networks, security_groups  # noqa: E402
+from compute import flavors, images, instances, keypairs, networks, security_groups, volumes  # noqa: E402
 from compute.instances import LaunchSpec  # noqa: E402
 from compute.models import Image, Instance  # noqa: E402
 from identity import credentials, projects, quotas, temporary, users  # noqa: E402
@@ -50,6 +52,7 @@ def main() -> None:
     tight = projects.create(SYSTEM, name="Fjord Maps", owner_email="bob@example.org")
     quotas.set_limits(SYSTEM, tight, {"security_groups": 1, "keypairs": None})
     things |= _network_things(ctx) | _instances(ctx) | _objects(ctx)
+    things |= _volumes(ctx, things["web"])
     flavors.retire(SYSTEM, flavors.create(SYSTEM, name="old.large", vcpus=8, memory_mib=16384, disk_gib=80).id)
     credentials.create_token(ctx, name="deploy", role="member", days=90)
     credentials.create_access_key(ctx, name="backups")
@@ -107,6 +110,24 @@ def _instances(ctx: Context) -> dict[str, str]:
         time.sleep(0.1)
     images.deactivate(SYSTEM, broken.id)
     return {"web": str(web.id), "db": str(db.id), "failed": str(failed.id), "image": str(image.id), "broken": str(broken.id)}
+
+
+def _volumes(ctx: Context, instance_id: str) -> dict[str, str]:
+    """One attached, one free and protected."""
+    volume = volumes.create(ctx, name="shop-data", size_gib=20, description="Orders and pictures")
+    free = volumes.create(ctx, name="archive", size_gib=5)
+    volumes.protect(ctx, free.id)
+    _until(lambda: volumes.list(ctx, status="available").count() == 2)
+    volumes.attach(ctx, volume.id, instance_id=UUID(instance_id))
+    _until(lambda: volumes.list(ctx, status="attached").count() == 1)
+    return {"volume": str(volume.id), "free": str(free.id)}
+
+
+def _until(come: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not come():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def _rules(ctx: Context, bucket: Any) -> None:

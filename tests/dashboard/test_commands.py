@@ -26,6 +26,8 @@ PAGES = {
     "buckets": "/p/shop/buckets",
     "bucket": "/p/shop/buckets/{buckets}/overview",
     "encryption-keys": "/p/shop/encryption-keys",
+    "volumes": "/p/shop/volumes",
+    "volume": "/p/shop/volumes/{volumes}",
     "networks": "/p/shop/networks",
     "network": "/p/shop/networks/{networks}",
     "security-groups": "/p/shop/security-groups",

@@ -13,6 +13,7 @@ from django.db import connection
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 
+from compute import volumes
 from compute.models import Instance
 from dashboard import downloads
 from tests.world import World
@@ -21,6 +22,7 @@ Browse = Callable[..., Client]
 FILES = {
     "/p/shop/instances.csv": "member",
     "/p/shop/images.csv": "member",
+    "/p/shop/volumes.csv": "member",
     "/p/shop/networks.csv": "member",
     "/p/shop/activity.csv": "member",
     "/admin/instances.csv": "support",
@@ -39,6 +41,7 @@ def _rows(answer: Any) -> list[dict[str, str]]:
 @pytest.mark.parametrize("path", FILES)
 def test_a_list_is_a_file(path: str, browse: Browse, world: World) -> None:
     world.running()
+    volumes.create(world.ctx("member"), name="data", size_gib=1)
     answer = browse(FILES[path]).get(path)
     assert answer.status_code == 200
     assert answer["Content-Type"] == "text/csv; charset=utf-8"

@@ -17,8 +17,16 @@ from identity.models import AccessKey, ApiToken, Membership
 from tests.world import World
 
 Browse = Callable[..., Client]
-LISTS = ("", "/images", "/networks", "/security-groups", "/keypairs", "/credentials", "/members", "/activity", "/settings")
-FORMS = ("/networks/new", "/security-groups/new", "/keypairs/new", "/credentials/tokens/new", "/credentials/keys/new", "/members/add")
+LISTS = ("", "/volumes", "/images", "/networks", "/security-groups", "/keypairs", "/credentials", "/members", "/activity", "/settings")
+FORMS = (
+    "/volumes/new",
+    "/networks/new",
+    "/security-groups/new",
+    "/keypairs/new",
+    "/credentials/tokens/new",
+    "/credentials/keys/new",
+    "/members/add",
+)
 QUERIES_MAX = 12
 HOSTILE = (
     "",

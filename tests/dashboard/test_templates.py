@@ -14,7 +14,7 @@ from django.conf import settings as django_settings
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from compute import keypairs, security_groups
+from compute import keypairs, security_groups, volumes
 from tests.browser.pages import PAGES
 from tests.browser.pages import Page as Case
 from tests.world import World
@@ -103,8 +103,9 @@ def _things(world: World) -> dict[str, str]:
     instance = world.running(name="web-1")
     group = security_groups.list(owner).first()
     keypair, _ = keypairs.create(owner, name="laptop")
-    made = {"web": instance, "db": instance, "failed": instance, "image": world.image, "network": world.network}
-    ids = {name: str(thing.id) for name, thing in made.items()}
+    made: dict[str, object] = {"web": instance, "db": instance, "failed": instance, "image": world.image, "network": world.network}
+    made["volume"] = made["free"] = volumes.create(owner, name="data", size_gib=1)
+    ids = {name: str(thing.id) for name, thing in made.items()}  # type: ignore[attr-defined]
     assert group is not None
     return ids | {"group": str(group.id), "keypair": str(keypair.id), "user_bob": str(world.users["member"].id), "broken": str(uuid4())}
 
