@@ -25,6 +25,10 @@ _DONE_OF = {
     ("user", "update"): "changed their own profile",
     ("user", "change-password"): "changed their own password",
     ("account", "configure"): "changed the settings of the object store's account",
+    ("drive", "drain"): "began to empty drive {}",
+    ("drive", "keep"): "kept drive {}",
+    ("drive", "replace"): "began to replace drive {}",
+    ("drive", "set"): "changed drive {}",
     ("session", "end"): "ended another session of their own",
 }
 # Moves that the box reports, as the thing's own state.
@@ -89,6 +93,8 @@ _NOT_ALLOWED = {
     "buckets.manage": "change buckets",
     "encryption_keys.manage": "change encryption keys",
     "box.look": "look at the box",
+    "drives.list": "see the drives of the object store",
+    "drives.manage": "change the drives of the object store",
     "user.sign-in": "sign in",
 }
 _NOUNS = {"keypair": "key pair", "user": "account", "flavor": "size"}

@@ -62,6 +62,8 @@ ACTIONS: dict[str, str] = {
     "credentials.create": READER,
     "credentials.revoke": SELF,
     "box.look": BOX_LOOK,
+    "drives.list": BOX_LOOK,
+    "drives.manage": BOX_ADMIN,
 }
 
 # A suspended project can be looked at, paid for and left; nothing in it can be changed.

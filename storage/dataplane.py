@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cloudbox.common.errors import Conflict, Invalid
-from storage import certificates, drive_list, rounds
+from storage import certificates, drive_list, drive_rounds, rounds
 from storage.api.s3 import portal
 from storage.api.s3.app import S3
 from storage.api.swift.app import Swift
@@ -187,12 +187,13 @@ async def open_plane(config: Config, slot: int) -> tuple[Plane, Callable[[], Awa
     notices.start()
     plane = Plane(store, directory, pool, region=config.region, storage_class=config.storage_class)
 
-    beside = loop.create_task(rounds.run(plane)) if slot == 0 else None
+    watch = drive_rounds.DriveRounds(plane, config.drive_list, config.generations.parent / "drives", leads=slot == 0)
+    beside = [loop.create_task(watch.run()), *([loop.create_task(rounds.run(plane))] if slot == 0 else [])]
 
     async def close() -> None:
-        if beside is not None:
-            beside.cancel()
-            await asyncio.gather(beside, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         notices.stop()
         await store.close()
         pool.shutdown(wait=False, cancel_futures=True)

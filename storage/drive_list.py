@@ -26,6 +26,7 @@ from storage.engine.members import IDENTITY
 
 FORMAT = 1
 NAME = "drives.json"  # In the store's folder, and on every drive.
+NAMES = "names.json"  # On every drive: see storage/offline/names.py.
 DEFAULT_DRIVES = 4  # The folders that a box without disks of its own for objects begins with.
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from awscrt.checksums import crc32c
 
-from storage.engine import extents
+from storage.engine import extents, verified
 from storage.engine.drives import File
 from storage.engine.extents import BLOCK_BYTES, Table
 from storage.engine.index import EXTENT, GOOD, OPEN, RETIRED, STALE, Blob, Index, Segment
@@ -54,6 +54,7 @@ def audit(
         else:
             state = {"finished": time.time()}
     index.set_note(_PLACE, json.dumps(state).encode())
+    verified.note(index, members, state)
     return progress
 
 

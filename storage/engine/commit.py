@@ -109,6 +109,15 @@ class Committer:
     def settled(self) -> None:
         self._settled.set()
 
+    def leaves(self, segment: OpenSegment) -> bool:
+        """Whether one of its drives is to be emptied, or is none of ours any more."""
+        return any(bay.spec.draining or self.members.bay(bay.id) is not bay for bay, _ in segment.files)
+
+    def leave(self) -> None:
+        """After the drives were configured."""
+        for lane in self._lanes.values():
+            lane.leave()
+
     async def drain(self) -> None:
         self.draining = True
         while self._waiting or not all(lane.idle for lane in self._lanes.values()):

@@ -14,6 +14,7 @@ import mmap
 import queue
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -116,6 +117,14 @@ class _Target:
         self.offset = 0
         self.error: OSError | None = None
         self.last: Future[None] | None = None
+        self._closed = False
+        bay.writers += 1
+
+    def close(self) -> None:
+        self.file.close()
+        if not self._closed:
+            self._closed = True
+            self.bay.writers -= 1
 
 
 class _Countdown:
@@ -176,7 +185,7 @@ class ExtentWriter:
                 bay.failed(error)
         if len(targets) < self._quorum:
             for target in targets:
-                target.file.close()
+                target.close()
             if full or len(members.usable(reserve=False)) >= self._quorum:
                 raise InsufficientCapacity("The object store's drives are full. Delete something, or add a drive.")
             raise Unavailable("Too few of the object store's drives answer to keep this safely. Try again when they are back.")
@@ -233,8 +242,10 @@ class ExtentWriter:
             if before is not None:
                 before.result()
             if target.error is None:
+                started = time.perf_counter()
                 with memoryview(buffer) as whole, whole[:length] as part:
                     target.file.write([part], target.offset)
+                target.bay.health.wrote(length, time.perf_counter() - started)
                 target.offset += length
         except OSError as error:
             target.error = error
@@ -292,7 +303,7 @@ class ExtentWriter:
             target.error = error
             target.bay.failed(error)
         finally:
-            target.file.close()
+            target.close()
 
     def _unlink(self, targets: Sequence[_Target]) -> None:
         for target in targets:
@@ -315,4 +326,4 @@ class ExtentWriter:
         await asyncio.gather(*(asyncio.wrap_future(f) for f in pending), return_exceptions=True)
         self._release_current()
         for target in self._targets:
-            target.file.close()
+            target.close()

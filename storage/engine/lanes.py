@@ -84,12 +84,20 @@ class Lane:
             segment is None
             or segment.bad
             or segment.closed
+            or self._committer.leaves(segment)
             or segment.end + HEADER_BYTES + len(first.key) + len(first.entry) + len(first.body) > segment.capacity
             or self._behind(segment)
         ):
             self._committer.start(self._roll())
             return
         self._write(segment)
+
+    def leave(self) -> None:
+        """Seal an idle segment that lies on a drive which is drained or has gone: it would stay open until somebody writes again."""
+        if self.segment is not None and self.idle and self._committer.leaves(self.segment):
+            self._closing.append((self.segment, {bay.id: self._given.get(bay.id, 0) for bay, _ in self.segment.files}))
+            self.segment = None
+            self._seal_complete()
 
     def _behind(self, segment: OpenSegment) -> bool:
         """Whether a drive hangs: then the segment is left to it, and the next one is made without it."""
@@ -139,10 +147,7 @@ class Lane:
             else:
                 if batch.segment.written.get(bay.id, 0) >= 0:
                     batch.segment.written[bay.id] = batch.end
-                health = bay.health
-                health.writes += 1
-                health.write_bytes += batch.end - batch.start
-                health.write_latency += 0.05 * (time.perf_counter() - started - health.write_latency)
+                bay.health.wrote(batch.end - batch.start, time.perf_counter() - started)
             self._taken[bay.id] = self._taken.get(bay.id, 0) + 1
             batch.report(bay, error)
 
@@ -251,7 +256,7 @@ class Lane:
     async def _take_next(self) -> OpenSegment:
         ready, self._next = self._next, None
         segment = await ready if ready is not None else None
-        if segment is not None and any(bay.suspect_until > time.monotonic() for bay, _ in segment.files):
+        if segment is not None and (self._committer.leaves(segment) or any(b.suspect_until > time.monotonic() for b, _ in segment.files)):
             await asyncio.to_thread(segment.discard, self._committer.spares)
             segment = None
         if segment is None:

@@ -27,6 +27,9 @@ from storage.engine.types import DriveSpec
 log = logging.getLogger(__name__)
 
 IDENTITY, MEMBERS = "drive.json", "members.json"
+# Beside its folders; those that the house keeps there come before those that make it a drive.
+ON_EVERY_DRIVE = ("names.json", "drives.json", MEMBERS, IDENTITY)
+TIMES = 26  # Classes of latencies, up to half a minute.
 SUSPECT_SECONDS = 30.0  # After a failed write a drive gets nothing new for so long.
 
 
@@ -42,6 +45,21 @@ class Health:
     errors: int = 0
     bad_blocks: int = 0
     last_error: str = ""
+    write_times: list[int] = field(default_factory=lambda: [0] * TIMES)  # How many took up to 2**n microseconds.
+    read_times: list[int] = field(default_factory=lambda: [0] * TIMES)
+
+    def wrote(self, count: int, seconds: float) -> None:
+        """A durable write, or a large one past the page cache."""
+        self.writes += 1
+        self.write_bytes += count
+        self.write_latency += 0.05 * (seconds - self.write_latency)
+        self.write_times[min(TIMES - 1, int(seconds * 1e6).bit_length())] += 1
+
+    def read(self, count: int, seconds: float) -> None:
+        """A read that may have had to wait for the device."""
+        self.reads += 1
+        self.read_bytes += count
+        self.read_times[min(TIMES - 1, int(seconds * 1e6).bit_length())] += 1
 
 
 class Bay:
@@ -51,6 +69,7 @@ class Bay:
         self.id, self.spec, self.drive = id, spec, drive
         self.health = Health()
         self.suspect_until = 0.0
+        self.writers = 0  # Large bodies on their way to this drive, in this process.
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -141,6 +160,46 @@ class Members:
             raise Conflict("This drive is here; drain it instead.")
         self.missing.discard(id)
         self.write_members({*self.bays, *self.missing})
+
+    def configure(self, specs: Sequence[DriveSpec]) -> None:
+        """Take over weights, domains and drains; let go of drives that are no longer among them. Call `probe` next, to meet new ones.
+
+        One process at a time (`Locks.opening`). A drive that is let go stays a member until it is dismissed or given up.
+        """
+        by_path = {spec.path: spec for spec in specs}
+        for id, bay in list(self.bays.items()):
+            spec = by_path.pop(bay.spec.path, None)
+            if spec is not None:
+                bay.spec = spec
+                continue
+            self.bays = {other: b for other, b in self.bays.items() if other != id}
+            self.missing.add(id)
+            bay.close(wait=False)
+        self.absent_specs = list(by_path.values())
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Learn which drives another process has given up, dismissed or let join."""
+        document = _newest([(b.spec, b.drive) for b in self.bays.values()])
+        if document is not None and int(str(document["generation"])) >= self.generation:
+            self.generation = int(str(document["generation"]))
+            listed = {bytes.fromhex(id) for id in document["drives"]}  # type: ignore[attr-defined]
+            self.missing = listed - set(self.bays)
+
+    def dismiss(self, id: bytes) -> None:
+        """Let a drive go for good that is here and holds nothing any more; what the store keeps on every drive is removed from it."""
+        bay = self.bays.get(id)
+        self.bays = {other: b for other, b in self.bays.items() if other != id}
+        self.missing.discard(id)
+        self.write_members({*self.bays, *self.missing})
+        if bay is None:
+            return
+        bay.close(wait=False)
+        for folder in FOLDERS:
+            for name in bay.drive.names(folder):
+                bay.drive.remove(name)
+        for name in ON_EVERY_DRIVE:
+            bay.drive.remove(name)
 
     def probe(self) -> bool:
         """See which drives have gone and which have come; True if any has. One process at a time (`Locks.opening`)."""

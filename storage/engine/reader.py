@@ -86,14 +86,14 @@ class Reader:
         if not bays and self.files.row(place.segment) is None:
             raise _Gone
         for bay in bays:
+            started = time.perf_counter()
             try:
                 body = self.files.file(place.segment, bay).read(place.offset, place.length)
             except OSError as error:
                 self._failed(bay, error)
                 bad.append(bay)
                 continue
-            bay.health.reads += 1
-            bay.health.read_bytes += len(body)
+            bay.health.read(len(body), time.perf_counter() - started)
             if len(body) == place.length and crc32c(body) == place.crc:
                 row = self.files.row(place.segment)
                 if row is not None and row.state != OPEN:  # Else the slowest drive may just not have it yet; the auditor will see.
@@ -169,6 +169,7 @@ class Reader:
         first, last = start // BLOCK_BYTES, (start + length - 1) // BLOCK_BYTES
         bad: list[Bay] = []
         for bay in self._bays(id, extent.blob):
+            started = time.perf_counter()
             try:
                 file = self._file(id, extent, bay)
                 table = extent.table
@@ -180,8 +181,7 @@ class Reader:
                 extent.files.pop(bay.id, None)
                 bad.append(bay)
                 continue
-            bay.health.reads += 1
-            bay.health.read_bytes += len(data)
+            bay.health.read(len(data), time.perf_counter() - started)
             if len(data) == high - low and self._check(extent, bay, table, data, first):
                 for other in bad:
                     self._heal_extent(other, id, extent, table, data, first)

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from cloudbox.common.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
-from storage.engine import auditor, checkpoint, collector, compactor, entries, listing, members, recovery, repairer
+from storage.engine import auditor, checkpoint, collector, compactor, entries, listing, members, recovery, repairer, whereabouts
 from storage.engine.changes import upload_identity
 from storage.engine.commit import GONE_TEXT, Committer, Op, record
 from storage.engine.drives import Drive
@@ -49,6 +49,7 @@ from storage.engine.types import (
     Usage,
     Version,
 )
+from storage.engine.whereabouts import Replica
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class Store:
         self._buffers = Buffers()
         self._closed = False
         self._away_since: dict[bytes, float] = {}
+        self.rounds: dict[str, tuple[float, Progress]] = {}  # The last one of each kind that did something, and when; of this process.
         self._swept = time.monotonic()
         self._stopping = threading.Event()
         self._woken = asyncio.Event()
@@ -195,7 +197,41 @@ class Store:
 
     def _probe(self) -> None:
         with self._locks.opening():
+            self.members.refresh()
             self.members.probe()
+
+    async def configure(self, drives: Sequence[DriveSpec]) -> None:
+        """Go on with these drives: others join, are drained or weighed anew, without a restart. Every process has to be told."""
+        await asyncio.to_thread(self._configure, drives)
+        self.committer.leave()
+
+    def _configure(self, drives: Sequence[DriveSpec]) -> None:
+        with self._locks.opening():
+            self.members.configure(drives)
+            self.members.probe()
+
+    async def dismiss(self, drive: bytes) -> None:
+        """Let go of a drained drive for good. The caller has seen to it that nothing is on it (census.py)."""
+        await asyncio.to_thread(self._dismiss, drive)
+
+    def _dismiss(self, drive: bytes) -> None:
+        with self._locks.opening():
+            self.members.dismiss(drive)
+
+    async def give_up(self, drive: bytes) -> None:
+        """Wait for a missing drive no longer: what it held is copied from the others. Raises Conflict if it is here."""
+        await asyncio.to_thread(self._give_up, drive)
+
+    def _give_up(self, drive: bytes) -> None:
+        with self._locks.opening():
+            self.members.refresh()
+            self.members.give_up(drive)
+
+    async def replicas(self, version: Version) -> Sequence[Replica]:
+        """Where its copies lie, and when each was last found good. Raises as reading does."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self.pool, whereabouts.replicas, self.index, self.members, self.reader, version
+        )
 
     async def _rounds(self, hurry: bool) -> Sequence[Progress]:
         index, bays, reader = self.index, self.members, self.reader
@@ -217,6 +253,8 @@ class Store:
             stamp = self.committer.clock.stamp()
             done.append(Progress("checkpoint", bytes=await asyncio.to_thread(checkpoint.write, index, bays, stamp, wait=wait)))
         for progress in done:
+            if progress.done or progress.what not in self.rounds:
+                self.rounds[progress.what] = (time.time(), progress)
             for note in progress.notes:
                 log.warning("%s: %s", progress.what, note)
         return done

@@ -2,6 +2,7 @@
 
 from storage.models.accounts import AccountSettings
 from storage.models.buckets import Bucket, BucketUsage
+from storage.models.drives import DriveOrder, StoreDrive, StoreRounds
 from storage.models.keys import EncryptionKey, EncryptionKeyVersion
 
-__all__ = ["AccountSettings", "Bucket", "BucketUsage", "EncryptionKey", "EncryptionKeyVersion"]
+__all__ = ["AccountSettings", "Bucket", "BucketUsage", "DriveOrder", "EncryptionKey", "EncryptionKeyVersion", "StoreDrive", "StoreRounds"]

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from storage.drive_list import NAMES as NAME
 from storage.engine.drives import Drive
 
 FORMAT = 1
-NAME = "names.json"
 
 
 @dataclass(frozen=True, slots=True)

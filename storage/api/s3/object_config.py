@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+
 from cloudbox.common import clock
 from storage import acls, locks, objects, tags
 from storage.api.s3 import acl_wire, headers, xml
@@ -137,3 +140,22 @@ async def put_legal_hold(call: Call) -> Response:
         properties.legal_hold = status == "ON"
 
     return Response(200, _version_header(call, await objects.change(call.plane, version, edit)))
+
+
+# --- where its copies lie
+
+
+async def get_replicas(call: Call) -> Response:
+    """An extension of ours, for who may read the object: {"class", "replicas": [{"drive", "state", "verified_at", "bytes"}]}."""
+    version, _ = find(call, "s3:GetObject", "s3:GetObjectVersion", "READ")
+    replicas = [
+        {
+            "drive": one.drive,
+            "state": one.state,
+            "verified_at": None if one.verified is None else dt.datetime.fromtimestamp(one.verified, dt.UTC).isoformat(),
+            "bytes": one.bytes,
+        }
+        for one in await call.plane.store.replicas(version)
+    ]
+    body = json.dumps({"class": version.storage_class.name, "replicas": replicas}).encode()
+    return Response(200, {"Content-Type": "application/json"} | _version_header(call, version), body)

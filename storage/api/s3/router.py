@@ -46,6 +46,7 @@ OBJECT: dict[str, dict[str, Handler]] = {
     "legal-hold": {"GET": object_config.get_legal_hold, "PUT": object_config.put_legal_hold},
     "attributes": {"GET": objects.get_attributes},
     "torrent": {"GET": objects.no_torrent},
+    "cloudbox-replicas": {"GET": object_config.get_replicas},
     "uploads": {"POST": uploads.create},
     "uploadId": {"PUT": uploads.put_part, "POST": uploads.complete, "DELETE": uploads.abort, "GET": listings.list_parts},
 }
