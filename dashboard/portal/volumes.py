@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cloudbox.common.errors import Invalid
 from compute import instances, progress, volume_types, volumes
+from compute.volume_lifecycle import MOVING
 from dashboard import commands, downloads, lists
 from dashboard.admin.tools import listing
 from dashboard.forms.base import Form
@@ -48,7 +49,7 @@ def index(request: HttpRequest, ctx: Context) -> HttpResponse:
     found = listing(request, rows, {"q": q}, labels={})
     context = {
         "found": found,
-        "moves": progress.of(found.rows),
+        "moves": progress.of([row for row in found.rows if row.status in MOVING]),
         "q": q,
         "counts": volumes.counts(ctx),
         "why": ctx.why_not("volumes.manage"),
@@ -114,7 +115,7 @@ def _detail(request: HttpRequest, ctx: Context, id: UUID, *, form: Form | None =
     volume = volumes.get(ctx, id)
     context = {
         "v": volume,
-        "move": progress.of([volume]).get(volume.id),
+        "move": progress.of([volume]).get(volume.id) if volume.status in MOVING else None,
         "why": {key: volumes.why_not(ctx, volume, key) for key in volumes.ACTIONS},
         "actions": volumes.ACTIONS,
         "places": _places(ctx),
