@@ -59,11 +59,7 @@ class DiskSpec:
     @property
     def serial(self) -> str:
         """By which the guest finds it: /dev/disk/by-id/virtio-<serial>. A virtio disk's has 20 characters at most."""
-        return disk_serial(self.volume_id)
-
-
-def disk_serial(volume_id: UUID) -> str:
-    return volume_id.hex[:20]
+        return self.volume_id.hex[:20]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,7 @@ def test_a_volume_s_life(world: World) -> None:
     work(volume.id)
     assert volumes.get(ctx, volume.id).status == "attached"
     assert desired.machine(instance).disks[0].read_only
+    assert desired.machine(instance).disks[0].serial == volume.serial
     assert volumes.grow(ctx, volume.id, size_gib=5).status == "growing"
     work(volume.id)
     check_books(volume)
