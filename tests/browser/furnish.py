@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 from urllib.parse import quote
+from uuid import UUID
 
 import django
 
