@@ -13,15 +13,24 @@ let working = false;
 
 // --- moving about: the part that changes is swapped, so that uploads live on
 
+// Answers may overtake each other: only the latest step that a person took is shown, and a refresh never gets in its way.
+let turn = 0, steps = 0;
+
 async function load(url, { push = true, form = null, quiet = false } = {}) {
+  if (quiet && steps) return;
+  const mine = ++turn;
   let answer, page;
+  steps += !quiet;
   try {
     answer = await fetch(url, form ? { method: "POST", body: form } : {});
     page = new DOMParser().parseFromString(await answer.text(), "text/html");
   } catch {
     if (!quiet) toast("The box does not answer. Is the connection there?", { bad: true });
     return;
+  } finally {
+    steps -= !quiet;
   }
+  if (mine !== turn && !form) return;
   const fresh = page.getElementById("browser");
   if (!fresh) return form ? location.reload() : location.assign(url);
   const shown = find("#detail")?.dataset.name;
@@ -445,7 +454,10 @@ function draw() {
   const { items } = uploads, rate = uploads.rate;
   tray.hidden = !items.length;
   const order = ["there", "failed", "lost", "sending", "paused", "waiting", "done", "skipped", "gone"];
-  const visible = new Set([...items].filter((item) => item.state !== "gone").sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state)).slice(0, SHOWN));
+  // What needs a person first, then what moves; of what is done the latest.
+  const rank = new Map(items.map((item, n) => [item, [order.indexOf(item.state), item.state === "done" ? -n : n]]));
+  const first = (a, b) => rank.get(a)[0] - rank.get(b)[0] || rank.get(a)[1] - rank.get(b)[1];
+  const visible = new Set(items.filter((item) => item.state !== "gone").sort(first).slice(0, SHOWN));
   for (const [item, row] of drawn) if (!visible.has(item)) { row.remove(); drawn.delete(item); }
   for (const item of visible) {
     if (!drawn.has(item)) {

@@ -152,6 +152,7 @@ export class Uploads extends EventTarget {
         item.state = "failed";
         item.said = error instanceof DOMException && error.name === "NotReadableError" || error.name === "NotFoundError"
           ? "The file cannot be read. Was it moved, changed or deleted?" : error.message;
+        if (error.code === "QuotaExceeded") item.said = "The quota of the bucket or of the project has no room for it. Delete something, or ask for more.";
         // What has no room now has none for the others either.
         if (error.code === "QuotaExceeded" || error.status === 507) this.stop(item.said);
       }

@@ -15,10 +15,12 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
+from cloudbox.common import clock
 from cloudbox.common.errors import Invalid
-from cloudbox.common.object_client import crc32
+from cloudbox.common.object_client import Replica, crc32
 from dashboard.object_names import shown, unwire, why_unreachable, wire
 from dashboard.portal import object_store, object_uploads
+from dashboard.portal.object_detail import places_of
 from storage import buckets
 from tests.storage.conftest import Cloud, Person, cloud, limit  # noqa: F401
 from tests.storage.test_object_client import NAMES
@@ -509,3 +511,35 @@ def test_a_container_of_one_name_in_two_projects(shop: Cloud, browse: Callable[.
     s3, client = object_store.client_of(shop.me.ctx), browse()
     s3.put(object_store.s3_name(row), "mine", b"")
     assert names_on(client.get(at(shop, "same-name"))) == ["mine"]
+
+
+# --- where it lies
+
+
+def test_where_it_lies_in_words() -> None:
+    now = clock.now()
+
+    def said(storage_class: str, *copies: tuple[str, bool]) -> tuple[str, str]:
+        found = places_of(storage_class, [Replica(f"drive-{n}", state, now if seen else None) for n, (state, seen) in enumerate(copies)])
+        return (found.status, found.label) if found else ("", "")
+
+    whole, unseen = ("whole", True), ("whole", False)
+    assert said("replicated-3", whole, whole, whole) == ("ok", "3 of 3 good")
+    assert said("replicated-3", whole, unseen, whole) == ("ok", "3 of 3 good")
+    assert said("replicated-3", unseen, unseen, unseen) == ("unknown", "Not checked yet")
+    assert said("replicated-3", whole, ("missing", True), whole) == ("warn", "2 of 3 good")
+    assert said("replicated-3", whole, whole) == ("warn", "2 of 3 good")
+    assert said("replicated-2", ("damaged", True), ("missing", False)) == ("bad", "0 of 2 good")
+    assert said("erasure-4-2", *[whole] * 6) == ("ok", "6 of 6 good")
+    assert said("replicated-3") == ("", "")
+
+
+def test_where_it_lies_on_the_page(shop: Cloud, browse: Callable[..., Client]) -> None:
+    """Of a small object in a segment and of a large one in an extent: a tile for each drive with a copy, by the drive's own name."""
+    bucket, s3, client = shop.bucket(), object_store.client_of(shop.me.ctx), browse()
+    for name, size in (("small", 10), ("large", 6 * 2**20)):
+        s3.put(bucket, name, b"x" * size)
+        text = client.get(at(shop, bucket, object=name)).content.decode()
+        section = text[text.index("Where it lies") : text.index("Share")]
+        assert section.count('class="has"') == 3, section
+        assert "drive-" in section
