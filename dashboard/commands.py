@@ -197,6 +197,9 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Reactivate one", "POST", "/{image_id}/reactivate", {}),
         ("Delete one", "DELETE", "/{image_id}"),
     ),
+    "admin-store": _of("/admin", ("List all buckets", "GET", "/buckets"), ("Check every part of the box", "GET", "/health"))
+    + _of("/admin/projects/{slug}", ("Set the quota of a project", "PATCH", "/quotas", {"object_gib": 500, "buckets": 50})),
+    "admin-buckets": _of("/admin/buckets", ("List these", "GET", "{query}")),
     "admin-projects": _of(
         "/admin/projects",
         ("List them", "GET", "{query}"),

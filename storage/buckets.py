@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from cloudbox.common import events
 from cloudbox.common.errors import Invalid
@@ -70,6 +70,13 @@ def list_buckets(ctx: Context) -> QuerySet[Bucket]:
     """The project's buckets by name."""
     ctx.require("buckets.list")
     return Bucket.objects.filter(project=ctx.project).select_related("project", "usage").order_by("name")
+
+
+def list_all(ctx: Context, *, q: str = "") -> QuerySet[Bucket]:
+    """The buckets of all projects by name, for those who look after the box."""
+    ctx.require("box.look")
+    rows = Bucket.objects.select_related("project", "usage").order_by("name", "id")
+    return rows.filter(Q(name__icontains=q) | Q(project__slug__icontains=q)) if q else rows
 
 
 def get(ctx: Context, name: str) -> Bucket:

@@ -11,11 +11,11 @@ from django.conf import settings
 from django.db.models import Count, Sum
 
 from identity.context import Context
-from storage.models import Bucket, BucketUsage
+from storage.models import Bucket, BucketUsage, StoreDrive, StoreRounds
 
 ANSWER_SECONDS = 2.0
-# A worker counts every minute and writes what has changed; no count at all for so long means that none runs.
 SLOW_SECONDS = 1.0
+NEARLY_FULL = 0.85
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,26 @@ class Component:
 def components(ctx: Context) -> list[Component]:
     """None on a box without an object store."""
     ctx.require("box.look")
-    return [_front()] if settings.STORE_URL else []
+    return [_front(), *_drives()] if settings.STORE_URL else []
+
+
+def _drives() -> list[Component]:
+    """As the data plane last saw them; nothing where it is another box's."""
+    rows = list(StoreDrive.objects.all())
+    if not rows:
+        return []
+    gone = [row.path for row in rows if row.state == StoreDrive.State.MISSING]
+    failing = [row.path for row in rows if row.state == StoreDrive.State.SUSPECT]
+    full = [row.path for row in rows if (row.facts.get("fill") or 0) >= NEARLY_FULL]
+    facts = {"drives": len(rows), "missing": gone, "failing": failing, "nearly_full": full}
+    for paths, state, what in ((gone, "bad", "missing"), (failing, "warn", "failing"), (full, "warn", "nearly full")):
+        if paths:
+            said = f"{', '.join(paths)} {'is' if len(paths) == 1 else 'are'} {what}. Look at the drives."
+            return [Component("Drives", state, said, facts)]
+    waiting = (StoreRounds.objects.filter(pk=1).values_list("facts", flat=True).first() or {}).get("queue", {}).get("pieces", 0)
+    if waiting:
+        return [Component("Drives", "warn", f"{waiting:,} pieces wait for a copy; the repairer makes them.", facts)]
+    return [Component("Drives", "ok", f"{len(rows)} drives, every copy where it should be.", facts)]
 
 
 def _front() -> Component:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from uuid import uuid4
 
 from dashboard.api.reference import schema
 from tests.world import World
@@ -48,6 +49,18 @@ def address(path: str, world: World, ids: dict[str, str]) -> str:
     return "/".join(parts)
 
 
+def store_drive() -> Any:
+    """A drive of the object store, as the data plane would have written it down."""
+    from cloudbox.common import clock
+    from storage.models import StoreDrive
+
+    facts = {"fill": 0.5, "free": 2**30, "total": 2**31, "bytes": 2**30, "errors": 0, "bad_blocks": 0}
+    row, _ = StoreDrive.objects.get_or_create(
+        path="/srv/probe", defaults={"id": uuid4(), "state": "active", "facts": facts, "seen_at": clock.now()}
+    )
+    return row
+
+
 def ids_of(world: World) -> dict[str, str]:
     """One thing of every noun of the world's project."""
     from compute import keypairs, ports, security_groups, volume_types, volumes
@@ -74,6 +87,7 @@ def ids_of(world: World) -> dict[str, str]:
         "views": saved_views.save(owner, "instances", name="probe", query="q=probe").id,
         "access-keys": credentials.create_access_key(owner, name="probe")[0].id,
         "buckets": configurations.create(owner, name="probe").name,
+        "drives": store_drive().id,
         "encryption-keys": keys.create(owner, name="probe").id,
     }
     return {noun: str(id) for noun, id in things.items()}

@@ -171,6 +171,14 @@ admin/instances                                                              GET
 admin/instances.csv                                                          GET look
 admin/instances/<uuid:id>/stop                                               POST box
 admin/instances/<uuid:id>/delete                                             POST box
+admin/store                                                                  GET look
+admin/buckets                                                                GET look
+admin/drives                                                                 GET look    POST box
+admin/drives/<uuid:id>                                                       GET look    POST box
+admin/drives/<uuid:id>/drain                                                 POST box
+admin/drives/<uuid:id>/keep                                                  POST box
+admin/drives/<uuid:id>/remove                                                POST box
+admin/buckets.csv                                                            GET look
 admin/flavors                                                                GET look
 admin/flavors/new                                                            GET look    POST box
 admin/flavors/<uuid:id>/retire                                               POST box
@@ -258,6 +266,7 @@ api/v1/admin/health                                                          GET
 api/v1/admin/audit                                                           GET look
 api/v1/admin/audit/chain                                                     GET look
 api/v1/admin/instances                                                       GET look
+api/v1/admin/buckets                                                         GET look
 api/v1/admin/images                                                          GET look
 api/v1/admin/projects                                                        GET look    POST box
 api/v1/admin/projects/<slug:slug>/suspend                                    POST box

@@ -8,7 +8,7 @@ from django.urls import path
 from cloudbox.common import clock
 from compute import health
 from dashboard.admin import tools
-from dashboard.admin.home import verdict
+from dashboard.admin.home import parts_of, verdict
 from dashboard.shell import admin_page, page
 from identity import activity
 from identity.context import Context
@@ -17,7 +17,7 @@ from identity.context import Context
 @admin_page
 def show(request: HttpRequest, ctx: Context) -> HttpResponse:
     since = activity.place()
-    parts = health.components(ctx)
+    parts = parts_of(ctx)
     watch = sum(part.state == "warn" for part in parts)
     shown = {
         "parts": parts,

@@ -15,6 +15,7 @@ from dashboard.admin import tools
 from dashboard.shell import admin_page, page
 from identity import activity, projects, quotas, users
 from identity.context import Context
+from storage import health as store
 
 SHOWN_MAX = 5
 EVENTS = 10
@@ -124,10 +125,16 @@ def _share(part: int, whole: int) -> int:
     return min(100, round(100 * part / whole)) if whole else 0
 
 
+def parts_of(ctx: Context) -> list[Component]:
+    """Every part that must work: those of the compute manager, and those of the object store."""
+    stored = [Component(part.name, part.state, part.sentence, part.facts) for part in store.components(ctx)]
+    return [*health.components(ctx), *stored]
+
+
 @admin_page
 def home(request: HttpRequest, ctx: Context) -> HttpResponse:
     events, since = activity.latest(ctx, EVENTS, all_projects=True)  # first: what happens meanwhile comes by the live channel
-    parts, (host, *_) = health.components(ctx), health.hosts(ctx)
+    parts, (host, *_) = parts_of(ctx), health.hosts(ctx)
     todo = todos(ctx, parts)
     project_count, user_count = projects.list(ctx, all=True).count(), users.list(ctx).count()
     shown: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.admin import audit, flavors, health, home, hosts, images, instances, projects, users
+from dashboard.admin import audit, drives, flavors, health, home, hosts, images, instances, projects, store, users
 
 urlpatterns = [
     *home.urlpatterns,
@@ -11,6 +11,8 @@ urlpatterns = [
     *users.urlpatterns,
     *instances.urlpatterns,
     *flavors.urlpatterns,
+    *store.urlpatterns,
+    *drives.urlpatterns,
     *images.urlpatterns,
     *audit.urlpatterns,
     *health.urlpatterns,

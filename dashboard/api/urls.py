@@ -81,6 +81,7 @@ _admin: Routes = [
     path("audit", admin.AuditView.as_view()),
     path("audit/chain", admin.AuditChainView.as_view()),
     path("instances", admin.AllInstancesView.as_view()),
+    path("buckets", admin.AllBucketsView.as_view()),
     path("images", admin.AllImagesView.as_view()),
     path("projects", admin.AllProjectsView.as_view()),
     path("projects/<slug:slug>/suspend", admin.SuspendProjectView.as_view()),

@@ -45,7 +45,7 @@ def index(request: HttpRequest, ctx: Context) -> HttpResponse:
         "found": found,
         "q": q,
         "count": rows.count(),
-        "total": total,
+        "held": total,
         "why": ctx.why_not("buckets.manage"),
         "live": {"project": ctx.needed_project.slug, "part": "page", "since": since},
     }

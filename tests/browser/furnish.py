@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 import django
@@ -29,10 +28,10 @@ from identity.authn.session import context_of  # noqa: E402
 from identity.context import SYSTEM, Context  # noqa: E402
 from identity.models import User  # noqa: E402
 from storage import buckets, configurations, keys, lifecycle, policy_drafts  # noqa: E402
-from storage.models import BucketUsage  # noqa: E402
+from storage.models import BucketUsage, StoreDrive  # noqa: E402
+from tests.browser.pages import HOSTILE  # noqa: E402
 
 WAIT_SECONDS = 40
-HOSTILE = '<img src=x onerror="window.hacked=1">\'&amp;{{7}}'
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
 PDF = b"%PDF-1.1\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Count 0/Kids[]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 
@@ -56,6 +55,7 @@ def main() -> None:
     flavors.retire(SYSTEM, flavors.create(SYSTEM, name="old.large", vcpus=8, memory_mib=16384, disk_gib=80).id)
     credentials.create_token(ctx, name="deploy", role="member", days=90)
     credentials.create_access_key(ctx, name="backups")
+    things["drive"] = _drive()
     print(json.dumps({"people": people, "things": things}))
 
 
@@ -89,9 +89,9 @@ def _objects(ctx: Context) -> dict[str, str]:
     ):
         client.put("media", name, body, content_type=kind, metadata={"camera": "left"})
     client.put_tags("media", "readme.txt", {"env": "prod"})
-    client.delete("media", "gone.txt")
     _rules(ctx, bucket)
-    return {"hostile": quote(HOSTILE)}
+    client.delete("media", "gone.txt")
+    return {}
 
 
 def _instances(ctx: Context) -> dict[str, str]:
@@ -144,6 +144,15 @@ def _rules(ctx: Context, bucket: Any) -> None:
     BucketUsage.objects.update_or_create(
         bucket=bucket, defaults={"objects_count": 9, "versions_count": 11, "bytes": 130_000, "counted_at": timezone.now()}
     )
+
+
+def _drive() -> str:
+    """The first drive, as soon as the data plane has told of it."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (row := StoreDrive.objects.first()) is None:
+        assert time.monotonic() < deadline, "the data plane told of no drive"
+        time.sleep(0.1)
+    return str(row.id)
 
 
 def _statuses(ids: dict[Any, str]) -> dict[Any, str]:

@@ -152,6 +152,7 @@ def _alive(settings: Any) -> None:
 
 
 def test_home_says_what_needs_a_person(browse: Browse, world: World, settings: Any) -> None:
+    settings.STORE_URL = ""
     _alive(settings)
     client = browse("admin")
     assert "Healthy" in _said(client.get("/admin"))

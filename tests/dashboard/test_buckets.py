@@ -6,15 +6,17 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from cloudbox.common import clock
 from cloudbox.common.models import Job
 from storage import buckets, configurations, keys, removal
-from storage.models import Bucket
+from storage.models import Bucket, BucketUsage, DriveOrder, StoreDrive
 from tests.world import World
 
 Browse = Callable[..., Client]
@@ -192,3 +194,47 @@ def test_the_palette_finds_buckets(browse: Browse, media: Bucket) -> None:
     found = browse("member").get("/palette?q=medi&at=/p/shop").json()
     urls = [item.get("url") for group in found["groups"] for item in group["items"]]
     assert "/p/shop/buckets/media/overview" in urls
+
+
+def test_the_admin_console_sees_every_bucket_and_whether_the_store_works(browse: Browse, world: World, media: Bucket) -> None:
+    configurations.create(world.ctx("stranger", world.other), name="theirs")
+    BucketUsage.objects.create(bucket=media, objects_count=3, versions_count=4, bytes=5 * 2**20, counted_at=clock.now())
+    for who in ("admin", "support"):
+        page = browse(who).get("/admin/store")
+        assert "5.0 MiB" in _said(page)
+        assert "It does not answer" in _said(page)
+    rows = browse("admin").get("/admin/buckets").context["lines"]
+    assert [line["row"].name for line in rows] == ["media", "theirs"]
+    assert [line["row"].name for line in browse("admin").get("/admin/buckets?project=shop").context["lines"]] == ["media"]
+    assert browse("owner").get("/admin/buckets").status_code == 404
+    assert "Object store" in _said(browse("admin").get("/admin/health"))
+    text = b"".join(browse("admin").get("/admin/buckets.csv").streaming_content).decode()
+    assert text.splitlines()[1].startswith("shop,")
+
+
+def test_drives_are_shown_and_ordered_by_administrators_only(browse: Browse, world: World) -> None:
+    """The page shows what the data plane saw, disables what cannot be with its reason, and writes orders."""
+    facts = {"fill": 0.91, "free": 2**30, "total": 10 * 2**30, "errors": 2, "write_p50_ms": 1.5, "write_p99_ms": 9.25, "shares_with": []}
+    rows = [
+        StoreDrive.objects.create(id=uuid4(), path=f"/srv/disk{n}", state=state, facts=facts, seen_at=clock.now())
+        for n, state in enumerate(["active", "active", "active", "active", "active", "missing"])
+    ]
+    page = browse("support").get("/admin/drives")
+    assert "Nearly full" in _said(page)
+    assert "Your role may look only." in page.content.decode()
+    assert "9.2 ms" in _said(page) or "9.3 ms" in _said(page)
+    assert browse("support").post(f"/admin/drives/{rows[0].id}/drain").status_code == 302
+    assert not DriveOrder.objects.exists()
+    admin = browse("admin")
+    assert admin.post("/admin/drives", {"form": "add", "path": "relative", "weight": "1", "domain": ""}).status_code == 400
+    assert admin.post("/admin/drives", {"form": "add", "path": "/srv/disk9", "weight": "x", "domain": ""}).status_code == 400
+    assert admin.post("/admin/drives", {"form": "add", "path": "/srv/disk9", "weight": "0,5", "domain": "shelf"}).status_code == 302
+    assert admin.post(f"/admin/drives/{rows[0].id}/drain").status_code == 302
+    assert admin.post(f"/admin/drives/{rows[5].id}", {"form": "replace", "path": "/srv/disk8"}).status_code == 302
+    assert admin.post(f"/admin/drives/{rows[1].id}", {"form": "set", "weight": "2", "domain": ""}).status_code == 302
+    assert [order.verb for order in DriveOrder.objects.order_by("asked_at")] == ["add", "drain", "replace", "set"]
+    shown = admin.get("/admin/drives")
+    assert "Something else is being done with this drive." in shown.content.decode()
+    assert "/srv/disk5 by /srv/disk8" in _said(shown)
+    assert "is missing. Look at the drives." in _said(admin.get("/admin/health"))
+    assert browse("owner").get("/admin/drives").status_code == 404

@@ -17,6 +17,7 @@ from django.test import Client
 from compute import keypairs, security_groups, volumes
 from tests.browser.pages import PAGES
 from tests.browser.pages import Page as Case
+from tests.operations import store_drive
 from tests.world import World
 
 ROOT = Path(django_settings.BASE_DIR)
@@ -107,7 +108,11 @@ def _things(world: World) -> dict[str, str]:
     made["volume"] = made["free"] = volumes.create(owner, name="data", size_gib=1)
     ids = {name: str(thing.id) for name, thing in made.items()}  # type: ignore[attr-defined]
     assert group is not None
-    return ids | {"group": str(group.id), "keypair": str(keypair.id), "user_bob": str(world.users["member"].id), "broken": str(uuid4())}
+    return (
+        ids
+        | {"group": str(group.id), "keypair": str(keypair.id), "user_bob": str(world.users["member"].id), "broken": str(uuid4())}
+        | {"drive": str(store_drive().id)}
+    )
 
 
 # --- weight

@@ -14,11 +14,14 @@ from dashboard.api.base import ApiView, PageQuery
 from dashboard.api.fields import Input, Text, Whole
 from dashboard.api.idempotency import idempotent
 from dashboard.api.openapi import listing, operation
-from dashboard.api.render import box, compute
+from dashboard.api.render import box, compute, storage
 from dashboard.api.render import identity as render
 from dashboard.api.views.account import ActivityQuery, ProjectQuery
+from dashboard.api.views.buckets import BucketQuery
 from dashboard.api.views.instances import InstanceQuery
 from identity import activity, projects, quotas, users
+from storage import buckets
+from storage import health as store
 
 
 class HostsView(ApiView):
@@ -30,7 +33,7 @@ class HostsView(ApiView):
 class HealthView(ApiView):
     @listing("admin_health_list", "Every part that must work, with the evidence", of=box.ComponentShape, query=None, tag="admin")
     def get(self, request: Request) -> Response:
-        return self.list_all(health.components(self.ctx), box.ComponentShape)
+        return self.list_all([*health.components(self.ctx), *store.components(self.ctx)], box.ComponentShape)
 
 
 class AuditView(ApiView):
@@ -56,6 +59,13 @@ class AllInstancesView(ApiView):
 
     def rendering(self, rows: Any) -> dict[str, Any]:
         return {"ctx": self.ctx, "progress": progress.of(rows)}
+
+
+class AllBucketsView(ApiView):
+    @listing("admin_buckets_list", "Buckets of all projects, with what they hold", of=storage.BucketShape, query=BucketQuery, tag="admin")
+    def get(self, request: Request) -> Response:
+        query = self.query(BucketQuery)
+        return self.list_page(buckets.list_all(self.ctx, q=query["q"]), storage.BucketShape, query)
 
 
 class AllImagesView(ApiView):
