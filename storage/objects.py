@@ -5,16 +5,18 @@ Who may do it has been decided before (access.py); these decide whether it makes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cloudbox.common import clock
+from cloudbox.common.errors import NotFound
 from storage import encryption, expirations, locks
 from storage.directory import BucketInfo
 from storage.encryption import CustomerKey, Wish
 from storage.engine import SMALL_MAX_BYTES, Condition, FileView, Mode, Version
-from storage.errors import EntityTooLarge, MarkerRead, NoSuchObject, NoSuchVersion, NothingThere, RangeUnsatisfiable
+from storage.errors import EntityTooLarge, MarkerRead, NoSuchBucket, NoSuchObject, NoSuchVersion, NothingThere, RangeUnsatisfiable
 from storage.plane import Plane
 from storage.properties import Properties, unpack
 
@@ -92,16 +94,17 @@ async def _put(plane: Plane, bucket: BucketInfo, name: bytes, source: Source, di
             write.finish()
         if key:
             body = encryption.stream(key, nonce).update(body)
-        return await plane.store.put(
-            bucket.id,
-            name,
-            body,
-            etag=digests.hex("MD5"),
-            meta=write.properties.pack(),
-            mode=mode,
-            condition=write.condition,
-            storage_class=bucket.storage_class,
-        )
+        with bucket_there():
+            return await plane.store.put(
+                bucket.id,
+                name,
+                body,
+                etag=digests.hex("MD5"),
+                meta=write.properties.pack(),
+                mode=mode,
+                condition=write.condition,
+                storage_class=bucket.storage_class,
+            )
     writer = await plane.store.begin(
         bucket.id,
         name,
@@ -115,8 +118,20 @@ async def _put(plane: Plane, bucket: BucketInfo, name: bytes, source: Source, di
         await pour(plane, source, writer, digests, key, nonce, write.size_max)
         if write.finish is not None:
             write.finish()
-        version: Version = await writer.finish(etag=digests.hex("MD5"), meta=write.properties.pack())
+        with bucket_there():
+            version: Version = await writer.finish(etag=digests.hex("MD5"), meta=write.properties.pack())
     return version
+
+
+@contextmanager
+def bucket_there() -> Iterator[None]:
+    """Around a write: all that the engine can miss for it is the bucket, which somebody deleted while the bytes came."""
+    try:
+        yield
+    except NotFound as error:
+        if type(error) is not NotFound:  # A condition says what it missed.
+            raise
+        raise NoSuchBucket("The specified bucket does not exist") from error
 
 
 class _Gathered:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
+from cloudbox.common.errors import NotFound
 from storage import encryption
 from storage.directory import BucketInfo
 from storage.encryption import CustomerKey, Wish
@@ -81,11 +83,13 @@ async def put_part(
         facts = done()
         if key:
             body = encryption.stream(key, nonce).update(body)
-        return await plane.store.put_part(upload, number, body, etag=digests.hex("MD5"), facts=facts)
+        with _upload_there():
+            return await plane.store.put_part(upload, number, body, etag=digests.hex("MD5"), facts=facts)
     writer = await plane.store.begin_part(upload, number, size=length, hashers=() if key else (digests,))
     async with writer:
         await pour(plane, source, writer, digests, key, nonce, PUT_MAX_BYTES)
-        part: Part = await writer.finish(facts=done(), etag=digests.hex("MD5"))
+        with _upload_there():
+            part: Part = await writer.finish(facts=done(), etag=digests.hex("MD5"))
     return part
 
 
@@ -133,7 +137,19 @@ async def complete(
         seal(parts, properties)
     if edit is not None:
         edit(properties)
-    return await plane.store.complete(upload, parts, etag=etag_of(parts), meta=properties.pack(), mode=bucket.mode, condition=condition)
+    with _upload_there():
+        return await plane.store.complete(upload, parts, etag=etag_of(parts), meta=properties.pack(), mode=bucket.mode, condition=condition)
+
+
+@contextmanager
+def _upload_there() -> Iterator[None]:
+    """Around a write: all that the engine can miss for it is the upload, which was completed or aborted while the bytes came."""
+    try:
+        yield
+    except NotFound as error:
+        if type(error) is not NotFound:  # A condition says what it missed.
+            raise
+        raise NoSuchUpload("The specified upload does not exist. It may have been completed or aborted.") from error
 
 
 def etag_of(parts: Sequence[Part]) -> str:

@@ -19,6 +19,7 @@ from identity.models import Quota
 from storage import expirer, keys, usage
 from storage.api.s3.router import BUCKET, OBJECT
 from storage.models import Bucket, BucketUsage
+from storage.server.protocol import Phase
 from tests.server.running import Client, eventually
 from tests.storage.conftest import Cloud, limit
 
@@ -55,6 +56,7 @@ def test_objects_come_back_as_they_went(cloud: Cloud) -> None:
         assert (copied["Body"].read(), copied["Metadata"]) == (body, {"x": "y"})
     assert refused(s3.get_object, Bucket=bucket, Key="copy 1", Range="bytes=5-9") == (416, "InvalidRange")
     assert refused(s3.put_object, Bucket=bucket, Key="copy 1", Body=b"", IfNoneMatch="*") == (412, "PreconditionFailed")
+    assert refused(s3.put_object, Bucket=bucket, Key="none", Body=b"", IfMatch='"x"') == (404, "NoSuchKey")
     assert refused(s3.delete_bucket, Bucket=bucket) == (409, "BucketNotEmpty")
     names = [one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]]
     assert names == sorted(names, key=str.encode)
@@ -62,6 +64,37 @@ def test_objects_come_back_as_they_went(cloud: Cloud) -> None:
     assert len(gone["Deleted"]) == len(names) == 10
     s3.delete_bucket(Bucket=bucket)
     assert refused(s3.head_bucket, Bucket=bucket)[0] == 404
+
+
+@pytest.mark.parametrize("size", [5, 3 * MIB])
+@pytest.mark.parametrize("code", ["NoSuchBucket", "NoSuchUpload"])
+def test_what_goes_while_bytes_come(cloud: Cloud, size: int, code: str) -> None:
+    """Who writes is told that the bucket, or the upload, is gone, not that a name is missing."""
+    s3 = cloud.client()
+    bucket = cloud.bucket(s3)
+    about = {"Bucket": bucket, "Key": "k"}
+    url = s3.generate_presigned_url("put_object", Params=about)
+    if code == "NoSuchUpload":
+        about["UploadId"] = s3.create_multipart_upload(**about)["UploadId"]
+        url = s3.generate_presigned_url("upload_part", Params={**about, "PartNumber": 1})
+    with Client(cloud.port) as client:
+        client.send(
+            f"PUT {url.removeprefix(cloud.url)} HTTP/1.1\r\nHost: 127.0.0.1:{cloud.port}\r\nContent-Length: {size}\r\n\r\n".encode()
+        )
+        client.send(bytes(size - 1))
+        eventually(lambda: cloud.run(_requests(cloud)) > 0)
+        if code == "NoSuchUpload":
+            s3.abort_multipart_upload(**about)
+        else:
+            s3.delete_bucket(Bucket=bucket)
+        client.send(b"x")
+        answer = client.answer()
+    assert (answer.status, f"<Code>{code}</Code>" in answer.text) == (404, True)
+
+
+async def _requests(cloud: Cloud) -> int:
+    """How many wait for bytes of their bodies."""
+    return sum(connection.phase is Phase.BODY for connection in cloud.front.connections)
 
 
 def test_several_ranges_are_one_multipart_answer(cloud: Cloud) -> None:
