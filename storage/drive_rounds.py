@@ -176,6 +176,7 @@ class _Leader:
         self._census_began = 0.0
         self._census_due = 0.0
         self._names: dict[str, Any] | None = None
+        self._names_document = b""
         self._names_due = 0.0
 
     async def round(self) -> None:
@@ -206,8 +207,9 @@ class _Leader:
         self._names_due = time.monotonic() + NAMES_SECONDS
         found = await self._plane.run(visiting(kept_names.facts))
         if found != self._names:
-            await asyncio.to_thread(save_everywhere, self._store, drive_list.NAMES, kept_names.document(found))
-            self._names = found
+            self._names, self._names_document = found, kept_names.document(found)
+        # Also where nothing has changed: a drive may have come.
+        await asyncio.to_thread(save_everywhere, self._store, drive_list.NAMES, self._names_document)
 
     # --- orders
 

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -107,12 +108,13 @@ def _names(given: argparse.Namespace, store: opening.Opened) -> Names:
 
 def _from_tables(home: Path | None) -> Names | None:
     """None if PostgreSQL does not answer."""
-    if home is None or not (home / "run" / "postgres").is_dir():
-        return None
+    if home is None or not any((home / "run" / "postgres").glob(".s.PGSQL.*")):
+        return None  # Its socket goes when it stops; to wait for it would take half a minute.
     import django.db
 
     from storage import kept_names
 
+    warnings.filterwarnings("ignore", "Accessing the database during app initialization")  # There are no apps here.
     try:
         return names.parsed(kept_names.document(kept_names.facts()))[1]
     except (django.db.Error, ValueError, KeyError):
