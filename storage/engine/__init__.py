@@ -17,8 +17,9 @@ How it works, in nine sentences
    has the same bytes at the same offset on every drive of its replica set, so workers never wait for each other to write.
 2. Records of concurrent requests are committed as a group: one durable write per drive; a quorum must succeed, then one index
    transaction, then the answers, strictly in that order.
-3. A large body is an *extent*, one file per drive, written beside the log and made part of the store by its record. (The format has
-   room for the fragments of an erasure code; nothing writes such yet.)
+3. A large body is an *extent*, one file per drive, written beside the log and made part of the store by its record: whole copies,
+   or the fragments of an erasure code (erasure.py), any k of whose k + m give it back. A fragmented body is acknowledged when k + 1
+   have theirs: k could be read, but would not survive the next failure. Its record, and small bodies, have three copies even so.
 4. The record is the commit; the index (LMDB, never synced) is derived from the records and can be thrown away at any time.
 5. Each change has a *stamp*, unique and ordered over all workers and boots; of two changes to one identity the newer stamp wins,
    in whichever order they are read, so replaying a record twice, or too many of them, changes nothing.
@@ -35,7 +36,7 @@ A drive is a folder:
     members.json                all drives of the store with a generation number; the newest one counts. A drive that was given
                                 up is not a member: its files are never read again, and removed when it comes back
     segments/<16 hex digits>    named after the segment's id
-    extents/<2 hex>/<32 hex>    named after the blob's id
+    extents/<2 hex>/<32 hex>    named after the blob's id; of a code, with a hyphen and the fragment's number behind it
     checkpoints/<16 hex>        a compact copy of the index, named after the stamp of its making
     spares/<16 hex>             files of retired segments, to become new ones; nothing in them counts, and they may be removed
 
@@ -65,6 +66,11 @@ An extent holds the body from offset 0, then, at the next multiple of 4,096, the
 which end at a multiple of 4,096, are a trailer:
     8s "CbxExtn1"   16s blob id   Q size   I block size   I blocks   B fragment   B data fragments   B parity fragments   13x
     I  CRC-32C of the table       I CRC-32C of the 60 bytes before
+Of a code k + m (trailer: number of the fragment, k, m; of a whole copy: zeros) a file holds its blocks of all stripes. A stripe is k
+blocks of 256 KiB of the body, block n in fragment n; fragments k and up hold parity (Reed-Solomon, Cauchy matrix, as ISA-L's
+isa_l_rs_cauchy has it). The last stripe's blocks are as short as whole pages allow, and filled up with zeros. Size and checksums in
+table and trailer are the fragment's own; the body's size is in the record that brings the extent, with k, m, and the drives in the
+order of fragments, 16 zero bytes for one that found no drive.
 A manifest (the body of a PUT made of parts) is a row per part: 16s blob id, Q size, H number, B length of etag, etag, facts.
 
 The index holds, per bucket, names in exact byte order. LMDB limits keys to 511 bytes and names may have 1,024: a name is cut after

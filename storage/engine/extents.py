@@ -109,7 +109,7 @@ class Buffers:
             self._free.put(buffer)
 
 
-class _Target:
+class Target:
     """One drive's file of an extent being written."""
 
     def __init__(self, bay: Bay, file: Unnamed) -> None:
@@ -117,6 +117,7 @@ class _Target:
         self.offset = 0
         self.error: OSError | None = None
         self.last: Future[None] | None = None
+        self.fragment: int | None = None
         self._closed = False
         bay.writers += 1
 
@@ -127,7 +128,7 @@ class _Target:
             self.bay.writers -= 1
 
 
-class _Countdown:
+class Countdown:
     """Gives a buffer back when everybody is done with it."""
 
     def __init__(self, count: int, done: Callable[[], None]) -> None:
@@ -162,6 +163,7 @@ class ExtentWriter:
         self.blob, self.size = blob, 0
         self._pool, self._buffers, self._loop = pool, buffers, loop
         self._quorum, self.copies = storage_class.quorum, storage_class.replicas
+        self.data = self.parity = 0
         self._hashers = list(hashers)
         self._hashing: Future[None] | None = None
         self._checksums: list[int] = []
@@ -171,15 +173,15 @@ class ExtentWriter:
         self._closed = False
         self._targets = self._open(members, storage_class.replicas, size)
 
-    def _open(self, members: Members, replicas: int, size: int | None) -> list[_Target]:
-        targets: list[_Target] = []
-        whole = file_bytes(size) if size is not None else 0
+    def _open(self, members: Members, replicas: int, size: int | None) -> list[Target]:
+        targets: list[Target] = []
+        whole = self._file_bytes(size) if size is not None else 0
         full = False
         for bay in members.choose(len(members.bays), room=whole):
             if len(targets) == replicas:
                 break
             try:
-                targets.append(_Target(bay, bay.drive.create_unnamed(whole)))
+                targets.append(Target(bay, bay.drive.create_unnamed(whole)))
             except OSError as error:
                 full = full or error.errno == errno.ENOSPC
                 bay.failed(error)
@@ -190,6 +192,9 @@ class ExtentWriter:
                 raise InsufficientCapacity("The object store's drives are full. Delete something, or add a drive.")
             raise Unavailable("Too few of the object store's drives answer to keep this safely. Try again when they are back.")
         return targets
+
+    def _file_bytes(self, size: int) -> int:
+        return file_bytes(size)
 
     async def buffer(self) -> memoryview:
         if self._current is None:
@@ -223,7 +228,10 @@ class ExtentWriter:
             self._buffers.put(buffer)
             self._slots.release()
             raise Unavailable("Too few of the object store's drives took the body. Try again.")
-        done = _Countdown(len(good) + 1, lambda: self._give_back(buffer))
+        self._submit(buffer, length, good)
+
+    def _submit(self, buffer: mmap.mmap, length: int, good: list[Target]) -> None:
+        done = Countdown(len(good) + 1, lambda: self._give_back(buffer))
         whole = padded(length)
         if whole > length:
             buffer[length:whole] = bytes(whole - length)
@@ -237,7 +245,7 @@ class ExtentWriter:
             self._loop.call_soon_threadsafe(self._slots.release)
 
     @staticmethod
-    def _put(target: _Target, before: Future[None] | None, buffer: mmap.mmap, length: int, done: _Countdown) -> None:
+    def _put(target: Target, before: Future[None] | None, buffer: mmap.mmap, length: int, done: Countdown) -> None:
         try:
             if before is not None:
                 before.result()
@@ -253,19 +261,22 @@ class ExtentWriter:
         finally:
             done.one()
 
-    def _hash(self, before: Future[None] | None, buffer: mmap.mmap, length: int, done: _Countdown) -> None:
+    def _hash(self, before: Future[None] | None, buffer: mmap.mmap, length: int, done: Countdown) -> None:
         try:
             if before is not None:
                 before.result()
             with memoryview(buffer) as whole:
-                for start in range(0, length, BLOCK_BYTES):
-                    with whole[start : min(start + BLOCK_BYTES, length)] as block:
-                        self._checksums.append(crc32c(block))
+                self._sum(whole, length)
                 with whole[:length] as part:
                     for hasher in self._hashers:
                         hasher.update(part)
         finally:
             done.one()
+
+    def _sum(self, whole: memoryview, length: int) -> None:
+        for start in range(0, length, BLOCK_BYTES):
+            with whole[start : min(start + BLOCK_BYTES, length)] as block:
+                self._checksums.append(crc32c(block))
 
     async def digest_ready(self) -> None:
         """Flush, and wait until the hashers have seen everything."""
@@ -277,8 +288,7 @@ class ExtentWriter:
     async def seal(self) -> list[tuple[bytes, int]]:
         """Sync and name the files. Returns the drives that have it (those that failed marked 1), at least the quorum."""
         await self.digest_ready()
-        tail = tail_of(Table(self.blob, self.size, tuple(self._checksums), 0, 0, 0))
-        futures = [asyncio.wrap_future(self._pool.submit(self._close_target, target, tail)) for target in self._targets]
+        futures = [asyncio.wrap_future(self._pool.submit(self._close_target, target, self._tail(target))) for target in self._targets]
         await asyncio.gather(*futures)
         self._closed = True
         self._release_current()
@@ -290,7 +300,10 @@ class ExtentWriter:
             raise Unavailable("Too few of the object store's drives took the body. Try again.")
         return [(t.bay.id, 0 if t.error is None else 1) for t in self._targets]
 
-    def _close_target(self, target: _Target, tail: bytes) -> None:
+    def _tail(self, target: Target) -> bytes:
+        return tail_of(Table(self.blob, self.size, tuple(self._checksums), 0, 0, 0))
+
+    def _close_target(self, target: Target, tail: bytes) -> None:
         try:
             if target.last is not None:
                 target.last.result()
@@ -298,17 +311,17 @@ class ExtentWriter:
                 aligned = mmap.mmap(-1, len(tail))
                 aligned[:] = tail
                 target.file.write([aligned], target.offset)  # type: ignore[list-item]
-                target.file.publish(path_of(self.blob), target.offset + len(tail))
+                target.file.publish(path_of(self.blob, target.fragment), target.offset + len(tail))
         except OSError as error:
             target.error = error
             target.bay.failed(error)
         finally:
             target.close()
 
-    def _unlink(self, targets: Sequence[_Target]) -> None:
+    def _unlink(self, targets: Sequence[Target]) -> None:
         for target in targets:
             with contextlib.suppress(OSError):
-                target.bay.drive.remove(path_of(self.blob))
+                target.bay.drive.remove(path_of(self.blob, target.fragment))
 
     def _release_current(self) -> None:
         if self._current is not None:

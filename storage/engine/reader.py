@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from awscrt.checksums import crc32c
 
@@ -19,6 +20,7 @@ from cloudbox.common.errors import NotFound, Unavailable
 from storage.engine import entries, extents
 from storage.engine.drives import File
 from storage.engine.extents import BLOCK_BYTES, Table
+from storage.engine.fragments import Fragments
 from storage.engine.index import EXTENT, OPEN, STALE, Blob, Index
 from storage.engine.members import Bay, Members
 from storage.engine.segments import SegmentFiles, path_of
@@ -46,6 +48,7 @@ class OpenExtent:
         self.table: Table | None = None
         self.files: dict[bytes, File] = {}
         self.checked: dict[bytes, list[float]] = {}
+        self.fragments: Fragments | None = None
 
 
 class Reader:
@@ -134,6 +137,8 @@ class Reader:
         if blob is None:
             raise _Gone
         found = OpenExtent(blob)
+        if blob.data:
+            found.fragments = Fragments(id, blob, self._members)
         with self._lock:
             self._extents[id] = found
             while len(self._extents) > OPEN_EXTENTS:
@@ -166,6 +171,8 @@ class Reader:
     def extent_range(self, id: bytes, start: int, length: int) -> bytes:
         """Bytes of an extent, each block that they touch checked. Raises _Gone, Unavailable."""
         extent = self.extent(id)
+        if extent.fragments is not None:
+            return self._coded_range(id, extent.fragments, start, length)
         first, last = start // BLOCK_BYTES, (start + length - 1) // BLOCK_BYTES
         bad: list[Bay] = []
         for bay in self._bays(id, extent.blob):
@@ -221,6 +228,39 @@ class Reader:
             )
             self.forget_extent(id)
         extent.files.pop(bay.id, None)
+
+    def _coded_range(self, id: bytes, fragments: Fragments, start: int, length: int) -> bytes:
+        try:
+            return fragments.body(start, length, partial(self._heal_fragment, fragments))
+        except Unavailable:
+            self.forget_extent(id)
+            blob = self._index.blob(id)
+            if blob is None:
+                raise _Gone from None
+            if blob.replicas == fragments.blob.replicas:
+                raise Unavailable(UNREADABLE) from None
+            again = Fragments(id, blob, self._members)  # The repairer has moved some of it.
+            return again.body(start, length, partial(self._heal_fragment, again))
+
+    def _heal_fragment(self, fragments: Fragments, number: int, stripe: int, block: bytes) -> None:
+        """Write the right block where a wrong one was; a file that does not take it is stale."""
+        bay = fragments.bay(number)
+        if bay is None:
+            return
+        bay.health.bad_blocks += 1
+        path = extents.path_of(fragments.id, number)
+        self.damaged(f"drive {bay.label}: {path}, block {stripe} was bad or unreadable")
+        try:
+            if not fragments.whole(number):
+                raise OSError(errno.EIO, "the file cannot be read")
+            file = bay.drive.open(path, write=True)
+            file.write([block], stripe * BLOCK_BYTES, durable=True)
+        except OSError as error:
+            self._failed(bay, error)
+            self._index.update_blob(
+                fragments.id, lambda blob: replace(blob, replicas=tuple((d, STALE if d == bay.id else s) for d, s in blob.replicas))
+            )
+            self.forget_extent(fragments.id)
 
     def view(self, id: bytes, start: int, length: int) -> FileView | None:
         """A stretch of a file whose blocks were all found good not long ago."""

@@ -164,7 +164,10 @@ def _find_extents(index: Index, members: Members) -> None:
         here = where.get(id, [])
         if blob.data:
             by_fragment = dict(here)
-            replicas = tuple((by_fragment.get(n, drive), GOOD if n in by_fragment else STALE) for n, (drive, _) in enumerate(blob.replicas))
+            replicas = tuple(  # Who is away may come back with its fragment.
+                (by_fragment.get(n, drive), GOOD if n in by_fragment or drive in members.missing else STALE)
+                for n, (drive, _) in enumerate(blob.replicas)
+            )
         else:
             away = [drive for drive, _ in blob.replicas if drive in members.missing]
             replicas = tuple((drive, GOOD) for _, drive in here) + tuple((drive, GOOD) for drive in away)

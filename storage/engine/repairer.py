@@ -16,7 +16,8 @@ from typing import Any
 
 from awscrt.checksums import crc32c
 
-from storage.engine import extents
+from cloudbox.common.errors import Unavailable
+from storage.engine import extents, fragments
 from storage.engine.auditor import check_segment
 from storage.engine.drives import File
 from storage.engine.index import EXTENT, GOOD, OPEN, RETIRED, Blob, Index
@@ -57,6 +58,7 @@ def repair(index: Index, members: Members, reader: Reader, *, budget: int = ROUN
                 check_segment(index, members, reader, fresh, progress, wait)
     for id, blob in _extents(index):
         if blob.data:
+            _repair_fragments(index, members, reader, id, blob, progress, budget, wait)
             continue
         plan = _plan(members, blob.replicas, blob.copies, blob.size)
         if plan is None:
@@ -70,6 +72,41 @@ def repair(index: Index, members: Members, reader: Reader, *, budget: int = ROUN
             reader.forget_extent(id)
             _remove_left(members, blob.replicas, replicas, extents.path_of(id))
     return progress
+
+
+def _repair_fragments(
+    index: Index, members: Members, reader: Reader, id: bytes, blob: Blob, progress: Progress, budget: int, wait: Wait
+) -> None:
+    """Make fragments anew that are lacking, one at a time: each counts as soon as it is there."""
+    targets = fragments.targets(members, blob, fragments.lacking(members, blob))
+    for number, bay in targets.items():
+        if progress.bytes >= budget:
+            progress.left += 1
+            return
+        try:
+            progress.bytes += fragments.make(fragments.Fragments(id, blob, members), number, bay, wait)
+        except Unavailable:
+            progress.notes.append(f"extent {id.hex()}: too few of its fragments can be read to make fragment {number} anew")
+            return
+        except OSError as error:
+            bay.failed(error)
+            progress.notes.append(f"drive {bay.label} did not take a fragment: {error}")
+            continue
+        progress.mended += 1
+        progress.done += 1
+        replicas = tuple((bay.id, GOOD) if n == number else pair for n, pair in enumerate(blob.replicas))
+        index.update_blob(id, partial(_exchange, blob.replicas, replicas))
+        reader.forget_extent(id)
+        left = members.bay(blob.replicas[number][0])
+        if left is not None and left is not bay:
+            try:
+                left.drive.remove(extents.path_of(id, number))
+            except OSError as error:
+                left.failed(error)
+        fresh = index.blob(id)
+        if fresh is None or fresh.replicas != replicas:
+            return
+        blob = fresh
 
 
 def _exchange(before: Replicas, after: Replicas, now: Any) -> Any:

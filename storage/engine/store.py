@@ -24,6 +24,7 @@ from storage.engine.commit import GONE_TEXT, Committer, Op, record
 from storage.engine.drives import Drive
 from storage.engine.entries import BLOB, COMPLETES, EXTENT, MANIFEST, MARKER, NULL_VERSION, ExtentFacts
 from storage.engine.extents import Buffers, ExtentWriter
+from storage.engine.fragments import FragmentWriter
 from storage.engine.index import MAP_BYTES, Index, name_identity
 from storage.engine.reader import Reader
 from storage.engine.records import DELETE, DROP, PART, PUT, UPLOAD, UPLOAD_END, Record
@@ -371,10 +372,10 @@ class Store:
     ) -> Version:
         """Write a version, under its condition if it has one, and say what came of it."""
         if condition is None and not upload:
-            op = await self.committer.commit(change.record(self.committer.clock.stamp()), storage_class)
+            op = await self.committer.commit(change.record(self.committer.clock.stamp()), storage_class.log)
         else:
             async with self._reserved(change.bucket, change.name, about, condition, upload=upload) as (stamp, _):
-                op = await self.committer.commit(change.record(stamp), storage_class, conditional=True)
+                op = await self.committer.commit(change.record(stamp), storage_class.log, conditional=True)
         return _version(change.bucket, change.name, op)
 
     @contextlib.asynccontextmanager
@@ -430,7 +431,7 @@ class Store:
             _check(name, etag, meta)
             replicas = await extent.seal()
             flags = BLOB | EXTENT | (NULL_VERSION if mode is Mode.REPLACE else 0)
-            body = ExtentFacts(extent.size, 0, 0, extent.copies, tuple(drive for drive, _ in replicas)).pack()
+            body = ExtentFacts(extent.size, extent.data, extent.parity, extent.copies, tuple(drive for drive, _ in replicas)).pack()
             change = _Put(bucket, name, flags, storage_class, modified_ns, extent.size, etag, meta, body, blob=extent.blob)
             try:
                 version = await self._put(change, storage_class, condition)
@@ -448,9 +449,10 @@ class Store:
             raise Unavailable("The object store is stopping. Try again in a moment.")
         blob = struct.pack(">Q", self.committer.clock.stamp()) + os.urandom(8)
         loop = asyncio.get_running_loop()
+        kind = FragmentWriter if storage_class.data else ExtentWriter
         return await loop.run_in_executor(
             self.pool,
-            lambda: ExtentWriter(blob, self.members, self.pool, self._buffers, storage_class, size=size, hashers=hashers, loop=loop),
+            lambda: kind(blob, self.members, self.pool, self._buffers, storage_class, size=size, hashers=hashers, loop=loop),
         )
 
     def _note_bad(self, blob: bytes, replicas: Sequence[tuple[bytes, int]]) -> None:
@@ -489,7 +491,7 @@ class Store:
                 blob=seen.blob,
                 stamp=seen.stamp,
             )
-            op = await self.committer.commit(change.record(stamp), seen.storage_class, conditional=True)
+            op = await self.committer.commit(change.record(stamp), seen.storage_class.log, conditional=True)
         return _version(version.bucket, version.name, op)._replace(latest=seen.latest)
 
     async def delete(self, bucket: UUID, name: bytes, version: str = NULL, *, condition: Condition | None = None) -> Version | None:
@@ -596,7 +598,7 @@ class Store:
 
         async def finish(etag: str, meta: bytes, facts: bytes, modified_ns: int | None) -> Part:
             replicas = await extent.seal()
-            body = ExtentFacts(extent.size, 0, 0, extent.copies, tuple(drive for drive, _ in replicas)).pack()
+            body = ExtentFacts(extent.size, extent.data, extent.parity, extent.copies, tuple(drive for drive, _ in replicas)).pack()
             try:
                 part = await self._put_part(upload, number, body, extent.size, extent.blob, EXTENT, etag, facts, modified_ns)
             except Exception as error:
@@ -779,7 +781,7 @@ def _version(bucket: UUID, name: bytes, op: Op) -> Version:
 
 def _log_class(storage_class: StorageClass) -> StorageClass:
     """How records that bring no small body are kept: as those of the class are."""
-    return storage_class
+    return storage_class.log
 
 
 def _check(name: bytes, etag: str, meta: bytes) -> None:

@@ -36,8 +36,15 @@ class StorageClass:
 
     number: int  # In records: never reuse one.
     name: str
-    replicas: int
+    replicas: int  # Files of a large body: copies, or fragments of a code.
     quorum: int
+    data: int = 0  # Fragments of a large body, any `data` of which give it back; 0: whole copies. Small bodies are copied in any case.
+    parity: int = 0
+
+    @property
+    def log(self) -> StorageClass:
+        """How records are kept, and the small bodies in them: in a code's fragments they would cost more than as copies."""
+        return STORAGE_CLASSES["replicated-3"] if self.data else self
 
 
 STORAGE_CLASSES = {
@@ -46,6 +53,8 @@ STORAGE_CLASSES = {
         StorageClass(0, "replicated-3", replicas=3, quorum=2),
         StorageClass(1, "replicated-2", replicas=2, quorum=2),
         StorageClass(2, "replicated-1", replicas=1, quorum=1),
+        StorageClass(3, "erasure-4-2", replicas=6, quorum=5, data=4, parity=2),
+        StorageClass(4, "erasure-8-4", replicas=12, quorum=9, data=8, parity=4),
     )
 }
 CLASS_BY_NUMBER = {c.number: c for c in STORAGE_CLASSES.values()}

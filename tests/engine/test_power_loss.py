@@ -13,6 +13,7 @@ import pytest
 
 from cloudbox.common.errors import CloudError
 from storage.engine import Store
+from storage.engine.simulated import Platter
 from tests.engine.workload import Judge, run_clients
 from tests.engine.world import Box
 
@@ -25,10 +26,10 @@ async def background(store: Store, chance: random.Random, stop: asyncio.Event) -
             await store.tend(hurry=True)
 
 
-async def trial(seed: int, folder: Path) -> int:
+async def trial(seed: int, folder: Path, drives: int = 4) -> int:
     """Three power losses in one life of a box, with a different moment each; returns how many changes had been acknowledged."""
     chance = random.Random(seed)
-    box, judge = Box(folder, segment_bytes=128 << 10), Judge()
+    box, judge = Box(folder, [Platter(seed=n) for n in range(drives)], segment_bytes=128 << 10), Judge()
     power = box.share_power()
     store = await box.start()
     for life in range(3):
@@ -53,3 +54,10 @@ def test_a_power_loss_loses_nothing_acknowledged(seed: int) -> None:
     """Unsynced sectors are kept or dropped at random on each drive; all drives stop at one moment; the index is discarded."""
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(trial(seed, Path(folder)))
+
+
+@pytest.mark.parametrize("seed", range(20, 26))
+def test_nor_of_erasure_coded_objects(seed: int) -> None:
+    """On seven drives, where the clients write half of the large bodies in fragments."""
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(trial(seed, Path(folder), drives=7))

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from cloudbox.common.errors import CloudError, Unavailable
-from storage.engine import Mode, Store, absent
+from storage.engine import STORAGE_CLASSES, Mode, StorageClass, Store, absent
 
 BUCKET = UUID(int=0x77)
 KINDS = ("small", "small", "small", "empty", "extent", "parts", "delete", "marker", "meta", "absent")
@@ -34,6 +34,7 @@ class Client:
     def __init__(self, store: Store, label: str, journal: Callable[[list[Any]], None], chance: random.Random, first: int) -> None:
         self._store, self._label, self._journal, self._chance = store, label, journal, chance
         self._serial = first
+        self._coded = STORAGE_CLASSES["erasure-4-2"] if len(store.members.bays) >= 6 else STORAGE_CLASSES["replicated-3"]
 
     async def run(self, count: int = 1 << 30) -> None:
         for _ in range(count):
@@ -52,6 +53,10 @@ class Client:
                 continue
             self._journal(["done", name, self._serial])
 
+    def _class_of(self, name: str) -> StorageClass:
+        """Half of the names are erasure-coded where there are drives enough."""
+        return self._coded if name.endswith(("1", "3", "5")) else STORAGE_CLASSES["replicated-3"]
+
     async def _do(self, name: str, what: str, length: int, mode: Mode) -> None:
         store, key, meta = self._store, name.encode(), b"%d" % self._serial
         body = body_of(name, self._serial, length)
@@ -60,11 +65,11 @@ class Client:
             condition = absent if what == "absent" else None
             await store.put(BUCKET, key, body, etag="e", meta=meta, mode=mode, condition=condition)
         elif what == "extent":
-            async with await store.begin(BUCKET, key, mode=mode) as writer:
+            async with await store.begin(BUCKET, key, mode=mode, storage_class=self._class_of(name)) as writer:
                 await writer.write(body)
                 await writer.finish(etag="e", meta=meta)
         elif what == "parts":
-            upload = await store.create_upload(BUCKET, key)
+            upload = await store.create_upload(BUCKET, key, storage_class=self._class_of(name))
             first = await store.put_part(upload, 1, body[: length // 2], etag="1")
             async with await store.begin_part(upload, 2) as writer:
                 await writer.write(body[length // 2 :])

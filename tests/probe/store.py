@@ -1,6 +1,6 @@
 """Kill the object store's workers under load, again and again, and look whether an acknowledged change was lost or a wrong byte served.
 
-`python -m tests.probe.store [--trials N] [--workers W] [--seed S] [--folder DIR]` starts W worker processes with one index and four
+`python -m tests.probe.store [--trials N] [--workers W] [--seed S] [--folder DIR]` starts W worker processes with one index and seven
 drives in a folder, lets clients in each do everything the store can (small and large bodies, parts, versions, markers, deletions,
 conditional changes, changes of properties) while checkpoints, compaction, audit and collection go on, kills all of them at a random
 moment with SIGKILL, and starts again: with the index as it was left, and every fourth time without it. What each client was told is in
@@ -29,7 +29,7 @@ from storage.engine.store import Settings
 from tests.engine.workload import Judge, parse, run_clients
 
 CLIENTS = 6
-DRIVES = 4
+DRIVES = 7  # So many that half of the large bodies are erasure-coded.
 
 
 def settings() -> Settings:
