@@ -14,10 +14,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from cloudbox.common import events
-from cloudbox.common.errors import Invalid
+from cloudbox.common.errors import Conflict, Invalid
 from identity import quotas
 from identity.context import Context
-from storage import documents
+from storage import documents, drive_list
 from storage.engine import STORAGE_CLASSES
 from storage.errors import BucketAlreadyYours, BucketNameInvalid, BucketNameTaken, LockStateInvalid, NoSuchBucket, NoSuchDocument
 from storage.generations import Generations
@@ -87,6 +87,27 @@ def get(ctx: Context, name: str) -> Bucket:
     return bucket
 
 
+def drive_count() -> int | None:
+    """How many drives take new objects, by the store's own list; None where it cannot be read, or the store is somewhere else."""
+    if not settings.STORE_PORT:
+        return None
+    try:
+        drives = drive_list.read(settings.HOME / "store" / drive_list.NAME)
+    except (OSError, ValueError, Conflict):
+        return None
+    return None if drives is None else sum(not entry.draining for entry in drives.entries)
+
+
+def _check_class(name: str) -> None:
+    """That there is such a class, and drives enough for its fragments: copies make do with fewer for a while, fragments do not."""
+    wanted = STORAGE_CLASSES.get(name)
+    if wanted is None:
+        raise Invalid(f"A storage class is one of {', '.join(STORAGE_CLASSES)}.", field="storage_class")
+    drives = drive_count()
+    if wanted.data and drives is not None and drives < wanted.replicas:
+        raise Invalid(f"{name} needs {wanted.replicas} drives, and the store has {drives}. Choose another class.", field="storage_class")
+
+
 def create(
     ctx: Context,
     *,
@@ -105,8 +126,7 @@ def create(
     ctx.require("buckets.manage")
     if shared_name:
         check_name(name)
-    if storage_class not in STORAGE_CLASSES:
-        raise Invalid(f"A storage class is one of {', '.join(STORAGE_CLASSES)}.", field="storage_class")
+    _check_class(storage_class)
     for kind, value in (given or {}).items():
         documents.check(kind, value, bucket=name)
     try:
@@ -136,6 +156,8 @@ def forget(ctx: Context, bucket: Bucket) -> None:
     """Remove the row of a bucket whose objects are gone: the data plane has dropped it from the store, which is the point of no return."""
     ctx.require("buckets.manage")
     with transaction.atomic():
+        # What is being counted right now hangs on the row: first wait for that, then look what is there to be deleted with it.
+        Bucket.objects.select_for_update().filter(pk=bucket.pk).first()
         if Bucket.objects.filter(pk=bucket.pk).delete()[0]:
             quotas.release(bucket.project_id, {"buckets": 1})
             events.publish(ctx.actor, "delete", "bucket", bucket, project_id=bucket.project_id, detail=bucket.name)
