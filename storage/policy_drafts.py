@@ -20,6 +20,7 @@ from storage.errors import MalformedPolicy
 VERSION = policies.VERSIONS[0]
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 PREFIX_MAX = 1024
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ WISHES = (
     Wish("public-list", "Anybody may list", "Everybody sees the names of the objects."),
     Wish("share-read", "Another project may read", "Its members list and read, with their own keys.", ("project", "prefix")),
     Wish("share-write", "Another project may read and write", "Its members list, read, write and delete.", ("project", "prefix")),
-    Wish("https-only", "Only over TLS", "Requests that are not encrypted on their way are refused."),
+    Wish(
+        "https-only", "Only over TLS", "Requests that are not encrypted on their way are refused, but for those that do not leave the box."
+    ),
     Wish("only-from", "Only from these addresses", "Requests from anywhere else are refused, also by members.", ("addresses",)),
     Wish("encrypted-only", "Only encrypted objects", "Uploads that do not ask for encryption are refused."),
 )
@@ -69,7 +72,9 @@ def statements(wish: str, *, bucket: str, prefix: str = "", project: str = "", a
         actions = _READ + (_WRITE if wish == "share-write" else [])
         return [listing, _allow(f"CloudboxShare{label}", who, actions, inside)]
     if wish == "https-only":
-        return [_deny("CloudboxTlsOnly", "s3:*", bucket, {"Bool": {"aws:SecureTransport": "false"}})]
+        # What the box's own pages and jobs ask does not leave the machine.
+        test = {"Bool": {"aws:SecureTransport": "false"}, "NotIpAddress": {"aws:SourceIp": list(LOOPBACK)}}
+        return [_deny("CloudboxTlsOnly", "s3:*", bucket, test)]
     if wish == "only-from":
         return [_deny("CloudboxOnlyFrom", "s3:*", bucket, {"NotIpAddress": {"aws:SourceIp": _networks(addresses)}})]
     deny = _deny("CloudboxEncryptedOnly", "s3:PutObject", bucket, {"Null": {"s3:x-amz-server-side-encryption": "true"}})
@@ -221,6 +226,8 @@ def _when(conditions: Mapping[str, Any]) -> str:
             known = _TESTS.get((operator.lower(), key.lower(), listed_values[0].lower()))
             if known:
                 parts.append(known)
+            elif key.lower() == "aws:sourceip" and operator == "NotIpAddress" and listed_values == list(LOOPBACK):
+                parts.append(" from outside of the box")
             elif key.lower() == "aws:sourceip":
                 parts.append(f" {'from anywhere but' if operator.lower().startswith('not') else 'from'} {', '.join(listed_values)}")
             elif key.lower() == "s3:prefix":
