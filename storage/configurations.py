@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
-from cloudbox.common.errors import Conflict, Forbidden, Invalid
+from cloudbox.common.errors import Forbidden, Invalid
 from identity.context import Context
-from storage import acls, buckets, cors, documents, drive_list, policies, tags
+from storage import acls, buckets, cors, documents, policies, tags
 from storage.access import PublicBlock
 from storage.engine import STORAGE_CLASSES, StorageClass
 from storage.errors import LockStateInvalid, NoSuchKey, OwnershipAclConflict
@@ -62,20 +61,17 @@ def class_offers(drives: int | None) -> list[ClassOffer]:
 
 def drive_count() -> int | None:
     """How many drives take new objects, by the store's own list; None where it cannot be read, or the store is somewhere else."""
-    if not settings.STORE_PORT:
-        return None
-    try:
-        drives = drive_list.read(settings.HOME / "store" / drive_list.NAME)
-    except (OSError, ValueError, Conflict):
-        return None
-    return None if drives is None else sum(not entry.draining for entry in drives.entries)
+    return buckets.drive_count()
 
 
 def _offer(name: str, found: StorageClass, drives: int | None) -> ClassOffer:
     data, parity = _split(found)
     needed = data + parity
     if parity:
-        sentence = f"Large objects in {data} pieces and {parity} of parity, each on a drive of its own. Any {parity} drives may fail."
+        sentence = (
+            f"Large objects in {data} pieces and {parity} of parity, each on a drive of its own: any {parity} may fail. "
+            "Small ones, up to 1 MiB, have 3 copies."
+        )
     elif needed == 1:
         sentence = "On one drive. When it fails, the objects are lost: for what can be made again."
     else:
