@@ -223,7 +223,7 @@ class Members:
         return changed
 
     def _plug_again(self, spec: DriveSpec) -> bool:
-        drive = _plug(spec)
+        drive = _plug(spec, log_level=logging.DEBUG)  # It was said once that it is away; this is asked every few seconds.
         if drive is None:
             return False
         try:
@@ -249,17 +249,17 @@ class Members:
             bay.close()
 
 
-def _plug(spec: DriveSpec) -> Drive | None:
+def _plug(spec: DriveSpec, *, log_level: int = logging.WARNING) -> Drive | None:
     """None if the drive is away. A missing folder is a missing drive: making it would hide a disk that is not mounted."""
     if spec.drive is not None:
         return spec.drive
     if not spec.joins and not (spec.path / IDENTITY).is_file():
-        log.warning("drive %s is away: it is not mounted, or was emptied", spec.path)
+        log.log(log_level, "drive %s is away: it is not mounted, or was emptied", spec.path)
         return None
     try:
         return FilesystemDrive(spec.path)
     except OSError as error:
-        log.warning("drive %s is away: %s", spec.path, error)
+        log.log(log_level, "drive %s is away: %s", spec.path, error)
         return None
 
 
