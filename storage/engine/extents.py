@@ -32,6 +32,7 @@ BUFFER_BYTES = 4 << 20
 BLOCK_BYTES = 256 << 10  # What a checksum covers.
 PAGE = 4096
 BUFFERS_PER_WRITER = 3
+LENT_MAX = 32  # Buffers beyond the first one of each writer, of all writers of a process together.
 _TRAILER = struct.Struct("<8sQQQIIBBB13xI")
 _MAGIC = b"CbxExtn1"
 _CRC = struct.Struct("<I")
@@ -96,7 +97,17 @@ class Buffers:
 
     def __init__(self) -> None:
         self._free: queue.SimpleQueue[mmap.mmap] = queue.SimpleQueue()
-        self._kept = 0
+        self.lent = 0
+
+    def lend(self) -> bool:
+        """One more for a writer that has one already, if there are any left. In the loop's thread, as is `take_back`."""
+        if self.lent >= LENT_MAX:
+            return False
+        self.lent += 1
+        return True
+
+    def take_back(self, count: int) -> None:
+        self.lent -= count
 
     def get(self) -> mmap.mmap:
         try:
@@ -145,7 +156,8 @@ class Countdown:
 class ExtentWriter:
     """The bytes of one extent on their way to `replicas` drives, of which `quorum` must take them.
 
-    Its methods are called from one place at a time; `buffer` and `advance` may wait for a free buffer.
+    Its methods are called from one place at a time; `buffer` and `advance` may wait for a free buffer. Each writer has one of its own,
+    so that none waits for another's client; with more it fills one while others are written. When those are all lent, it is slower.
     """
 
     def __init__(
@@ -167,7 +179,8 @@ class ExtentWriter:
         self._hashers = list(hashers)
         self._hashing: Future[None] | None = None
         self._checksums: list[int] = []
-        self._slots = asyncio.Semaphore(BUFFERS_PER_WRITER)
+        self._slots = asyncio.Semaphore(1)
+        self._lent = 0
         self._current: mmap.mmap | None = None
         self._filled = 0
         self._closed = False
@@ -198,6 +211,9 @@ class ExtentWriter:
 
     async def buffer(self) -> memoryview:
         if self._current is None:
+            if self._slots.locked() and self._lent < BUFFERS_PER_WRITER - 1 and self._buffers.lend():
+                self._lent += 1
+                self._slots.release()
             await self._slots.acquire()
             self._current = self._buffers.get()
             self._filled = 0
@@ -287,6 +303,13 @@ class ExtentWriter:
 
     async def seal(self) -> list[tuple[bytes, int]]:
         """Sync and name the files. Returns the drives that have it (those that failed marked 1), at least the quorum."""
+        try:
+            return await self._seal()
+        except BaseException:
+            await self.abort()
+            raise
+
+    async def _seal(self) -> list[tuple[bytes, int]]:
         await self.digest_ready()
         futures = [asyncio.wrap_future(self._pool.submit(self._close_target, target, self._tail(target))) for target in self._targets]
         await asyncio.gather(*futures)
@@ -324,6 +347,8 @@ class ExtentWriter:
                 target.bay.drive.remove(path_of(self.blob, target.fragment))
 
     def _release_current(self) -> None:
+        self._buffers.take_back(self._lent)
+        self._lent = 0
         if self._current is not None:
             self._buffers.put(self._current)
             self._current = None
