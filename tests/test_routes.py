@@ -374,7 +374,7 @@ class Probe:
             noun = {"keys": "access-keys"}.get(parts[-1], parts[-1]) if parts else ""
             known = {"<slug:project>": "shop", "<slug:slug>": "shop", "<slug:key>": "deactivate", "<int:pk>": "1", "<str:name>": "probe"}
             if part == "<slug:key>" and noun == "do":
-                part = "stop"
+                part = "protect" if "volumes" in parts else "stop"
             elif part == "<slug:key>" and "encryption-keys" in parts:
                 part = "disable"
             elif part == "<uuid:user_id>" or (noun == "members" and part.startswith("<")):
