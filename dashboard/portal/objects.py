@@ -31,6 +31,7 @@ from dashboard.portal.object_store import Place, allow_store, place, public_url,
 from dashboard.shell import attempt, page, portal_page
 from identity import temporary
 from identity.context import Context
+from storage import configurations
 
 PAGE = 100
 # Of deleted objects: how many versions are looked through at most to fill a page.
@@ -113,7 +114,7 @@ def _show(request: HttpRequest, where: Place, look: Look, *, detail: Detail | No
         "tabs": bucket_tabs.tabs(where.ctx, where.row.name),
         "tab": "objects",
         "usage": usage,
-        "class_title": _class_title(where.row.storage_class),
+        "class_title": configurations.class_label(where.row.storage_class),
         "look": look,
         "folder": shown(look.prefix),
         "folder_wire": wire(look.prefix),
@@ -143,11 +144,6 @@ def _show(request: HttpRequest, where: Place, look: Look, *, detail: Detail | No
     # Addresses in the page are good for an hour and for their reader alone.
     response["Cache-Control"] = "no-store"
     return allow_store(response, url)
-
-
-def _class_title(name: str) -> str:
-    copies = name.removeprefix("replicated-")
-    return f"{copies} {'copy' if copies == '1' else 'copies'}" if copies.isdecimal() else name
 
 
 def _commands(where: Place, look: Look, url: str) -> list[tuple[str, str]]:
