@@ -23,7 +23,7 @@ from storage.engine.clock import Clock
 from storage.engine.index import SEALED, STALE, Index, Segment
 from storage.engine.lanes import GONE_TEXT, Lane
 from storage.engine.members import Members
-from storage.engine.records import Record
+from storage.engine.records import SEGMENT_HEADER_BYTES, Record, size_of
 from storage.engine.segments import OpenSegment
 from storage.engine.spares import Spares
 from storage.engine.types import StorageClass
@@ -68,6 +68,9 @@ class Committer:
         """Write a record; returns when it is safe and visible. Raises as `Store.put` says."""
         if self.draining and not copy:
             raise Unavailable("The object store is stopping. Try again in a moment.")
+        if (size := size_of(len(record.key), len(record.entry), len(record.body))) > self.segment_bytes - SEGMENT_HEADER_BYTES:
+            # Only a store with tiny segments gets here; without this its lane would look for a segment that is large enough, for ever.
+            raise ValueError(f"A record of {size} bytes does not fit into a segment of {self.segment_bytes}.")
         lane = self.lane(storage_class)
         if not lane._room.is_set():
             await lane.room()
