@@ -19,6 +19,7 @@ from uuid import UUID
 
 from cloudbox.common.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
 from storage.engine import auditor, checkpoint, collector, compactor, entries, listing, members, recovery, repairer, whereabouts
+from storage.engine.allocation import keep_freed
 from storage.engine.changes import upload_identity
 from storage.engine.commit import GONE_TEXT, Committer, Op, record
 from storage.engine.drives import Drive
@@ -109,6 +110,7 @@ class Store:
             d if isinstance(d, DriveSpec) else DriveSpec(d) if isinstance(d, Path) else DriveSpec(Path("memory"), drive=d) for d in drives
         ]
         loop = asyncio.get_running_loop()
+        keep_freed()
         settings = settings or Settings()
         return await asyncio.to_thread(cls._open, specs, index, worker, settings, loop)
 
