@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from storage.engine.fragments import NOWHERE
 from storage.engine.index import EXTENT, GOOD, OPEN, RETIRED, Blob, Index
 from storage.engine.members import Members
 from storage.engine.types import CLASS_BY_NUMBER
@@ -56,6 +57,8 @@ def count(index: Index, members: Members) -> Census:
         each = blob.size // max(1, blob.data)
         census.size_bytes += blob.size
         for drive, _ in blob.replicas:
+            if drive == NOWHERE:
+                continue
             placed = census.on(drive)
             placed.extents += 1
             placed.size_bytes += each

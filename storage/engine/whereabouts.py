@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from storage.engine.fragments import NOWHERE
 from storage.engine.index import EXTENT, GOOD, Index
 from storage.engine.members import Members
 from storage.engine.reader import Reader
@@ -69,6 +70,8 @@ def replicas(index: Index, members: Members, reader: Reader, version: Version) -
             continue
         if blob.kind == EXTENT:
             for drive, state in blob.replicas:
+                if drive == NOWHERE:
+                    continue  # A fragment that found no drive yet: the repairer makes it.
                 add(drive, state, length // max(1, blob.data), known.extent(id, drive))
         else:
             segment(blob.place[0], length)

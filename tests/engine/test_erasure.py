@@ -13,11 +13,13 @@ import pytest
 
 from cloudbox.common.errors import InsufficientCapacity, Unavailable
 from storage.engine import STORAGE_CLASSES, Store
+from storage.engine.census import count
 from storage.engine.erasure import code
 from storage.engine.extents import BLOCK_BYTES
 from storage.engine.index import GOOD, Blob
 from storage.engine.repairer import _extents
 from storage.engine.simulated import Platter
+from storage.engine.whereabouts import WHOLE
 from tests.engine.world import BUCKET, Box, etag
 
 FOUR_TWO = STORAGE_CLASSES["erasure-4-2"]
@@ -195,6 +197,11 @@ def test_fewer_drives_than_the_quorum_refuse_and_a_fragment_short_is_made_later(
         body = body_of(5 * MIB + 3)
         await put(store, b"short", body)  # Five of six fragments are the quorum.
         assert await read(store, b"short") == body
+        census = count(store.index, store.members)
+        assert census.drives.keys() <= store.members.bays.keys()
+        version = store.get(BUCKET, b"short")
+        assert version is not None
+        assert [copy.state for copy in await store.replicas(version)] == [WHOLE] * 5
         with pytest.raises((Unavailable, InsufficientCapacity)):
             await put(store, b"wide", body, of="erasure-8-4")
         await store.close()
