@@ -179,6 +179,21 @@ def delete_access_key(ctx: Context, id: str) -> None:
         key.delete()
 
 
+def set_access_key_active(ctx: Context, id: str, *, active: bool) -> None:
+    """An inactive key opens nothing, and can be made active again."""
+    ctx.require("credentials.revoke")
+    _not_restricted(ctx)
+    with transaction.atomic():
+        key = list_access_keys(ctx).select_for_update().filter(id=id).first()
+        if key is None:
+            raise NotFound("You have no such access key.")
+        key.is_active = active
+        key.save(update_fields=["is_active"])
+        events.publish(
+            ctx.actor, "enable" if active else "disable", "access-key", key, project_id=ctx.project_id, detail=f"{key.name} {key.id}"
+        )
+
+
 def secret_of(key: AccessKey) -> str:
     """The secret of a key, for checking a signature."""
     return _vault().decrypt(bytes(key.sealed_secret)).decode()

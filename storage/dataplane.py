@@ -22,6 +22,8 @@ from cloudbox.common.errors import Conflict, Invalid
 from storage import certificates, drive_list, drive_rounds, rounds
 from storage.api.s3 import portal
 from storage.api.s3.app import S3
+from storage.api.s3.auth import credential_of
+from storage.api.sts.app import Sts, is_query
 from storage.api.swift.app import Swift
 from storage.directory import Directory
 from storage.engine import STORAGE_CLASSES, DriveSpec, Store
@@ -145,7 +147,11 @@ def run_worker(config: Config) -> None:
 async def open_worker(config: Config, sockets: dict[str, Any], slot: int) -> tuple[list[Listener], Callable[[], Awaitable[None]]]:
     """The store, the directory, the application on its sockets; and how to close them."""
     plane, close = await open_plane(config, slot)
-    app = front(S3(plane, domains=config.domains, sites=config.sites, pages=config.pages), Swift(plane, domains=config.swift_domains))
+    app = front(
+        S3(plane, domains=config.domains, sites=config.sites, pages=config.pages),
+        Swift(plane, domains=config.swift_domains),
+        Sts(plane, lookup=credential_of),
+    )
     listeners = [Listener(sockets["http"], app)]
     if "admin" in sockets:
         listeners.append(Listener(sockets["admin"], admin.app(config.metrics), quiet=True))
@@ -162,11 +168,11 @@ async def open_worker(config: Config, sockets: dict[str, Any], slot: int) -> tup
     return listeners, close_all
 
 
-def front(s3: App, swift: Swift) -> App:
-    """Both dialects on one port. Swift's addresses are none that a bucket of S3 can have."""
+def front(s3: App, swift: Swift, sts: App) -> App:
+    """All dialects on one port. Swift's addresses are none that a bucket of S3 can have, and S3 has no forms for "/"."""
 
     def either(request: Request) -> Coroutine[Any, Any, Response]:
-        return swift(request) if swift.serves(request) else s3(request)
+        return swift(request) if swift.serves(request) else sts(request) if is_query(request) else s3(request)
 
     return either
 

@@ -21,7 +21,9 @@ from identity.context import SYSTEM, Context
 from identity.models import Membership, Project, Quota, Role, User
 from storage import buckets, dataplane
 from storage.api.s3.app import S3
+from storage.api.s3.auth import credential_of
 from storage.api.s3.portal import Portal
+from storage.api.sts.app import Sts
 from storage.api.swift.app import Swift
 from storage.plane import THREADS, Plane
 from storage.server import App, Request, Response
@@ -110,7 +112,7 @@ def cloud(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[Clo
     with running(app) as front:
         plane, close = asyncio.run_coroutine_threadsafe(dataplane.open_plane(config, 1), front.loop).result(60)
         s3 = S3(plane, domains=("s3.localhost",), sites=("s3-website.localhost",))
-        apps.append(dataplane.front(s3, Swift(plane, domains=("swift.localhost",))))
+        apps.append(dataplane.front(s3, Swift(plane, domains=("swift.localhost",)), Sts(plane, lookup=credential_of)))
         try:
             yield Cloud(front.port, plane, front.loop, me, stranger, reader, s3.pages, front.front)
         finally:
