@@ -450,12 +450,13 @@ def _audited(store: Store, state: dict[str, Any], segments: Sequence[int]) -> in
 
 
 def _added(one: list[int], other: list[int]) -> list[int]:
-    return [a + b for a, b in zip(one, other, strict=True)] if one else list(other)
+    return [a + b for a, b in zip(one, other, strict=True)] if one and other else one or list(other)
 
 
 def _quantile(before: list[int], now: list[int], share: float) -> float | None:
-    """Of the latencies between two moments, in ms: the upper edge of the class that it falls into."""
-    counts = [b - a for a, b in zip(before, now, strict=True)] if before else list(now)
+    """Of the latencies between two moments, in ms: the upper edge of the class that it falls into. A drive that a worker does not know
+    (yet, or any more) has no classes at all at that moment."""
+    counts = [b - a for a, b in zip(before, now, strict=True)] if before and now else list(now)
     total = sum(counts)
     if total <= 0:
         return None

@@ -31,9 +31,22 @@ def operations() -> list[Operation]:
             content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
             examples = [each["value"] for each in content.get("examples", {}).values()]
             name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
-            body = schema()["components"]["schemas"][name] if name else None
+            body = _body(name) if name else None
             found.append(Operation(operation["operationId"], method, path, examples[0] if examples else {}, body))
     return found
+
+
+def _body(name: str) -> dict[str, Any]:
+    """The schema of a body, in which every field says its type itself."""
+    found = schema()["components"]["schemas"][name]
+    return found | {"properties": {field: _flat(each) for field, each in found["properties"].items()}}
+
+
+def _flat(field: dict[str, Any]) -> dict[str, Any]:
+    for each in [*field.get("allOf", []), *field.get("oneOf", [])]:
+        if each.get("type") != "null":
+            return _flat(each)
+    return schema()["components"]["schemas"][field["$ref"].rpartition("/")[2]] if "$ref" in field else field
 
 
 def address(path: str, world: World, ids: dict[str, str]) -> str:

@@ -27,6 +27,7 @@ LINES_SHOWN = 60
 WORKERS_MAX = 8
 QUICK, SERIAL = "not machines and not browser", "machines or browser"
 FAST = ["-m", f"{QUICK} and not slow", "--hypothesis-profile", "fast"]
+SLOWEST = ["--durations", "20", "--durations-min", "5"]  # So that a run that takes too long says where.
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,10 @@ def test(box: Box, args: argparse.Namespace) -> int:
     results = _checks(venv, fast=args.fast)
     workers = min(WORKERS_MAX, len(os.sched_getaffinity(0)))
     results.append(
-        _tests(venv, f"tests, {workers} at a time", ["-n", str(workers), "--dist", "worksteal", *(FAST if args.fast else ["-m", QUICK])])
+        _tests(venv, f"tests, {workers} at a time", ["-n", str(workers), "--dist", "worksteal", *(FAST if args.fast else ["-m", QUICK, *SLOWEST])])
     )
     if not args.fast:
-        results.append(_tests(venv, "tests of machines and browser", ["-m", SERIAL]))
+        results.append(_tests(venv, "tests of machines and browser", ["-m", SERIAL, *SLOWEST]))
     print("", *results, sep="\n", flush=True)
     failed = [result.name for result in results if not result.good]
     print(f"\nFailed: {'; '.join(failed)}" if failed else "\nAll is well.", flush=True)

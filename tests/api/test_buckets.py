@@ -91,12 +91,13 @@ def test_a_policy_is_checked_line_by_line(media: Api) -> None:
 
 
 def test_a_public_policy_and_its_block(media: Api) -> None:
-    block = {"block_policy": True}
+    block = {"block_acls": False, "ignore_acls": False, "block_policy": True, "restrict": False}
     assert media.patch("/buckets/media", {"public_access_block": block}).json()["public_access_block"]["block_policy"] is True
     refused = media.put("/buckets/media/policy", {"policy": _policy(_open("media"))})
     assert refused.status_code == 403
     assert "blocks public policies" in refused.json()["detail"]
-    media.patch("/buckets/media", {"public_access_block": {}})
+    assert media.patch("/buckets/media", {"public_access_block": {}}).status_code == 422
+    media.patch("/buckets/media", {"public_access_block": block | {"block_policy": False}})
     kept = media.put("/buckets/media/policy", {"policy": _policy(_open("media"))}).json()
     assert kept["is_public"] is True
     assert kept["statements"] == ["Anybody may read."]

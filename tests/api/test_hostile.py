@@ -69,7 +69,7 @@ def test_hostile_bodies(operation: Operation, world: World) -> None:
             continue  # nothing to change is a request, too
         _check(_send(client, operation, where, raw), raw)
     for name, field in operation.body["properties"].items():
-        for value in WRONG[_type_of(field)]:
+        for value in [one for one in WRONG[_type_of(field)] if one not in field.get("enum", [])]:
             body = json.dumps({**operation.example, name: value}).encode()
             _check(_send(client, operation, where, body), (name, str(value)[:60]))
     for extra in ("id", "project_id", "is_admin", "__class__", "x" * 10_000):

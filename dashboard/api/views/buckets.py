@@ -28,10 +28,12 @@ def _quota(**kwargs: Any) -> Whole:
 
 
 class Block(Input):
-    block_acls = Flag(default=False)
-    ignore_acls = Flag(default=False)
-    block_policy = Flag(default=False)
-    restrict = Flag(default=False)
+    """All four are to be said: what guards a bucket is not opened by leaving a word out."""
+
+    block_acls = Flag()
+    ignore_acls = Flag()
+    block_policy = Flag()
+    restrict = Flag()
 
 
 class Retention(Input):
