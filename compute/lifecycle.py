@@ -21,22 +21,32 @@ S = Instance.Status
 _ENDS = {S.DELETING, S.ERROR}
 # What a machine may be found to be when work on it has ended, well or not: every status on the way leads to each of them.
 _SETTLED = {S.RUNNING, S.STOPPED, S.PAUSED, S.SUSPENDED}
+# Off for a while, to come back as another machine, on another disk, or somewhere else.
+_CHANGING = {S.RESIZING, S.REBUILDING, S.RESCUING, S.SHELVING}
 
 MOVES: dict[str, frozenset[str]] = {
     S.BUILDING: frozenset({S.RUNNING, S.STOPPED, *_ENDS}),
-    S.RUNNING: frozenset({S.STOPPING, S.STOPPED, S.REBOOTING, S.PAUSED, S.SUSPENDING, S.SUSPENDED, S.STARTING, *_ENDS}),
+    S.RUNNING: frozenset({*_CHANGING, S.STOPPING, S.STOPPED, S.REBOOTING, S.PAUSED, S.SUSPENDING, S.SUSPENDED, S.STARTING, *_ENDS}),
     S.STARTING: frozenset({*_SETTLED, *_ENDS}),
     S.STOPPING: frozenset({*_SETTLED, *_ENDS}),
-    S.STOPPED: frozenset({S.STARTING, S.RUNNING, S.PAUSED, S.SUSPENDED, *_ENDS}),
+    S.STOPPED: frozenset({*_CHANGING, S.STARTING, S.RUNNING, S.PAUSED, S.SUSPENDED, *_ENDS}),
     S.REBOOTING: frozenset({*_SETTLED, S.STARTING, S.STOPPING, *_ENDS}),
     S.PAUSED: frozenset({S.RUNNING, S.STOPPING, S.STOPPED, S.STARTING, S.SUSPENDING, S.SUSPENDED, *_ENDS}),
     S.SUSPENDING: frozenset({*_SETTLED, *_ENDS}),
     S.SUSPENDED: frozenset({S.STARTING, S.RUNNING, S.STOPPED, *_ENDS}),
-    S.ERROR: frozenset({*_SETTLED, S.STARTING, S.STOPPING, S.DELETING}),
+    S.RESIZING: frozenset({*_SETTLED, *_ENDS}),
+    S.REBUILDING: frozenset({*_SETTLED, *_ENDS}),
+    S.RESCUING: frozenset({*_SETTLED, *_ENDS}),
+    S.SHELVING: frozenset({*_SETTLED, S.SHELVED, *_ENDS}),
+    S.SHELVED: frozenset({S.UNSHELVING, *_ENDS}),
+    S.UNSHELVING: frozenset({*_SETTLED, S.SHELVED, *_ENDS}),
+    S.ERROR: frozenset({*_SETTLED, S.REBUILDING, S.STARTING, S.STOPPING, S.DELETING}),
     S.DELETING: frozenset({S.DELETED, S.ERROR}),
     S.DELETED: frozenset(),
 }
-MOVING = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.SUSPENDING, S.DELETING})
+MOVING = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.SUSPENDING, S.DELETING, S.UNSHELVING, *_CHANGING})
+# Who is in one of these without a job goes on to where it was going; the others go back to what they are to be.
+JOB_OF: dict[str, str] = {S.SHELVING: "shelve-instance", S.UNSHELVING: "unshelve-instance"}
 CRASHES_MAX = 3
 CRASH_WINDOW = dt.timedelta(minutes=10)
 
@@ -67,6 +77,7 @@ WANTED = {
     Instance.Intent.STOPPED: Power.SHUTOFF,
     Instance.Intent.PAUSED: Power.PAUSED,
     Instance.Intent.SUSPENDED: Power.SAVED,
+    Instance.Intent.SHELVED: Power.ABSENT,
 }
 
 
@@ -80,6 +91,8 @@ def has_job(instance_id: UUID) -> bool:
 
 def is_calm(instance: Instance, power: Power) -> bool:
     """Row, machine and intent say the same: nothing to do, and nothing to ask the tables about."""
+    if instance.status == S.SHELVED:
+        return power == Power.ABSENT
     return STATUS_OF.get(power) == instance.status and _is_wanted(power, instance)
 
 
@@ -90,7 +103,7 @@ def observe(instance_id: UUID, power: Power) -> None:
     started again, a few times. Calls the hypervisor, so not to be called in a transaction.
     """
     instance = Instance.objects.exclude(status=S.DELETED).filter(id=instance_id).first()
-    if instance is None or instance.status == S.DELETING or instance.intended == Instance.Intent.DELETED:
+    if instance is None or instance.status in (S.DELETING, S.SHELVED) or instance.intended == Instance.Intent.DELETED:
         return
     status = STATUS_OF.get(power)
     if instance.status in MOVING and has_job(instance_id):

@@ -13,6 +13,7 @@ from cloudbox.common.events import SYSTEM
 from cloudbox.common.models import Job
 from compute import charges, desired, host
 from compute.drivers.specs import Power
+from compute.lifecycle import JOB_OF as INSTANCE_JOB_OF
 from compute.lifecycle import MOVING, bring_back, has_job, is_calm, machine, observe
 from compute.models import ConsoleToken, Image, Instance, Volume
 from compute.volume_lifecycle import JOB_OF
@@ -35,6 +36,8 @@ def powers() -> None:
             _finish_delete(instance)
         elif instance.status == S.BUILDING:
             jobs.enqueue("launch-instance", instance.id, actor=SYSTEM, project_id=instance.project_id)
+        elif instance.status in INSTANCE_JOB_OF:
+            jobs.enqueue(INSTANCE_JOB_OF[instance.status], instance.id, actor=SYSTEM, project_id=instance.project_id)
         elif instance.status in MOVING:
             bring_back(instance)
         else:
@@ -57,7 +60,8 @@ def _finish_delete(instance: Instance) -> None:
 def orphans() -> None:
     """Machines and disks that no row stands for: what a crash between two steps left. Only after looking twice at the tables."""
     machines, disks = set(host.hypervisor().all()), host.volumes().all()
-    kept = set(Instance.objects.exclude(status=S.DELETED).values_list("id", flat=True))
+    # A shelved one's disk lies in the image store.
+    kept = set(Instance.objects.exclude(status=S.DELETED).filter(shelved_at=None).values_list("id", flat=True))
     for id in machines - kept:
         log.warning("machine %s stands for no instance; removing it", id)
         host.hypervisor().stop(id)

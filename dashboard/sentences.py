@@ -36,6 +36,7 @@ _BECAME = {
     "running": "is running", "stopped": "is stopped", "paused": "is paused", "suspended": "is suspended", "error": "failed",
     "deleting": "is being deleted", "deleted": "is gone", "building": "is being built", "starting": "is starting",
     "stopping": "is stopping", "rebooting": "is rebooting", "suspending": "is being suspended",
+    "shelved": "is shelved",
 }  # fmt: skip
 _BECAME_OF = {
     "instance": _BECAME,

@@ -11,6 +11,29 @@ from compute.models.catalogue import Flavor, Image, Keypair
 from identity.models import Project, User
 
 
+class ServerGroup(models.Model):
+    """Instances that are to run on one host, or on different ones. On a box of one host it is kept on record."""
+
+    class Policy(models.TextChoices):
+        AFFINITY = "affinity", "Together"
+        ANTI_AFFINITY = "anti-affinity", "Apart"
+        SOFT_AFFINITY = "soft-affinity", "Together if possible"
+        SOFT_ANTI_AFFINITY = "soft-anti-affinity", "Apart if possible"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="server_groups")
+    name = models.CharField(max_length=64)
+    policy = models.CharField(max_length=20, choices=Policy.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint("project", Lower("name"), name="server_group_name_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Instance(models.Model):
     """A virtual machine. `intended` is what the tenant asked for; `status` is what we last knew. Only `moves` write status."""
 
@@ -24,15 +47,27 @@ class Instance(models.Model):
         PAUSED = "paused", "Paused"
         SUSPENDING = "suspending", "Suspending"
         SUSPENDED = "suspended", "Suspended"
+        RESIZING = "resizing", "Resizing"
+        REBUILDING = "rebuilding", "Rebuilding"
+        RESCUING = "rescuing", "Changing its boot disk"
+        SHELVING = "shelving", "Shelving"
+        SHELVED = "shelved", "Shelved"
+        UNSHELVING = "unshelving", "Unshelving"
         DELETING = "deleting", "Deleting"
         DELETED = "deleted", "Deleted"
         ERROR = "error", "Error"
+
+    class Firmware(models.TextChoices):
+        BIOS = "bios", "BIOS"
+        UEFI = "uefi", "UEFI"
+        SECURE = "secure", "UEFI with secure boot"
 
     class Intent(models.TextChoices):
         RUNNING = "running"
         STOPPED = "stopped"
         PAUSED = "paused"
         SUSPENDED = "suspended"
+        SHELVED = "shelved"
         DELETED = "deleted"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -51,6 +86,22 @@ class Instance(models.Model):
     public_key = models.TextField(blank=True)
     user_data = models.BinaryField(blank=True, default=b"")
     tags = models.JSONField(default=dict, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)  # pairs that the guest may read
+    group = models.ForeignKey(ServerGroup, on_delete=models.SET_NULL, null=True, related_name="instances")
+    # What its machine is made of, as far as people choose it; at its next start.
+    firmware = models.CharField(max_length=8, choices=Firmware.choices, default=Firmware.BIOS)
+    machine_type = models.CharField(max_length=16, default="q35")
+    disk_bus = models.CharField(max_length=8, default="virtio")
+    nic_model = models.CharField(max_length=8, default="virtio")
+    has_tpm = models.BooleanField(default=False)
+    boot_order = models.JSONField(default=list, blank=True)  # of disk, cdrom, network; empty: the disk
+    cdrom_image = models.ForeignKey(Image, on_delete=models.PROTECT, null=True, related_name="+")
+    # Set: it boots from a copy of this image, and its own disk is the second.
+    rescue_image = models.ForeignKey(Image, on_delete=models.PROTECT, null=True, related_name="+")
+    # Set: its disk lies in the image store, and it takes no processor and no memory, nor their quota.
+    shelved_at = models.DateTimeField(null=True)
+    # As the guest's administrator has it now, encrypted for the public key; base64 (what Nova calls the server's password).
+    sealed_password = models.TextField(blank=True)
     intended = models.CharField(max_length=10, choices=Intent.choices, default=Intent.RUNNING)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.BUILDING)
     error = models.CharField(max_length=500, blank=True)
