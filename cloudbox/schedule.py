@@ -11,7 +11,7 @@ from django.conf import settings
 from cloudbox.common import events
 from compute import metrics, reconcilers
 from identity import tokens
-from storage import certificates
+from storage import certificates, deliveries
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,7 @@ TABLE = (
     Periodic("leftovers", 300, reconcilers.leftovers),
     Periodic("metrics", 60, metrics.roll_up),
     Periodic("tokens", 3600, tokens.prune),
+    Periodic("webhooks", 1, deliveries.deliver),
+    Periodic("deliveries", 3600, deliveries.prune),
     Periodic("certificates", 86400, lambda: certificates.renew(settings.HOME, settings.BOX)),
 )

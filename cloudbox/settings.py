@@ -51,6 +51,9 @@ STORE_URL: str = BOX.get("store_url") or (f"http://{_near(BOX['bind'])}:{STORE_P
 STORE_CA: str = BOX.get("store_ca", "")
 # How browsers reach it, if not under the portal's host name on the store's port (behind a proxy, say).
 STORE_PUBLIC_URL: str = BOX.get("store_public_url", "")
+# Networks besides the internet that webhooks may be posted to ("10.20.0.0/16"), and who else signs certificates there; a file of PEM.
+WEBHOOK_NETWORKS: list[str] = BOX.get("webhook_networks", [])
+WEBHOOK_CA: str = BOX.get("webhook_ca", "")
 
 # Without a home there is nothing to sign, and nothing is served: any text will do.
 SECRET_KEY = _read(HOME / "secrets" / "django.key", "no-home-yet-" + "0" * 50).strip()

@@ -194,7 +194,8 @@ async def open_plane(config: Config, slot: int) -> tuple[Plane, Callable[[], Awa
     plane = Plane(store, directory, pool, region=config.region, storage_class=config.storage_class)
 
     watch = drive_rounds.DriveRounds(plane, config.drive_list, config.generations.parent / "drives", leads=slot == 0)
-    beside = [loop.create_task(watch.run()), *([loop.create_task(rounds.run(plane))] if slot == 0 else [])]
+    leading = [rounds.run(plane), rounds.forward(plane)] if slot == 0 else []
+    beside = [loop.create_task(work) for work in (watch.run(), *leading)]
 
     async def close() -> None:
         for task in beside:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
-from storage import cors, documents, lifecycle, policies
+from storage import cors, documents, lifecycle, notifications, policies
 from storage.access import PublicBlock, Who
 from storage.acls import Acl
 from storage.engine import STORAGE_CLASSES, Mode, StorageClass
@@ -49,6 +49,7 @@ class BucketInfo:
     block: PublicBlock
     cors: tuple[cors.Rule, ...]
     lifecycle: tuple[lifecycle.Rule, ...]
+    notifications: tuple[notifications.Rule, ...]
     plain: bool  # No policy, lock, default encryption, lifecycle or quota of its own: the common case, asked once.
 
     @property
@@ -102,6 +103,7 @@ def info_of(row: BucketRow) -> BucketInfo:
         block=documents.public_block(kept),
         cors=cors.parse(kept["cors"]) if kept.get("cors") else (),
         lifecycle=lifecycle.parse(kept["lifecycle"]) if kept.get("lifecycle") else (),
+        notifications=notifications.parse(kept["notification"]) if kept.get("notification") else (),
         plain=not (row.object_lock or kept.get("encryption") or kept.get("lifecycle")),
     )
 

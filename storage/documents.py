@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from storage import cors, lifecycle, policies
+from storage import cors, lifecycle, notifications, policies
 from storage.access import NO_BLOCK, PublicBlock
 from storage.errors import MalformedDocument, RetentionInvalid
 
@@ -25,7 +25,8 @@ from storage.errors import MalformedDocument, RetentionInvalid
 #   website       {"index", "error", "redirect_all": {...}, "rules": [...]}
 #   ownership     {}                                 (it was said, and is not the default)
 #   swift         {"meta": {…}, "read": ACL, "write": ACL, …}  (api/swift/containers.py)
-#   notification, logging, payment, replication, accelerate: as the dialect keeps them
+#   notification  [rule, …]                         (notifications.py)
+#   logging, payment, replication, accelerate: as the dialect keeps them
 KINDS = (
     "policy acl cors lifecycle public-block lock encryption tags website ownership notification logging payment accelerate swift".split()
 )
@@ -41,6 +42,8 @@ def check(kind: str, value: Any, *, bucket: str) -> None:
         cors.parse(value)
     elif kind == "lifecycle":
         lifecycle.parse(value)
+    elif kind == "notification":
+        notifications.parse(value)
     elif kind == "lock" and value:
         _check_lock(value)
     elif kind == "encryption" and value.get("algorithm") not in ("AES256", "aws:kms"):

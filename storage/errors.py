@@ -110,6 +110,10 @@ class MalformedDocument(Invalid):
     """A configuration document breaks its grammar."""
 
 
+class EventUnknown(Invalid):
+    """A rule about events asks for one that never happens here, or for a webhook that is not there."""
+
+
 class MalformedPolicy(Invalid):
     """A policy breaks the grammar of policies."""
 

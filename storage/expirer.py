@@ -16,9 +16,9 @@ from uuid import UUID
 
 from cloudbox.common import clock
 from cloudbox.common.errors import CloudError, PreconditionFailed
-from storage import expirations, lifecycle, locks, objects
+from storage import expirations, lifecycle, locks, notifications, objects
 from storage.directory import BucketInfo
-from storage.engine import Version, unchanged
+from storage.engine import Mode, Version, unchanged
 from storage.errors import Locked
 from storage.lifecycle import Seen, moment_of
 from storage.plane import Plane
@@ -109,7 +109,12 @@ async def _judge(plane: Plane, bucket: BucketInfo, versions: list[Version], done
         hide = version.latest and not version.delete_marker and bucket.versioning != "off"
         try:
             await objects.delete(
-                plane, bucket, version.name, None if hide or bucket.versioning == "off" else version.id, condition=unchanged(version)
+                plane,
+                bucket,
+                version.name,
+                None if hide or bucket.versioning == "off" else version.id,
+                condition=unchanged(version),
+                cause=notifications.EXPIRED,
             )
             done.expired += 1
         except Locked:
@@ -164,10 +169,12 @@ async def _reap_one(plane: Plane, bucket: BucketInfo, name: bytes) -> bool:
         return False
     if bucket.versioning == "off":
         locks.check_deletable(unpack(version.meta), now_ns=locks.ns_of(clock.now()), bypass=False)
-        await objects.delete(plane, bucket, name, condition=unchanged(version))
+        await objects.delete(plane, bucket, name, condition=unchanged(version), cause=notifications.EXPIRED)
         return True
     # First the marker, so that no version from before shows in between.
-    await plane.store.add_delete_marker(bucket.id, name, meta=expirations.HIDDEN, condition=unchanged(version))
+    await objects.hide(
+        plane, bucket, name, meta=expirations.HIDDEN, mode=Mode.ADD, condition=unchanged(version), cause=notifications.EXPIRED
+    )
     if version.null:
-        await objects.delete(plane, bucket, name, version.id)
+        await objects.delete(plane, bucket, name, version.id, cause=notifications.EXPIRED)
     return True

@@ -5,18 +5,19 @@ Who may do it has been decided before (access.py); these decide whether it makes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from cloudbox.common import clock
 from cloudbox.common.errors import NotFound
-from storage import encryption, expirations, locks
+from storage import encryption, expirations, locks, notifications, outbox
 from storage.directory import BucketInfo
 from storage.encryption import CustomerKey, Wish
 from storage.engine import SMALL_MAX_BYTES, Condition, FileView, Mode, Version
 from storage.errors import EntityTooLarge, MarkerRead, NoSuchBucket, NoSuchObject, NoSuchVersion, NothingThere, RangeUnsatisfiable
+from storage.notifications import Cause
 from storage.plane import Plane
 from storage.properties import Properties, unpack
 
@@ -61,6 +62,7 @@ class Write:
     size_max: int = PUT_MAX_BYTES
     mode: Mode | None = None  # Instead of the bucket's.
     key_project: str = ""  # Whose named keys count; the bucket's project if empty.
+    cause: Cause = notifications.PUT  # What its event tells (notifications.py).
 
 
 async def put(plane: Plane, bucket: BucketInfo, name: bytes, source: Source, digests: Digests, write: Write) -> Version:
@@ -94,8 +96,9 @@ async def _put(plane: Plane, bucket: BucketInfo, name: bytes, source: Source, di
             write.finish()
         if key:
             body = encryption.stream(key, nonce).update(body)
-        with bucket_there():
-            return await plane.store.put(
+
+        def keep() -> Awaitable[Version]:
+            return plane.store.put(
                 bucket.id,
                 name,
                 body,
@@ -105,6 +108,9 @@ async def _put(plane: Plane, bucket: BucketInfo, name: bytes, source: Source, di
                 condition=write.condition,
                 storage_class=bucket.storage_class,
             )
+
+        with bucket_there():
+            return await outbox.made(plane, bucket, write.cause, name, keep)
     writer = await plane.store.begin(
         bucket.id,
         name,
@@ -118,9 +124,12 @@ async def _put(plane: Plane, bucket: BucketInfo, name: bytes, source: Source, di
         await pour(plane, source, writer, digests, key, nonce, write.size_max)
         if write.finish is not None:
             write.finish()
+
+        def finish() -> Awaitable[Version]:
+            return writer.finish(etag=digests.hex("MD5"), meta=write.properties.pack())
+
         with bucket_there():
-            version: Version = await writer.finish(etag=digests.hex("MD5"), meta=write.properties.pack())
-    return version
+            return await outbox.made(plane, bucket, write.cause, name, finish)
 
 
 @contextmanager
@@ -382,27 +391,49 @@ async def delete(
     *,
     bypass: bool = False,
     condition: Condition | None = None,
+    cause: Cause = notifications.REMOVED,
 ) -> Deleted:
     """Delete an object, or one version of it for good. What is not there counts as deleted. Raises Locked."""
     try:
-        return await _delete(plane, bucket, name, version_id, bypass, condition)
+        return await _delete(plane, bucket, name, version_id, bypass, condition, cause)
     except NothingThere:
         return Deleted()
 
 
 async def _delete(
-    plane: Plane, bucket: BucketInfo, name: bytes, version_id: str | None, bypass: bool, condition: Condition | None
+    plane: Plane, bucket: BucketInfo, name: bytes, version_id: str | None, bypass: bool, condition: Condition | None, cause: Cause
 ) -> Deleted:
     store = plane.store
     if version_id is not None:
         check = _unlocked(bypass) if bucket.object_lock else None
-        gone = await store.delete(bucket.id, name, version_id, condition=_both(check, condition))
+        gone = await outbox.removed(
+            plane, bucket, cause, name, version_id, lambda: store.delete(bucket.id, name, version_id, condition=_both(check, condition))
+        )
         return Deleted(version_id, gone is not None and gone.delete_marker)
     if bucket.versioning == "off":
-        await store.delete(bucket.id, name, NULL, condition=condition)
+        await outbox.removed(plane, bucket, cause, name, NULL, lambda: store.delete(bucket.id, name, NULL, condition=condition))
         return Deleted()
-    marker = await store.add_delete_marker(bucket.id, name, mode=bucket.mode, condition=condition)
+    marker = await hide(plane, bucket, name, condition=condition, cause=cause)
     return Deleted(marker.id, True)
+
+
+async def hide(
+    plane: Plane,
+    bucket: BucketInfo,
+    name: bytes,
+    *,
+    meta: bytes = b"",
+    condition: Condition | None = None,
+    mode: Mode | None = None,
+    cause: Cause = notifications.REMOVED,
+) -> Version:
+    """Make a delete marker."""
+    cause = replace(cause, event=f"{cause.event}:DeleteMarkerCreated")
+
+    def mark() -> Awaitable[Version]:
+        return plane.store.add_delete_marker(bucket.id, name, meta=meta, mode=mode or bucket.mode, condition=condition)
+
+    return await outbox.made(plane, bucket, cause, name, mark)
 
 
 def _unlocked(bypass: bool) -> Condition:
@@ -427,8 +458,13 @@ def _both(first: Condition | None, second: Condition | None) -> Condition | None
 # --- changing what is kept beside the bytes
 
 
-async def change(plane: Plane, version: Version, edit: Callable[[Properties], None]) -> Version:
-    """Edit the properties of a version as they are at the moment of the change; `edit` may be called again if another was quicker."""
+async def change(
+    plane: Plane, version: Version, edit: Callable[[Properties], None], *, told: tuple[BucketInfo, Cause] | None = None
+) -> Version:
+    """Edit the properties of a version as they are at the moment of the change; `edit` may be called again if another was quicker.
+
+    `told`: the bucket, and what the event says; by default a change causes none.
+    """
     while True:
         properties = unpack(version.meta)
         before = properties.expires_ns
@@ -441,8 +477,11 @@ async def change(plane: Plane, version: Version, edit: Callable[[Properties], No
             if current is None or current.changed != seen.changed:
                 raise _Changed
 
+        def keep(version: Version = version, meta: bytes = properties.pack(), same: Condition = same) -> Awaitable[Version]:
+            return plane.store.update_meta(version, meta, condition=same)
+
         try:
-            return await plane.store.update_meta(version, properties.pack(), condition=same)
+            return await (outbox.made(plane, told[0], told[1], version.name, keep) if told else keep())
         except _Changed:
             fresh = plane.store.get(version.bucket, version.name, version.id)
             if fresh is None:

@@ -1,4 +1,4 @@
-"""What one worker of the data plane does beside serving: lifecycle every hour, counting and X-Delete-At every minute."""
+"""What one worker of the data plane does beside serving: lifecycle every hour, counting and X-Delete-At every minute, events at once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 
-from storage import expirer, usage
+from storage import deliveries, expirer, outbox, usage
 from storage.plane import Plane
 
 log = logging.getLogger(__name__)
 COUNT_SECONDS = 60.0
 EXPIRE_SECONDS = 3600.0
+FORWARD_SECONDS = 0.5
 
 
 async def run(plane: Plane, *, expire_seconds: float = EXPIRE_SECONDS, count_seconds: float = COUNT_SECONDS) -> None:
@@ -29,3 +30,27 @@ async def run(plane: Plane, *, expire_seconds: float = EXPIRE_SECONDS, count_sec
                     log.info("lifecycle: %s", done)
         except Exception:
             log.exception("a round of the object store failed")
+
+
+async def forward(plane: Plane, *, seconds: float = FORWARD_SECONDS) -> None:
+    """Carry events from the outbox to the tables, until it is cancelled. While PostgreSQL is away they stay where they are."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await forward_once(plane)
+        except Exception:
+            log.exception("events could not be carried over; they wait")
+
+
+async def forward_once(plane: Plane) -> int:
+    """All that wait; returns how many. Cut off before the lines are struck, it finds them again, and writes nothing twice."""
+    count, after = 0, b""
+    while True:
+        ready, void, more = outbox.waiting(plane, after=after)
+        if ready:
+            await plane.run(deliveries.accept, [(line.id, line.event) for line in ready])
+        await outbox.strike(plane, [*ready, *void])
+        count += len(ready)
+        if more is None:
+            return count
+        after = more

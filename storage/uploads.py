@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 from cloudbox.common.errors import NotFound
-from storage import encryption
+from storage import encryption, outbox
 from storage.directory import BucketInfo
 from storage.encryption import CustomerKey, Wish
 from storage.engine import SMALL_MAX_BYTES, Condition, Part, Upload, Version
 from storage.errors import EntityTooLarge, NoSuchUpload, PartInvalid, PartOrderInvalid, PartTooSmall
+from storage.notifications import Cause
 from storage.objects import PUT_MAX_BYTES, Digests, Finish, PartFacts, Source, part_facts, pour, take_small
 from storage.plane import Plane
 from storage.properties import Properties, unpack
 
 PARTS_MAX = 10_000
+COMPLETED = Cause("ObjectCreated:CompleteMultipartUpload")
 PART_MIN_BYTES = 5 << 20
 
 
@@ -111,6 +113,7 @@ async def complete(
     condition: Condition | None = None,
     seal: Callable[[Sequence[Part], Properties], None] | None = None,
     edit: Callable[[Properties], None] | None = None,
+    cause: Cause = COMPLETED,
 ) -> Version:
     """Make the object. `seal` sees the parts and may add a checksum to the properties; it raises if the client promised another."""
     if not wanted:
@@ -137,8 +140,12 @@ async def complete(
         seal(parts, properties)
     if edit is not None:
         edit(properties)
+
+    def keep() -> Awaitable[Version]:
+        return plane.store.complete(upload, parts, etag=etag_of(parts), meta=properties.pack(), mode=bucket.mode, condition=condition)
+
     with _upload_there():
-        return await plane.store.complete(upload, parts, etag=etag_of(parts), meta=properties.pack(), mode=bucket.mode, condition=condition)
+        return await outbox.made(plane, bucket, cause, upload.name, keep)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from storage.directory import BucketInfo
 from storage.engine import Version
 from storage.errors import NoSuchBucket
 from storage.loading import visiting
+from storage.notifications import Cause
 from storage.plane import Plane
 from storage.properties import Properties
 from storage.server import BodyTooLarge, Request, Response
@@ -228,6 +229,10 @@ class Call:
         who, request = self.who, self.request
         address, id = request.peer or None, request.id
         return await self.plane.run(_in_context, who, address, id, function, args, kwargs)
+
+    def cause(self, event: str) -> Cause:
+        """What an event of this call tells, if anybody wants to hear it."""
+        return Cause(event, self.who.principal.user or self.who.principal.account, self.request.peer, self.request.id)
 
     async def bucket_of(self, name: str) -> BucketInfo:
         """A bucket by the name in the request. Raises NoSuchBucket."""

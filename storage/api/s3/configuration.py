@@ -604,19 +604,6 @@ async def put_logging(call: Call) -> Response:
     return Response(200)
 
 
-async def get_notification(call: Call) -> Response:
-    call.allow("s3:GetBucketNotification")
-    return answer("NotificationConfiguration")
-
-
-async def put_notification(call: Call) -> Response:
-    call.allow("s3:PutBucketNotification")
-    document = await call.xml("NotificationConfiguration")
-    if list(document):
-        raise S3Error("NotImplemented", "Topics and queues of AWS are not here.")
-    return Response(200)
-
-
 async def get_replication(call: Call) -> Response:
     call.allow("s3:GetReplicationConfiguration")
     raise S3Error("ReplicationConfigurationNotFoundError", "The replication configuration was not found")

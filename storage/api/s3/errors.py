@@ -116,6 +116,7 @@ CODES: dict[type[CloudError], str] = {
     domain.LockStateInvalid: "InvalidBucketState",
     domain.RetentionInvalid: "InvalidRetentionPeriod",
     domain.MalformedDocument: "MalformedXML",
+    domain.EventUnknown: "InvalidArgument",
     domain.MalformedPolicy: "MalformedPolicy",
     domain.DigestMismatch: "BadDigest",
     domain.InvalidDigest: "InvalidDigest",

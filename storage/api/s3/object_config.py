@@ -53,7 +53,7 @@ async def put_acl(call: Call) -> Response:
     def edit(properties: Properties) -> None:
         properties.acl = kept or [["user", owner, acls.FULL]]
 
-    changed = await objects.change(call.plane, version, edit)
+    changed = await objects.change(call.plane, version, edit, told=(call.bucket, call.cause("ObjectAcl:Put")))
     return Response(200, _version_header(call, changed))
 
 
@@ -73,7 +73,8 @@ async def put_tagging(call: Call) -> Response:
     def edit(properties: Properties) -> None:
         properties.tags = kept
 
-    return Response(200, _version_header(call, await objects.change(call.plane, version, edit)))
+    changed = await objects.change(call.plane, version, edit, told=(call.bucket, call.cause("ObjectTagging:Put")))
+    return Response(200, _version_header(call, changed))
 
 
 async def delete_tagging(call: Call) -> Response:
@@ -82,7 +83,8 @@ async def delete_tagging(call: Call) -> Response:
     def edit(properties: Properties) -> None:
         properties.tags = {}
 
-    return Response(204, _version_header(call, await objects.change(call.plane, version, edit)))
+    changed = await objects.change(call.plane, version, edit, told=(call.bucket, call.cause("ObjectTagging:Delete")))
+    return Response(204, _version_header(call, changed))
 
 
 # --- retention and legal hold

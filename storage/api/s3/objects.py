@@ -55,6 +55,7 @@ async def put_object(call: Call) -> Response:
         finish,
         headers.write_condition(call.headers),
         key_project=bucket.owner,
+        cause=call.cause("ObjectCreated:Put"),
     )
     version = await objects.put(call.plane, bucket, name, incoming.body, incoming.digests, write)
     return Response(200, written(version, properties, bucket))
@@ -183,7 +184,8 @@ async def copy_object(call: Call) -> Response:
         if algorithm:
             properties.checksums, properties.checksum_type = {algorithm: digests.base64(algorithm.upper())}, "FULL_OBJECT"
 
-    write = Write(properties, wish, finish, headers.write_condition(given), key_project=bucket.owner)
+    cause = call.cause("ObjectCreated:Copy")
+    write = Write(properties, wish, finish, headers.write_condition(given), key_project=bucket.owner, cause=cause)
     body = await manifests.source(call, source_bucket, source, old, old_key)
     version = await objects.put(call.plane, bucket, name, body, digests, write)
     found = written(version, properties, bucket)
@@ -411,7 +413,13 @@ async def delete_object(call: Call) -> Response:
         call.header("if-match"), call.header("x-amz-if-match-size"), call.header("x-amz-if-match-last-modified-time")
     )
     gone = await objects.delete(
-        call.plane, call.bucket, call.check_key(), version_id, bypass=_bypass(call, call.key_text), condition=condition
+        call.plane,
+        call.bucket,
+        call.check_key(),
+        version_id,
+        bypass=_bypass(call, call.key_text),
+        condition=condition,
+        cause=call.cause("ObjectRemoved"),
     )
     return Response(204, _deleted_headers(gone))
 
@@ -458,7 +466,8 @@ async def _delete_one(call: Call, wanted: xml.Element, quiet: bool) -> str:
         if not 1 <= len(raw) <= 1024:
             raise S3Error("KeyTooLongError" if raw else "UserKeyMustBeSpecified", "Your key is too long or empty")
         condition = headers.delete_condition(wanted.get("ETag"), wanted.get("Size"), wanted.get("LastModifiedTime"))
-        gone = await objects.delete(call.plane, call.bucket, raw, version_id, bypass=_bypass(call, name), condition=condition)
+        bypass, cause = _bypass(call, name), call.cause("ObjectRemoved")
+        gone = await objects.delete(call.plane, call.bucket, raw, version_id, bypass=bypass, condition=condition, cause=cause)
     except CloudError as error:
         code = code_of(error)
         shown = about + xml.element("VersionId", version_id)

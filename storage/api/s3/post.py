@@ -75,6 +75,7 @@ async def post_object(call: Call) -> Response:
             properties.checksum_type = "FULL_OBJECT"
 
     write = Write(properties, headers.wish(given, call.bucket), finish, size_max=largest, key_project=call.bucket.owner)
+    write.cause = call.cause("ObjectCreated:Post")
     version = await objects.put(call.plane, call.bucket, call.check_key(), form, digests, write)
     found = {"ETag": quoted(version.etag)} | headers.encryption_headers(properties.encryption) | headers.checksum_headers(properties)
     if call.bucket.versioning == "enabled":

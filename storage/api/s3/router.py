@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.api.s3 import buckets, configuration, listings, object_config, objects, post, uploads
+from storage.api.s3 import buckets, configuration, listings, notification, object_config, objects, post, uploads
 from storage.api.s3.call import Call, Handler
 from storage.api.s3.errors import S3Error
 
@@ -35,7 +35,7 @@ BUCKET: dict[str, dict[str, Handler]] = {
     "requestPayment": {"GET": configuration.get_payment, "PUT": configuration.put_payment},
     "accelerate": {"GET": configuration.get_accelerate},
     "logging": {"GET": configuration.get_logging, "PUT": configuration.put_logging},
-    "notification": {"GET": configuration.get_notification, "PUT": configuration.put_notification},
+    "notification": {"GET": notification.get, "PUT": notification.put},
     "replication": {"GET": configuration.get_replication},
 }
 OBJECT: dict[str, dict[str, Handler]] = {

@@ -190,7 +190,8 @@ async def complete(call: Call) -> Response:
         _seal(call, algorithm, parts, wanted, kept)
         seen.append(kept)
 
-    version = await uploads.complete(call.plane, call.bucket, upload, wanted, condition=headers.write_condition(call.headers), seal=seal)
+    condition, cause = headers.write_condition(call.headers), call.cause(uploads.COMPLETED.event)
+    version = await uploads.complete(call.plane, call.bucket, upload, wanted, condition=condition, seal=seal, cause=cause)
     return _completed(call, version, seen[-1])
 
 

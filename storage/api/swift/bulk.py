@@ -240,7 +240,8 @@ async def _store(call: Call, archive: tarfile.TarFile, member: tarfile.TarInfo, 
         elif kept == "mime_type":
             properties.content_type = headers.wire(value)
     dress(bucket, properties)
-    write = Write(properties, encryption.wish_of(bucket.documents), None, None, FILE_BYTES_MAX, key_project=bucket.owner)
+    wish, cause = encryption.wish_of(bucket.documents), call.cause("ObjectCreated:Put")
+    write = Write(properties, wish, None, None, FILE_BYTES_MAX, key_project=bucket.owner, cause=cause)
     await objects.put(call.plane, bucket, at.key, _Member(call, file, member.size), Md5(), write)
 
 

@@ -17,6 +17,7 @@ from storage.api.swift.acls import NOTHING, OWNS, READS, WRITES, Names
 from storage.api.swift.errors import SwiftError
 from storage.directory import Account, Bearer, BucketInfo
 from storage.loading import visiting
+from storage.notifications import Cause
 from storage.plane import Plane
 from storage.properties import Properties
 from storage.server import Request, Response
@@ -105,6 +106,10 @@ class Call:
 
     def header(self, name: str) -> str | None:
         return self.request.headers.get(name)
+
+    def cause(self, event: str) -> Cause:
+        """What an event of this call tells, if anybody wants to hear it."""
+        return Cause(event, self.who.principal.user or self.who.principal.account, self.request.peer, self.request.id)
 
     def flag(self, name: str) -> bool:
         """A query parameter that is there, whatever its value."""

@@ -61,7 +61,8 @@ async def copy(call: Call) -> Response:
         await manifests.check_segments(call, found.version, found.properties, target_project, into, target)
     await versions.keep(call, into, target_key)
     digests = Md5()
-    write = Write(properties, encryption.wish_of(into.documents), None, None, FILE_BYTES_MAX, key_project=into.owner)
+    wish, cause = encryption.wish_of(into.documents), call.cause("ObjectCreated:Copy")
+    write = Write(properties, wish, None, None, FILE_BYTES_MAX, key_project=into.owner, cause=cause)
     ranged = objects.ranges(given["range"], found.size) if given.get("range") else None
     if found.parts and "part-number" in call.query:
         ranged = [part_range(call, found, {})]
@@ -140,6 +141,7 @@ async def restore(call: Call) -> Response:
     source = VersionSource(call.plane, version, properties, await open_key(call, properties))
     kept = replace(properties, encryption={}, retention=[], legal_hold=False, extra={**properties.extra, "restored": version.id})
     dress(bucket, kept)
-    write = Write(kept, encryption.wish_of(bucket.documents), None, None, FILE_BYTES_MAX, key_project=bucket.owner)
+    wish, cause = encryption.wish_of(bucket.documents), call.cause("ObjectCreated:Copy")
+    write = Write(kept, wish, None, None, FILE_BYTES_MAX, key_project=bucket.owner, cause=cause)
     fresh = await objects.put(call.plane, bucket, call.key, source, Md5(), write)
     return written(bucket, fresh, kept)

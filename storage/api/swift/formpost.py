@@ -147,7 +147,8 @@ async def post(call: Call) -> Response:
             dress(bucket, properties)
             await check_quotas(call, bucket, None)
             wish = encryption.wish_of(bucket.documents)
-            write = Write(properties, wish, None, None, min(maximum, FILE_BYTES_MAX), key_project=bucket.owner)
+            cause = call.cause("ObjectCreated:Post")
+            write = Write(properties, wish, None, None, min(maximum, FILE_BYTES_MAX), key_project=bucket.owner, cause=cause)
             await objects.put(call.plane, bucket, key, _Limited(reader.content(), maximum), Md5(), write)
             status, message = 201, ""
         if not count:

@@ -8,7 +8,7 @@ from storage.api.swift.call import Call
 from storage.api.swift.errors import SwiftError
 from storage.api.swift.listings import DELETED, Row, object_row
 from storage.directory import BucketInfo
-from storage.engine import Version
+from storage.engine import Mode, Version
 from storage.properties import unpack
 from storage.server import Response
 
@@ -169,7 +169,7 @@ async def delete(call: Call, bucket: BucketInfo, version_id: str) -> Response:
         # First the marker, so that no older version shows in between.
         await hide(call, bucket, call.key)
     for one in same:
-        await objects.delete(call.plane, bucket, call.key, one.id)
+        await objects.delete(call.plane, bucket, call.key, one.id, cause=call.cause("ObjectRemoved"))
     current = call.plane.store.get(bucket.id, call.key)
     more = {"X-Object-Version-Id": call.query["version-id"]}
     if current is not None and not current.delete_marker:
@@ -192,13 +192,14 @@ async def hide(call: Call, bucket: BucketInfo, key: bytes) -> None:
     """Keep older versions from becoming the object again, as S3 would have it: by a marker that Swift's history leaves out."""
     current = call.plane.store.get(bucket.id, key)
     if current is not None and not current.delete_marker:
-        await call.plane.store.add_delete_marker(bucket.id, key, meta=expirations.HIDDEN)
+        cause = call.cause("ObjectRemoved")
+        await objects.hide(call.plane, bucket, key, meta=expirations.HIDDEN, mode=Mode.ADD, cause=cause)
 
 
 async def delete_unversioned(call: Call, bucket: BucketInfo, key: bytes) -> objects.Deleted:
     """While versioning is off again: the object goes without a mark in the history, and what was before it does not come back."""
     seen = call.plane.store.get(bucket.id, key, "null")
     if seen is not None:
-        await objects.delete(call.plane, bucket, key, "null")
+        await objects.delete(call.plane, bucket, key, "null", cause=call.cause("ObjectRemoved"))
     await hide(call, bucket, key)
     return objects.Deleted()

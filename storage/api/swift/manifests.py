@@ -57,7 +57,13 @@ async def put(call: Call) -> Response:
     await versions.keep(call, bucket, call.key)
     text_body = orjson.dumps(kept)
     write = Write(
-        properties, encryption.wish_of(bucket.documents), None, headers.write_condition(call), FILE_BYTES_MAX, key_project=bucket.owner
+        properties,
+        encryption.wish_of(bucket.documents),
+        None,
+        headers.write_condition(call),
+        FILE_BYTES_MAX,
+        key_project=bucket.owner,
+        cause=call.cause("ObjectCreated:Put"),
     )
     version = await objects.put(call.plane, bucket, call.key, Bytes(text_body), Md5(), write)
     answer = written(bucket, version, properties)

@@ -47,7 +47,8 @@ async def put(call: Call) -> Response:
     condition = headers.write_condition(call)
     await check_quotas(call, bucket, length)
     await versions.keep(call, bucket, call.key)
-    write = Write(properties, encryption.wish_of(bucket.documents), finish, condition, FILE_BYTES_MAX, key_project=bucket.owner)
+    wish, cause = encryption.wish_of(bucket.documents), call.cause("ObjectCreated:Put")
+    write = Write(properties, wish, finish, condition, FILE_BYTES_MAX, key_project=bucket.owner, cause=cause)
     version = await objects.put(call.plane, bucket, call.key, call.request.body, digests, write)
     return written(bucket, version, properties)
 
@@ -117,7 +118,7 @@ async def delete_one(call: Call) -> Response:
     if bucket.versioning == "suspended":
         gone = await history.delete_unversioned(call, bucket, key)
     else:
-        gone = await objects.delete(call.plane, bucket, key)
+        gone = await objects.delete(call.plane, bucket, key, cause=call.cause("ObjectRemoved"))
     # What has expired is gone to the client, and now to everybody.
     if properties is None or expirations.is_over(properties):
         raise SwiftError(404, headers={"X-Object-Version-Id": history.public_of(gone.version_id)} if gone.version_id else None)

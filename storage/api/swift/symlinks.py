@@ -37,7 +37,8 @@ async def put(call: Call, properties: Properties) -> Response:
         link |= await _static(call, link, text, properties)
     properties.extra["symlink"] = link
     await versions.keep(call, bucket, call.key)
-    write = Write(properties, encryption.PLAIN, None, headers.write_condition(call), FILE_BYTES_MAX, key_project=bucket.owner)
+    condition, cause = headers.write_condition(call), call.cause("ObjectCreated:Put")
+    write = Write(properties, encryption.PLAIN, None, condition, FILE_BYTES_MAX, key_project=bucket.owner, cause=cause)
     version = await objects.put(call.plane, bucket, call.key, call.request.body, Md5(), write)
     answer = written(bucket, version, properties)
     if link.get("etag"):

@@ -50,7 +50,8 @@ async def _copy(call: Call, version: Version, properties: Properties, into: Buck
     data_key = await open_key(call, properties)
     properties = unpack(version.meta)
     properties.encryption, properties.retention, properties.legal_hold = {}, [], False
-    write = Write(properties, encryption.wish_of(into.documents), None, None, FILE_BYTES_MAX, key_project=into.owner)
+    wish, cause = encryption.wish_of(into.documents), call.cause("ObjectCreated:Copy")
+    write = Write(properties, wish, None, None, FILE_BYTES_MAX, key_project=into.owner, cause=cause)
     source = VersionSource(call.plane, version, unpack(version.meta), data_key)
     await objects.put(call.plane, into, key, source, Md5(), write)
 
