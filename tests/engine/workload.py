@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from cloudbox.common.errors import CloudError, Unavailable
-from storage.engine import STORAGE_CLASSES, Mode, StorageClass, Store, absent
+from storage.engine import STORAGE_CLASSES, Mode, StorageClass, Store, Version, absent
 
 BUCKET = UUID(int=0x77)
 KINDS = ("small", "small", "small", "empty", "extent", "parts", "delete", "marker", "meta", "absent")
@@ -131,21 +131,14 @@ class Judge:
 
     def _count(self, store: Store) -> None:
         usage = store.usage(BUCKET)
-        found = []
-        after_name, after_version = b"", ""
-        while True:
-            page = store.list_versions(BUCKET, after=after_name, after_version=after_version)
-            found += page.versions
-            if page.next is None:
-                break
-            after_name, after_version = page.next
+        found = versions_of(store)
         assert (usage.versions, usage.bytes) == (len(found), sum(v.size for v in found))
         assert usage.objects == sum(v.latest and not v.delete_marker for v in found)
 
 
 async def state_of(store: Store, name: str) -> State:
     found = []
-    for version in store.list_versions(BUCKET, prefix=name.encode()).versions:
+    for version in versions_of(store, prefix=name.encode()):
         if version.name != name.encode():
             continue
         digest = hashlib.sha256()
@@ -153,6 +146,18 @@ async def state_of(store: Store, name: str) -> State:
             digest.update(piece)
         found.append(("" if version.delete_marker else digest.hexdigest(), version.meta.decode(), version.delete_marker))
     return tuple(found)
+
+
+def versions_of(store: Store, *, prefix: bytes = b"") -> list[Version]:
+    """All, page by page: after some hundred trials a name has more than fit on one."""
+    found: list[Version] = []
+    after_name, after_version = b"", ""
+    while True:
+        page = store.list_versions(BUCKET, prefix=prefix, after=after_name, after_version=after_version)
+        found += page.versions
+        if page.next is None:
+            return found
+        after_name, after_version = page.next
 
 
 async def run_clients(
