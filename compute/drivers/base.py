@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import UUID
 
+from compute.drivers.guest_facts import GuestFacts
 from compute.drivers.specs import DiskSpec, FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power
 
 
@@ -56,6 +57,20 @@ class Hypervisor(Protocol):
     def resize_disk(self, id: UUID, volume_id: UUID, size_gib: int) -> bool:
         """Let a machine that is on see a larger disk: the file grows with it. False when it is off or has no such disk: then nothing
         happens, and the store grows the file."""
+
+    def freeze(self, id: UUID) -> bool:
+        """Have the guest write out everything and hold its file systems still, for a consistent copy. True: so it is, until `thaw`;
+        False: no agent answers there, or it cannot, and nothing is held. Frozen already: True. Whoever froze thaws, within seconds:
+        until then every program that writes waits."""
+
+    def thaw(self, id: UUID) -> None:
+        """Let the file systems go on. Not frozen, off, no agent, no such machine: nothing."""
+
+    def guest(self, id: UUID) -> GuestFacts | None:
+        """What the agent in the guest tells; None when none answers within seconds."""
+
+    def set_password(self, id: UUID, user: str, password: str) -> None:
+        """Give an account in the guest a password. Conflict when no agent answers, or it refuses."""
 
     def undefine(self, id: UUID) -> None:
         """Forget the machine, its saved memory, console sockets and console log. Must be off. Absent: nothing."""

@@ -22,6 +22,7 @@ from cloudbox.common.errors import Conflict, NotFound
 from compute.drivers import paths, png
 from compute.drivers.fake_guest import Guests
 from compute.drivers.faults import Faults
+from compute.drivers.guest_facts import GuestCard, GuestFacts, GuestFileSystem
 from compute.drivers.specs import (
     ON,
     DiskSpec,
@@ -61,6 +62,10 @@ class FakeHypervisor(Faults):
         self._guests = Guests(self.guest_poweroff)
         # Guests that hold on to their disks, as one does that has not booted.
         self.holding: set[UUID] = set()
+        # Guests without an agent, those whose file systems are held still, and passwords as the agents were told them.
+        self.silent: set[UUID] = set()
+        self.frozen: set[UUID] = set()
+        self.passwords: dict[tuple[UUID, str], str] = {}
 
     def close(self) -> None:
         self._guests.close_all()
@@ -188,6 +193,37 @@ class FakeHypervisor(Faults):
             path.write_bytes(b"QFI\xfb" + max(size_gib, int.from_bytes(path.read_bytes()[4:8])).to_bytes(4))
             return True
 
+    def freeze(self, id: UUID) -> bool:
+        self._may_fail("freeze")
+        with self._lock:
+            if self._get(id).power is not Power.RUNNING or id in self.silent:
+                return False
+            self.frozen.add(id)
+            return True
+
+    def thaw(self, id: UUID) -> None:
+        self._may_fail("thaw")
+        self.frozen.discard(id)
+
+    def guest(self, id: UUID) -> GuestFacts | None:
+        self._may_fail("guest")
+        with self._lock:
+            machine = self._get(id)
+            if machine.power is not Power.RUNNING or id in self.silent:
+                return None
+            disk = GuestFileSystem(mountpoint="/", type="ext4", disk="vda1", total_bytes=10**9, used_bytes=10**8)
+            cards = tuple(GuestCard(name=f"eth{n}", mac=nic.mac, addresses=()) for n, nic in enumerate(machine.spec.nics))
+            return GuestFacts(hostname=machine.spec.name, os="Fake Linux 1.0", kernel="6.1.0", file_systems=(disk,), cards=cards)
+
+    def set_password(self, id: UUID, user: str, password: str) -> None:
+        self._may_fail("set_password")
+        with self._lock:
+            if self._get(id).power is not Power.RUNNING or id in self.silent:
+                raise Conflict("No agent answers in the guest. Is qemu-guest-agent installed and running there?")
+            if user not in ("root", "admin"):
+                raise Conflict(f"The guest refused to set the password of {user}. Does that account exist there?")
+            self.passwords[id, user] = password
+
     def undefine(self, id: UUID) -> None:
         self._may_fail("undefine")
         with self._lock:
@@ -296,6 +332,7 @@ class FakeHypervisor(Faults):
         with self._lock:
             self._get(id).power = power
             if power not in ON:
+                self.frozen.discard(id)
                 self._close_sockets(id)
         self._tell(MachineEvent(id=id, power=power, why=why))
 

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from cloudbox.common.errors import Conflict
 from compute.agent.console_hub import ConsoleHub
 from compute.agent.metadata_keeper import MetadataKeeper
 from compute.agent.metadata_tree import InstanceMetadata
@@ -201,6 +202,43 @@ def test_memory_is_measured(booted: Booted) -> None:
 
     eventually(lambda: used() is not None)
     assert 0 < (used() or 0) < 128
+
+
+def test_the_agent(booted: Booted) -> None:
+    """The demo image's agent tells its system, its addresses and its disk; holds its file systems still, twice as well as once, so that a
+    program that writes waits until they are thawed; and sets a password."""
+    machine, hypervisor = booted.spec.id, booted.hypervisor
+    eventually(lambda: hypervisor.guest(machine) is not None, seconds=60)
+    told = hypervisor.guest(machine)
+    assert told is not None
+    print(told)
+    assert told.hostname == "first"
+    assert "Cloudbox" in told.os
+    assert told.kernel.startswith("6.")
+    assert "10.66.0.5/24" in [address for card in told.cards for address in card.addresses]
+    root = next(each for each in told.file_systems if each.mountpoint == "/")
+    assert (root.type, root.used_bytes is not None and 0 < root.used_bytes < (root.total_bytes or 0)) == ("ext4", True)
+
+    async def scene() -> None:
+        viewer = Viewer(booted)
+        await viewer.open()
+        assert await asyncio.to_thread(hypervisor.freeze, machine)
+        assert await asyncio.to_thread(hypervisor.freeze, machine)
+        await viewer.type("echo asked-$((1+1)); echo x >/root/frozen; echo written-$((1+1))")
+        await viewer.until(b"asked-2\r\n")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while True:  # what is typed is told back; the last words are not said
+                    viewer.seen += await viewer.reader.read(65536)
+        assert b"written-2" not in viewer.seen
+        await asyncio.to_thread(hypervisor.thaw, machine)
+        await viewer.until(b"written-2\r\n")
+
+    booted.run(scene())
+    hypervisor.thaw(machine)
+    hypervisor.set_password(machine, "root", "a new 'pass\"word")
+    with pytest.raises(Conflict, match="Does that account exist"):
+        hypervisor.set_password(machine, "nobody-of-that-name", "x")
 
 
 def test_a_volume_in_the_guest(booted: Booted) -> None:

@@ -111,6 +111,24 @@ def test_a_machine_that_is_off_refuses(hypervisor: Hypervisor, new_machine: NewM
     assert hypervisor.power(spec.id) is Power.RUNNING
 
 
+def test_a_guest_without_an_agent(hypervisor: Hypervisor, new_machine: NewMachine) -> None:
+    """Nothing is held still, nothing is told, a password is refused with what to do; thawing what is not frozen is fine. Off: the same."""
+    spec = new_machine()
+    hypervisor.thaw(spec.id)
+    hypervisor.define(spec)
+    if isinstance(hypervisor, FakeHypervisor):
+        hypervisor.silent.add(spec.id)
+    for power in (Power.SHUTOFF, Power.RUNNING):
+        if power is Power.RUNNING:
+            hypervisor.start(spec.id)
+        assert not hypervisor.freeze(spec.id)
+        hypervisor.thaw(spec.id)
+        assert hypervisor.guest(spec.id) is None
+        with pytest.raises(Conflict, match="No agent answers"):
+            hypervisor.set_password(spec.id, "root", "secret")
+        assert hypervisor.power(spec.id) is power
+
+
 def test_hostile_names(hypervisor: Hypervisor, new_machine: NewMachine) -> None:
     """Names with markup, quotes, control and other odd characters are only text; another spec under the same id replaces the first."""
     for name in ("</name><x/>", "a\"b'c&d;`$(e)`", "\x00\x01\x1b[2J", "\ud800", "\ufffe \U0001f600", "", "\n" * 9, "x" * 4096, "../../etc"):

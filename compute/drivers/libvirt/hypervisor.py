@@ -14,7 +14,8 @@ import libvirt
 
 from cloudbox.common.errors import Conflict, NotFound, Unavailable
 from compute.drivers import paths
-from compute.drivers.libvirt import screen, stats, xml
+from compute.drivers.guest_facts import GuestFacts
+from compute.drivers.libvirt import agent, screen, stats, xml
 from compute.drivers.libvirt.connection import Connection
 from compute.drivers.libvirt.events import Watcher
 from compute.drivers.libvirt.states import Powers, machine_id
@@ -150,6 +151,25 @@ class LibvirtHypervisor:
                 return True
         except NotFound:
             return False
+
+    def freeze(self, id: UUID) -> bool:
+        with self._domain(id) as domain:
+            return agent.freeze(domain)
+
+    def thaw(self, id: UUID) -> None:
+        try:
+            with self._domain(id) as domain:
+                agent.thaw(domain)
+        except NotFound:
+            return
+
+    def guest(self, id: UUID) -> GuestFacts | None:
+        with self._domain(id) as domain:
+            return agent.facts(domain)
+
+    def set_password(self, id: UUID, user: str, password: str) -> None:
+        with self._domain(id) as domain:
+            agent.set_password(domain, user, password)
 
     def undefine(self, id: UUID) -> None:
         try:
