@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -10,16 +11,23 @@ from typing import Any
 
 import pytest
 
+from cloudbox.common import object_client
 from compute import host
 from tests import world as worlds
 
+_taken = socket.socket()
+_taken.bind(("127.0.0.1", 0))
+# Nobody listens on a port that is only taken: who connects is refused at once, on every machine.
+DEAD_STORE = f"http://127.0.0.1:{_taken.getsockname()[1]}"
+
 
 @pytest.fixture
-def machine_home(short_path: Path, settings: Any) -> Iterator[Path]:
+def machine_home(short_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """New fake drivers on an empty folder: what a test leaves behind can be seen, and no other test sees it."""
     settings.HOME, settings.DRIVERS = short_path, "fake"
     # Another box on this machine may run an object store, which is none of the test's.
-    settings.STORE_URL = "http://127.0.0.1:9"
+    settings.STORE_URL = DEAD_STORE
+    monkeypatch.setattr(object_client, "TRIES", 0)
     host.reset()
     yield short_path
     host.reset()

@@ -12,6 +12,7 @@ from cloudbox.common.errors import Unavailable
 from cloudbox.common.models import Event
 from storage import clients, removal
 from tests.api.conftest import Api
+from tests.fixtures import DEAD_STORE
 from tests.world import World, work
 
 Speak = Callable[..., Api]
@@ -156,7 +157,7 @@ def test_keys_rotate_and_rest(media: Api) -> None:
 def test_without_a_store_its_absence_is_said(media: Api, settings: Any) -> None:
     settings.STORE_URL = ""
     assert media.delete("/buckets/media").status_code == 422
-    settings.STORE_URL = "http://127.0.0.1:9"
+    settings.STORE_URL = DEAD_STORE
     assert media.delete("/buckets/media").status_code == 503
 
 

@@ -17,10 +17,11 @@ from cloudbox.common import clock
 from cloudbox.common.models import Job
 from storage import buckets, configurations, keys, removal
 from storage.models import Bucket, BucketUsage, DriveOrder, StoreDrive
+from tests.fixtures import DEAD_STORE
 from tests.world import World
 
 Browse = Callable[..., Client]
-TABS = ("overview", "access", "versioning", "lifecycle", "website", "settings")
+TABS = ("overview", "access", "versioning", "lifecycle", "events", "website", "settings")
 QUERIES_MAX = 12
 
 
@@ -142,7 +143,7 @@ def test_what_cannot_be_says_why(browse: Browse, media: Bucket, world: World, se
     configurations.set_versioning(world.ctx("owner"), media, True)
     assert client.post("/p/shop/buckets/media/versioning", lock).status_code == 302
     assert "so versioning stays on" in client.get("/p/shop/buckets/media/versioning").content.decode()
-    settings.STORE_URL = "http://127.0.0.1:9"
+    settings.STORE_URL = DEAD_STORE
     rules = {"form": "add", "preview": "on", "days": "1"} | dict.fromkeys("id prefix tags larger_than smaller_than date".split(), "")
     rules |= dict.fromkeys("noncurrent_days noncurrent_keep abort_days".split(), "")
     preview = client.post("/p/shop/buckets/media/lifecycle", rules)

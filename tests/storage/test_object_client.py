@@ -22,6 +22,7 @@ from cloudbox.common import errors, object_signing
 from cloudbox.common.object_client import Endpoint, Entry, ObjectClient, crc32
 from cloudbox.common.object_signing import Keys
 from identity import temporary
+from tests.fixtures import DEAD_STORE
 from tests.storage.conftest import Cloud, limit
 
 # Names that break what is written carelessly: markup, quotes, slashes, signs of URLs, spaces, other scripts, control characters.
@@ -168,7 +169,7 @@ def test_refusals_are_meanings(cloud: Cloud) -> None:
     nobody = ObjectClient(Endpoint(cloud.url), lambda: Keys("AKIAXXXXXXXXXXXXXXXX", "wrong"))
     with pytest.raises(errors.Forbidden):
         nobody.list_objects(bucket)
-    dead = ObjectClient(Endpoint("http://127.0.0.1:9"), lambda: Keys("a", "b"))
+    dead = ObjectClient(Endpoint(DEAD_STORE), lambda: Keys("a", "b"))
     with pytest.raises(errors.Unavailable):
         dead.list_objects(bucket)
 
