@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import Count, Sum
 
-from compute.models import Instance, Keypair, Network, Port, SecurityGroup, Volume
+from compute.models import Instance, InstanceSnapshot, Keypair, Network, Port, SecurityGroup, Snapshot, Volume
 from identity import quotas
 
 
@@ -31,6 +31,14 @@ def release_volume_gib(project_id: UUID, gib: int) -> None:
     quotas.release(project_id, {"volume_gib": gib})
 
 
+def of_snapshot(size_gib: int) -> dict[str, int]:
+    return {"snapshots": 1, "snapshot_gib": size_gib}
+
+
+def release_snapshot(project_id: UUID, size_gib: int) -> None:
+    quotas.release(project_id, of_snapshot(size_gib))
+
+
 def release_ports(project_id: UUID, count: int) -> None:
     quotas.release(project_id, {"ports": count})
 
@@ -45,6 +53,9 @@ def count(project_id: UUID) -> Mapping[str, int]:
     volumes = (
         Volume.objects.filter(project_id=project_id).exclude(status=Volume.Status.DELETED).aggregate(n=Count("id"), gib=Sum("size_gib"))
     )
+    taken = Snapshot.objects.filter(project_id=project_id).exclude(status=Snapshot.Status.DELETED)
+    whole = InstanceSnapshot.objects.filter(project_id=project_id).exclude(status=InstanceSnapshot.Status.DELETED)
+    snapshots, roots = (rows.aggregate(n=Count("id"), gib=Sum(size)) for rows, size in ((taken, "size_gib"), (whole, "root_gib")))
     return {
         "instances": total["n"],
         "vcpus": total["vcpus"] or 0,
@@ -52,6 +63,8 @@ def count(project_id: UUID) -> Mapping[str, int]:
         "disk_gib": total["disk"] or 0,
         "volumes": volumes["n"],
         "volume_gib": volumes["gib"] or 0,
+        "snapshots": snapshots["n"] + roots["n"],
+        "snapshot_gib": (snapshots["gib"] or 0) + (roots["gib"] or 0),
         "networks": Network.objects.filter(project_id=project_id).count(),
         "ports": Port.objects.filter(project_id=project_id).count(),
         "security_groups": SecurityGroup.objects.filter(project_id=project_id).count(),

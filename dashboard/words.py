@@ -35,6 +35,7 @@ _KINDS = {
     "building": "move", "starting": "move", "stopping": "move", "rebooting": "move", "suspending": "move", "deleting": "move",
     "resizing": "move", "rebuilding": "move", "rescuing": "move", "shelving": "move", "unshelving": "move",
     "undoing": "move", "creating": "move", "attaching": "move", "detaching": "move", "growing": "move",
+    "restoring": "move", "retyping": "move", "offered": "held",
     "warn": "warn",
     "error": "bad", "failed": "bad", "bad": "bad", "refused": "bad", "down": "bad",
 }  # fmt: skip

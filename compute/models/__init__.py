@@ -4,25 +4,33 @@ from compute.models.catalogue import Flavor, Image, Keypair
 from compute.models.changes import GuestReport, OfficeHours, Reversal
 from compute.models.instances import ConsoleToken, Instance, MetricSample, ServerGroup, UsageInterval
 from compute.models.networks import Network, Port, SecurityGroup, SecurityGroupRule
-from compute.models.volumes import Volume, VolumeInterval, VolumeType
+from compute.models.routers import ExternalNetwork, FloatingIp, PortForward, Router
+from compute.models.volumes import InstanceSnapshot, Snapshot, Volume, VolumeInterval, VolumeTransfer, VolumeType
 
 __all__ = [
     "ConsoleToken",
+    "ExternalNetwork",
     "Flavor",
+    "FloatingIp",
     "GuestReport",
     "Image",
     "Instance",
+    "InstanceSnapshot",
     "Keypair",
     "MetricSample",
     "Network",
     "OfficeHours",
     "Port",
+    "PortForward",
     "Reversal",
+    "Router",
     "SecurityGroup",
     "SecurityGroupRule",
     "ServerGroup",
+    "Snapshot",
     "UsageInterval",
     "Volume",
     "VolumeInterval",
+    "VolumeTransfer",
     "VolumeType",
 ]
