@@ -5,12 +5,15 @@ from compute.models.changes import GuestReport, OfficeHours, Reversal
 from compute.models.instances import ConsoleToken, Instance, MetricSample, ServerGroup, UsageInterval
 from compute.models.networks import Network, Port, SecurityGroup, SecurityGroupRule
 from compute.models.routers import ExternalNetwork, FloatingIp, PortForward, Router
+from compute.models.routers import ExternalNetwork, FloatingIp, PortForward, Router
 from compute.models.volumes import InstanceSnapshot, Snapshot, Volume, VolumeInterval, VolumeTransfer, VolumeType
 
 __all__ = [
     "ConsoleToken",
     "ExternalNetwork",
+    "ExternalNetwork",
     "Flavor",
+    "FloatingIp",
     "FloatingIp",
     "GuestReport",
     "Image",
@@ -22,7 +25,9 @@ __all__ = [
     "OfficeHours",
     "Port",
     "PortForward",
+    "PortForward",
     "Reversal",
+    "Router",
     "Router",
     "SecurityGroup",
     "SecurityGroupRule",

@@ -22,6 +22,15 @@ class Network(models.Model):
     gateway_ip = models.GenericIPAddressField(protocol="IPv4")
     nat = models.BooleanField(default=True)
     mtu = models.PositiveSmallIntegerField(default=1500)
+    # The way to other networks and outside; a network hangs on one router at most.
+    router = models.ForeignKey("compute.Router", on_delete=models.PROTECT, null=True, related_name="networks")
+    dhcp = models.BooleanField(default=True)
+    # What DHCP tells besides: DNS servers (none: the network's own), and [{"destination": "10.99.0.0/24", "next_hop": "10.20.0.7"}].
+    dns_servers = models.JSONField(default=list, blank=True)
+    host_routes = models.JSONField(default=list, blank=True)
+    # The addresses that new ports get, both included; none: all but the first few, which are kept for the house.
+    pool_first = models.GenericIPAddressField(protocol="IPv4", null=True)
+    pool_last = models.GenericIPAddressField(protocol="IPv4", null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
