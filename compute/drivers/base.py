@@ -8,7 +8,7 @@ database transaction. `tests/contracts/` holds the behaviour of each, run on the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import UUID
@@ -57,6 +57,17 @@ class Hypervisor(Protocol):
     def resize_disk(self, id: UUID, volume_id: UUID, size_gib: int) -> bool:
         """Let a machine that is on see a larger disk: the file grows with it. False when it is off or has no such disk: then nothing
         happens, and the store grows the file."""
+
+    def snapshot_disks(self, id: UUID, wanted: Mapping[UUID, UUID]) -> bool:
+        """Of a machine that is on, remember these disks (its volumes; its own id is its root disk) as they are now, all at one moment:
+        disk -> snapshot. Those there already stay. False when it is off or absent: then nothing happens, and the store does it.
+        Conflict: it does not have such a disk."""
+
+    def delete_snapshot(self, id: UUID, disk_id: UUID, snapshot_id: UUID) -> bool:
+        """Forget a snapshot in a disk of a machine that is on. Not there: nothing. False when it is off or has no such disk."""
+
+    def limit_disk(self, id: UUID, disk: DiskSpec) -> None:
+        """Give a volume that the machine has these limits from now on. It has no such disk: nothing."""
 
     def freeze(self, id: UUID) -> bool:
         """Have the guest write out everything and hold its file systems still, for a consistent copy. True: so it is, until `thaw`;
@@ -119,6 +130,32 @@ class VolumeStore(Protocol):
 
     def create_volume(self, id: UUID, *, size_gib: int) -> Path:
         """An empty volume, made whole or not at all. There already: the same path."""
+
+    def create_volume_from(self, id: UUID, *, base: Path, size_gib: int) -> Path:
+        """A volume that begins as an image, made whole or not at all, and needs the image no more. There already: the same path."""
+
+    def copy_volume(self, id: UUID, *, source: UUID, snapshot_id: UUID, size_gib: int) -> Path:
+        """A volume with what the disk `source` was at a snapshot, whole or not at all; a machine may be using that disk. There
+        already: the same path. No such snapshot: NotFound."""
+
+    def copy_root(self, id: UUID, *, source: UUID, snapshot_id: UUID, size_gib: int) -> Path:
+        """The same as a root disk, which stands on no image then."""
+
+    def disk_path(self, id: UUID) -> Path:
+        """Where a disk lies: a volume's, or an instance's root disk. Stable while it lives, attached or not. Not there: NotFound."""
+
+    def snapshot(self, id: UUID, snapshot_id: UUID) -> None:
+        """Remember the disk as it is now; no machine may be using it (then Unavailable). There already: nothing."""
+
+    def snapshots(self, id: UUID) -> set[UUID]:
+        """The snapshots that the disk holds; a machine may be using it."""
+
+    def restore(self, id: UUID, snapshot_id: UUID, *, size_gib: int) -> None:
+        """Make the disk what it was, and that large; no machine may be using it. All else that it held is gone, but for other
+        snapshots; marks of incremental backups, too. The disk does not hold the snapshot: NotFound."""
+
+    def delete_snapshot(self, id: UUID, snapshot_id: UUID) -> None:
+        """Forget it; no machine may be using the disk. Not there: nothing."""
 
     def volume_path(self, id: UUID) -> Path: ...
 

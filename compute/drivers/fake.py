@@ -12,14 +12,15 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
 from cloudbox.common.errors import Conflict, NotFound
-from compute.drivers import paths, png
+from compute.drivers import fake_disks, paths, png
+from compute.drivers.fake_disks import FakeSnapshots
 from compute.drivers.fake_guest import Guests
 from compute.drivers.faults import Faults
 from compute.drivers.guest_facts import GuestCard, GuestFacts, GuestFileSystem
@@ -189,9 +190,38 @@ class FakeHypervisor(Faults):
             machine = self._machines.get(id)
             if machine is None or machine.power not in ON or volume_id not in machine.disks:
                 return False
-            path = machine.disks[volume_id].path
-            path.write_bytes(b"QFI\xfb" + max(size_gib, int.from_bytes(path.read_bytes()[4:8])).to_bytes(4))
+            fake_disks.grow(machine.disks[volume_id].path, size_gib)
             return True
+
+    def snapshot_disks(self, id: UUID, wanted: Mapping[UUID, UUID]) -> bool:
+        self._may_fail("snapshot_disks")
+        with self._lock:
+            machine = self._machines.get(id)
+            if machine is None or machine.power not in ON:
+                return False
+            if not wanted.keys() <= machine.disks.keys() | {id}:
+                raise Conflict("The machine does not have this disk.", resource=str(id))
+            for disk_id, snapshot_id in wanted.items():
+                fake_disks.take(machine.spec.root_disk if disk_id == id else machine.disks[disk_id].path, snapshot_id)
+            return True
+
+    def delete_snapshot(self, id: UUID, disk_id: UUID, snapshot_id: UUID) -> bool:
+        self._may_fail("delete_snapshot")
+        with self._lock:
+            machine = self._machines.get(id)
+            if machine is None or machine.power not in ON or (disk_id != id and disk_id not in machine.disks):
+                return False
+            fake_disks.drop(machine.spec.root_disk if disk_id == id else machine.disks[disk_id].path, snapshot_id)
+            return True
+
+    def limit_disk(self, id: UUID, disk: DiskSpec) -> None:
+        self._may_fail("limit_disk")
+        with self._lock:
+            machine = self._machines.get(id)
+            if machine is not None and disk.volume_id in machine.disks:
+                before = machine.disks[disk.volume_id]
+                limits = {"iops_max": disk.iops_max, "bytes_per_second_max": disk.bytes_per_second_max}
+                machine.disks[disk.volume_id] = replace(before, **limits)  # type: ignore[arg-type]
 
     def freeze(self, id: UUID) -> bool:
         self._may_fail("freeze")
@@ -352,7 +382,7 @@ class FakeHypervisor(Faults):
                 callback(event)
 
 
-class FakeVolumes(Faults):
+class FakeVolumes(Faults, FakeSnapshots):
     """Root disks as tiny files, so that what a test left behind can be seen."""
 
     def __init__(self, home: Path | None = None) -> None:
@@ -401,7 +431,7 @@ class FakeVolumes(Faults):
     def grow_volume(self, id: UUID, *, size_gib: int) -> None:
         self._may_fail("grow_volume")
         if self.volume_bytes(id)[0] < size_gib * 2**30:
-            self.volume_path(id).write_bytes(b"QFI\xfb" + size_gib.to_bytes(4))
+            fake_disks.grow(self.volume_path(id), size_gib)
 
     def volume_bytes(self, id: UUID) -> tuple[int, int]:
         try:

@@ -19,7 +19,8 @@ from uuid import UUID
 
 from cloudbox.common.errors import InsufficientCapacity, Invalid, NotFound, TooLarge
 from compute.drivers import paths
-from compute.drivers.commands import CommandFailed, run
+from compute.drivers.commands import TIMEOUT_SECONDS, CommandFailed, run
+from compute.drivers.inner_snapshots import InnerSnapshots, copy_out
 from compute.drivers.qemu_user import as_qemu_user, give, qemu_user
 
 GIB = 1024**3
@@ -27,6 +28,7 @@ IMAGE_BYTES_MAX = 64 * GIB
 VIRTUAL_BYTES_MAX = 4096 * GIB
 COPY_BYTES = 1024 * 1024
 PART = ".part"
+COPY_SECONDS = 4 * 3600
 
 _HEADER = struct.Struct(">4sIQIIQ")  # magic, version, backing file offset and size, cluster bits, virtual size
 _EXTERNAL_DATA = 1 << 2
@@ -83,7 +85,7 @@ def _id(name: str) -> UUID | None:
         return None
 
 
-class Qcow2Volumes:
+class Qcow2Volumes(InnerSnapshots):
     """HOME/instances/<id>/root.qcow2 and HOME/volumes/<id>.qcow2"""
 
     def __init__(self, home: Path) -> None:
@@ -143,6 +145,41 @@ class Qcow2Volumes:
             give(part)
         return path
 
+    def create_volume_from(self, id: UUID, *, base: Path, size_gib: int) -> Path:
+        path = self.volume_path(id)
+        if not path.exists():
+            if not base.exists():
+                raise NotFound("The image's file is not there.", resource=base.stem)
+            if size_gib * GIB < virtual_bytes(base):
+                raise Invalid("The disk is smaller than the image.", field="size_gib")
+            with _appearing(path) as part:
+                path.parent.chmod(0o711)
+                # Bytes are copied, nothing is looked into; where the file system can share them, at once.
+                _run(["cp", "--reflink=auto", "--sparse=auto", str(base.resolve()), str(part)], timeout_seconds=COPY_SECONDS)
+                part.chmod(0o600)
+                give(part)
+                if virtual_bytes(part) < size_gib * GIB:
+                    _run(as_qemu_user(["qemu-img", "resize", "-q", "-f", "qcow2", str(part), f"{size_gib}G"]))
+        return path
+
+    def copy_volume(self, id: UUID, *, source: UUID, snapshot_id: UUID, size_gib: int) -> Path:
+        return self._copy(self.volume_path(id), source, snapshot_id, size_gib)
+
+    def copy_root(self, id: UUID, *, source: UUID, snapshot_id: UUID, size_gib: int) -> Path:
+        path = self._copy(self.root_path(id), source, snapshot_id, size_gib)
+        _sync_folder(path.parent.parent)
+        return path
+
+    def _copy(self, path: Path, source: UUID, snapshot_id: UUID, size_gib: int) -> Path:
+        if not path.exists():
+            with _appearing(path) as part:
+                path.parent.chmod(0o711)
+                _run(["qemu-img", "create", "-q", "-f", "qcow2", str(part), f"{size_gib}G"])
+                part.chmod(0o600)
+                give(part)
+                copy_out(self.disk_path(source), snapshot_id, part, timeout_seconds=COPY_SECONDS)
+        return path
+
     def volume_path(self, id: UUID) -> Path:
         return paths.volume(self.home, id)
 
@@ -166,9 +203,9 @@ class Qcow2Volumes:
         return {id for each in folder.glob("*.qcow2") if (id := _id(each.stem))} if folder.exists() else set()
 
 
-def _run(argv: Sequence[str]) -> None:
+def _run(argv: Sequence[str], *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
     try:
-        run(argv)
+        run(argv, timeout_seconds=timeout_seconds)
     except CommandFailed as error:
         if "No space left" in error.message:
             raise InsufficientCapacity("The host's disk is full.") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
@@ -15,7 +15,7 @@ import libvirt
 from cloudbox.common.errors import Conflict, NotFound, Unavailable
 from compute.drivers import paths
 from compute.drivers.guest_facts import GuestFacts
-from compute.drivers.libvirt import agent, screen, stats, xml
+from compute.drivers.libvirt import agent, screen, snapshots, stats, xml
 from compute.drivers.libvirt.connection import Connection
 from compute.drivers.libvirt.events import Watcher
 from compute.drivers.libvirt.states import Powers, machine_id
@@ -151,6 +151,35 @@ class LibvirtHypervisor:
                 return True
         except NotFound:
             return False
+
+    def snapshot_disks(self, id: UUID, wanted: Mapping[UUID, UUID]) -> bool:
+        try:
+            with self._domain(id) as domain:
+                if not domain.isActive():
+                    return False
+                snapshots.take(domain, wanted)
+                return True
+        except NotFound:
+            return False
+
+    def delete_snapshot(self, id: UUID, disk_id: UUID, snapshot_id: UUID) -> bool:
+        try:
+            with self._domain(id) as domain:
+                return bool(domain.isActive()) and snapshots.delete(domain, disk_id, snapshot_id)
+        except NotFound:
+            return False
+
+    def limit_disk(self, id: UUID, disk: DiskSpec) -> None:
+        try:
+            with self._domain(id) as domain:
+                for flag in _worlds(domain):
+                    found = xml.volumes_in(domain.XMLDesc(_described(flag))).get(disk.volume_id)
+                    target = found.find("target") if found is not None else None
+                    if target is not None:
+                        limits = {"total_bytes_sec": disk.bytes_per_second_max or 0, "total_iops_sec": disk.iops_max or 0}  # 0: none
+                        domain.setBlockIoTune(target.get("dev", ""), limits, flag)
+        except NotFound:
+            return
 
     def freeze(self, id: UUID) -> bool:
         with self._domain(id) as domain:
