@@ -37,6 +37,7 @@ def _of(base: str, *requests: tuple[str, str, str] | tuple[str, str, str, Mappin
 _P = "/projects/{project}"
 # Braces stand doubled, since the bucket's name is filled in.
 _POLICY = '{{"Statement": [{{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::{name}/public/*"}}]}}'
+_CLOSED = {"block_acls": True, "ignore_acls": True, "block_policy": True, "restrict": True}
 _I, _ALL_I = f"{_P}/instances", "/admin/instances"
 
 TABLE: dict[str, tuple[Request, ...]] = {
@@ -119,7 +120,7 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Show its policy", "GET", "/policy"),
         ("Set its policy", "PUT", "/policy", {"policy": _POLICY}),
         ("Check a policy", "POST", "/policy/check", {"policy": _POLICY}),
-        ("Block public policies", "PATCH", "", {"public_access_block": {"block_policy": True, "restrict": True}}),
+        ("Block public policies", "PATCH", "", {"public_access_block": _CLOSED}),
         ("Ask who can do what", "POST", "/simulate", {"kind": "anonymous", "action": "s3:GetObject", "key": "index.html"}),
         ("Set lifecycle rules", "PUT", "/lifecycle", {"rules": [{"prefix": "logs/", "days": 30}]}),
         ("See what rules would end today", "POST", "/lifecycle/preview", {"rules": [{"prefix": "logs/", "days": 30}]}),
