@@ -3,17 +3,15 @@
 from compute.models.catalogue import Flavor, Image, Keypair
 from compute.models.changes import GuestReport, OfficeHours, Reversal
 from compute.models.instances import ConsoleToken, Instance, MetricSample, ServerGroup, UsageInterval
-from compute.models.networks import Network, Port, SecurityGroup, SecurityGroupRule
-from compute.models.routers import ExternalNetwork, FloatingIp, PortForward, Router
+from compute.models.networks import AddressGroup, Network, Port, SecurityGroup, SecurityGroupRule
 from compute.models.routers import ExternalNetwork, FloatingIp, PortForward, Router
 from compute.models.volumes import InstanceSnapshot, Snapshot, Volume, VolumeInterval, VolumeTransfer, VolumeType
 
 __all__ = [
+    "AddressGroup",
     "ConsoleToken",
     "ExternalNetwork",
-    "ExternalNetwork",
     "Flavor",
-    "FloatingIp",
     "FloatingIp",
     "GuestReport",
     "Image",
@@ -25,9 +23,7 @@ __all__ = [
     "OfficeHours",
     "Port",
     "PortForward",
-    "PortForward",
     "Reversal",
-    "Router",
     "Router",
     "SecurityGroup",
     "SecurityGroupRule",

@@ -31,6 +31,8 @@ class Network(models.Model):
     # The addresses that new ports get, both included; none: all but the first few, which are kept for the house.
     pool_first = models.GenericIPAddressField(protocol="IPv4", null=True)
     pool_last = models.GenericIPAddressField(protocol="IPv4", null=True)
+    # Instances are `<host name>.<this>` inside; empty: made from the network's name.
+    dns_domain = models.CharField(max_length=190, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -59,8 +61,27 @@ class SecurityGroup(models.Model):
         return self.name
 
 
+class AddressGroup(models.Model):
+    """Address ranges with a name, which rules may speak of; changed here, they are changed in every rule."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="address_groups")
+    name = models.CharField(max_length=64)
+    description = models.CharField(max_length=255, blank=True)
+    cidrs = models.JSONField(default=list)  # of IPv4 and IPv6, as text
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint("project", Lower("name"), name="address_group_name_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class SecurityGroupRule(models.Model):
-    """Allows one kind of traffic, from or to an address range or the members of a group. For icmp the ports are type and code."""
+    """Allows one kind of traffic, from or to an address range, the members of a group, or an address group. For icmp the ports are
+    type and code."""
 
     class Direction(models.TextChoices):
         INGRESS = "ingress", "In"
@@ -69,12 +90,17 @@ class SecurityGroupRule(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     group = models.ForeignKey(SecurityGroup, on_delete=models.CASCADE, related_name="rules")
     direction = models.CharField(max_length=8, choices=Direction.choices)
-    protocol = models.CharField(max_length=8, blank=True)  # tcp, udp, icmp; empty: any
+    ethertype = models.CharField(max_length=4, blank=True)  # IPv4 or IPv6; empty: both
+    protocol = models.CharField(max_length=8, blank=True)  # tcp, udp, icmp (of IPv6: ICMPv6) or a number; empty: any
     port_min = models.PositiveIntegerField(null=True, blank=True)
     port_max = models.PositiveIntegerField(null=True, blank=True)
-    remote_cidr = models.CharField(max_length=18, blank=True)
+    remote_cidr = models.CharField(max_length=43, blank=True)
     remote_group = models.ForeignKey(SecurityGroup, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    remote_address_group = models.ForeignKey(AddressGroup, on_delete=models.PROTECT, null=True, blank=True, related_name="rules")
     description = models.CharField(max_length=255, blank=True)
+    # Connections that it let pass, and when the last was counted; the worker adds what the kernel has counted.
+    hits = models.BigIntegerField(default=0)
+    hit_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -91,7 +117,18 @@ class Port(models.Model):
     index = models.PositiveSmallIntegerField(default=0)
     mac = models.CharField(max_length=17, unique=True)
     ip = models.GenericIPAddressField(protocol="IPv4")
+    name = models.CharField(max_length=64, blank=True)
+    description = models.CharField(max_length=255, blank=True)
+    # Made by somebody, not by a launch: it keeps its address when its instance goes, and waits for another.
+    is_reserved = models.BooleanField(default=False)
+    # Its name on the network; empty: the host name of its instance.
+    dns_name = models.CharField(max_length=63, blank=True)
     port_security = models.BooleanField(default=True)
+    # What it may send from besides its own address: [{"ip": "10.20.0.100" or a range, "mac": "" for its own}].
+    allowed_pairs = models.JSONField(default=list, blank=True)
+    # To the instance, and from it; none: as fast as it goes.
+    rate_in_kbps = models.PositiveIntegerField(null=True)
+    rate_out_kbps = models.PositiveIntegerField(null=True)
     security_groups = models.ManyToManyField(SecurityGroup, related_name="ports")
     created_at = models.DateTimeField(auto_now_add=True)
 
