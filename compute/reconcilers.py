@@ -15,8 +15,9 @@ from compute import charges, desired, host
 from compute.drivers.specs import Power
 from compute.lifecycle import JOB_OF as INSTANCE_JOB_OF
 from compute.lifecycle import MOVING, bring_back, has_job, is_calm, machine, observe
-from compute.models import ConsoleToken, Image, Instance, Volume
-from compute.volume_lifecycle import JOB_OF
+from compute.models import ConsoleToken, Image, Instance, Snapshot, Volume
+from compute.volume_lifecycle import JOB_OF, SNAPSHOT_JOB_OF, resting
+from compute.volume_lifecycle import machine as volume_machine
 from identity import quotas
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ def volumes() -> None:
     for volume in Volume.objects.filter(status__in=JOB_OF):
         if not has_job(volume.id):
             jobs.enqueue(JOB_OF[volume.status], volume.id, actor=SYSTEM, project_id=volume.project_id)
+    _snapshots_on_their_way()
     attached = Volume.objects.filter(status=Volume.Status.ATTACHED).select_related("type", "instance").order_by("instance_id")
     for instance, theirs in groupby(attached, key=lambda volume: volume.instance):
         if instance is not None and not has_job(instance.id) and host.hypervisor().power(instance.id) not in (Power.ABSENT, Power.SAVED):
@@ -94,6 +96,19 @@ def volumes() -> None:
                 if volume.id not in there and not has_job(volume.id):
                     log.warning("%s misses its volume %s; attaching it", instance.id, volume.id)
                     host.hypervisor().attach_disk(instance.id, desired.disk(volume))
+
+
+def _snapshots_on_their_way() -> None:
+    """Those without a job get one; a volume that was going back somewhere stays what it is, and says so."""
+    for snapshot in Snapshot.objects.filter(status__in=SNAPSHOT_JOB_OF):
+        if not has_job(snapshot.volume_id):
+            arguments = {"snapshot_id": str(snapshot.id)}
+            kind = SNAPSHOT_JOB_OF[snapshot.status]
+            jobs.enqueue(kind, snapshot.volume_id, actor=SYSTEM, project_id=snapshot.project_id, arguments=arguments)
+    for volume in Volume.objects.filter(status=Volume.Status.RESTORING):
+        if not has_job(volume.id):
+            sentence = "Going back to the snapshot was interrupted. Ask for it again."
+            volume_machine.move(volume, resting(volume), actor=SYSTEM, detail=sentence, error=sentence)
 
 
 def images() -> None:

@@ -28,11 +28,11 @@ JOB_OF: dict[str, str] = {
     S.ATTACHING: "attach-volume",
     S.DETACHING: "detach-volume",
     S.GROWING: "grow-volume",
-    S.RESTORING: "restore-volume",
     S.RETYPING: "retype-volume",
     S.DELETING: "delete-volume",
 }
-MOVING = frozenset(JOB_OF)
+# Going back needs to be told whereto: without its job it ends as it was.
+MOVING = frozenset({*JOB_OF, S.RESTORING})
 
 
 def _on_move(volume: Volume, before: str, after: str) -> None:
@@ -60,7 +60,7 @@ def resting(volume: Volume) -> str:
 N = Snapshot.Status
 SNAPSHOT_MOVES: dict[str, frozenset[str]] = {
     N.CREATING: frozenset({N.READY, N.ERROR, N.DELETING}),
-    N.READY: frozenset({N.DELETING, N.DELETED}),
+    N.READY: frozenset({N.DELETING, N.DELETED, N.ERROR}),
     N.ERROR: frozenset({N.DELETING, N.DELETED}),
     N.DELETING: frozenset({N.DELETED, N.ERROR}),
     N.DELETED: frozenset(),

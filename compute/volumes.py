@@ -12,7 +12,8 @@ from django.db.models import Count, Q, QuerySet, Sum
 from cloudbox.common import events, jobs
 from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound
 from compute import charges, instances, volume_types
-from compute.models import Instance, Volume
+from compute import volume_sources as sources
+from compute.models import Instance, Snapshot, Volume, VolumeType
 from compute.volume_lifecycle import machine, note_size
 from identity import quotas
 from identity.context import Context
@@ -86,7 +87,14 @@ def _why_not_now(volume: Volume, action: Action) -> str:
         return f"{volume.name} is {label}. {hint}"
     if action.key == "delete" and volume.is_protected:
         return f"{volume.name} is protected from deletion. Allow deletion first."
+    if action.key == "delete" and (copy := being_copied(volume)):
+        return f"{copy.name} is being made from it. Wait until that is done."
     return ""
+
+
+def being_copied(volume: Volume) -> Volume | None:
+    """A volume that is being made from this one, or from a snapshot of it."""
+    return Volume.objects.filter(Q(source_volume=volume) | Q(source_snapshot__volume=volume), status=S.CREATING).first()
 
 
 def _check(volume: Volume, key: str) -> None:
@@ -132,26 +140,54 @@ def counts(ctx: Context) -> dict[str, int]:
     return {"total": total["n"], "attached": total["attached"], "gib": total["gib"] or 0}
 
 
-def create(ctx: Context, *, name: str, size_gib: int, type_id: UUID | None = None, description: str = "") -> Volume:
-    """An empty volume. Charges the quota, writes the row, hands the making to a job."""
+def create(
+    ctx: Context,
+    *,
+    name: str,
+    size_gib: int | None = None,
+    type_id: UUID | None = None,
+    description: str = "",
+    image_id: UUID | None = None,
+    volume_id: UUID | None = None,
+    snapshot_id: UUID | None = None,
+) -> Volume:
+    """A volume: empty, or beginning as an image, as another volume is now, or as one was at a snapshot. Charges the quota, writes the
+    row, hands the making to a job. Without a size it is as large as what it begins as, without a type of the same type."""
     ctx.require("volumes.manage")
     name, description = clean_name(name), clean_text(description, field="description")
-    _check_size(size_gib)
-    kind = volume_types.get(ctx, type_id) if type_id else volume_types.default(ctx)
-    if not kind.is_active:
-        raise Conflict(f"The type {kind.name} is no longer offered. Choose another.", field="type_id")
     try:
         with transaction.atomic():
+            source = sources.find(ctx, image_id=image_id, volume_id=volume_id, snapshot_id=snapshot_id)
+            size_gib = sources.size_of(source, size_gib)
+            _check_size(size_gib)
+            kind = _type_of(ctx, type_id, source)
             quotas.charge(ctx.project_id, charges.of_volume(size_gib))
             volume = Volume.objects.create(
-                project=ctx.needed_project, user=ctx.needed_user, name=name, description=description, type=kind, size_gib=size_gib
+                project=ctx.needed_project,
+                user=ctx.needed_user,
+                name=name,
+                description=description,
+                type=kind,
+                size_gib=size_gib,
+                image=source.image,
+                source_volume=source.volume,
+                source_snapshot=source.snapshot,
             )
             note_size(volume)
             jobs.enqueue("create-volume", volume.id, actor=ctx.actor, project_id=volume.project_id)
-            events.publish(ctx.actor, "create", "volume", volume, detail=f"{size_gib} GiB of {kind.name}")
+            events.publish(ctx.actor, "create", "volume", volume, detail=f"{size_gib} GiB of {kind.name}{source.words}")
     except IntegrityError as error:
         raise AlreadyExists(f"There is a volume {name} in this project.", field="name") from error
     return volume
+
+
+def _type_of(ctx: Context, type_id: UUID | None, source: sources.Source) -> VolumeType:
+    if type_id is None and source.type is not None and source.type.is_active:
+        return source.type
+    kind = volume_types.get(ctx, type_id) if type_id else volume_types.default(ctx)
+    if not kind.is_active:
+        raise Conflict(f"The type {kind.name} is no longer offered. Choose another.", field="type_id")
+    return kind
 
 
 def _check_size(size_gib: int) -> None:
@@ -254,14 +290,18 @@ def _flag(ctx: Context, id: UUID, key: str, **fields: object) -> Volume:
     return get(ctx, id)
 
 
-def delete(ctx: Context, id: UUID) -> Volume:
-    """The disk and all on it. Only one that is attached nowhere."""
+def delete(ctx: Context, id: UUID, *, with_snapshots: bool = False) -> Volume:
+    """The disk and all on it. Only one that is attached nowhere; its snapshots lie with it, so they must be meant, too."""
     ctx.require("volumes.manage")
     with transaction.atomic():
         volume = get(ctx, id)
         if volume.status == S.DELETING:
             return volume
         volume = _locked(ctx, id, "delete")
+        count = volume.snapshots.exclude(status=Snapshot.Status.DELETED).count()
+        if count and not with_snapshots:
+            some = "a snapshot, which goes" if count == 1 else f"{count} snapshots, which go"
+            raise Conflict(f"{volume.name} has {some} with it. Delete the volume with its snapshots, or make volumes from them first.")
         machine.move(volume, S.DELETING, actor=ctx.actor, verb="delete", error="")
         jobs.enqueue("delete-volume", id, actor=ctx.actor, project_id=volume.project_id)
     return get(ctx, id)

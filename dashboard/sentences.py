@@ -20,6 +20,7 @@ _DONE = {
 # (noun, verb) -> the whole of what was done; "{}" is the name of the thing.
 _DONE_OF = {
     ("instance", "suspend"): "suspended {} to disk",
+    ("volume", "restore"): "took volume {} back to a snapshot",
     ("quota", "set"): "set the quota of project {}",
     ("user", "sign-in"): "signed in",
     ("user", "update"): "changed their own profile",
@@ -43,6 +44,7 @@ _BECAME_OF = {
     "volume": {
         "available": "is available", "attached": "is attached", "error": "failed", "deleted": "is gone",
     },
+    "snapshot": {"ready": "is ready", "error": "failed", "deleted": "is gone"},
 }  # fmt: skip
 # An action of identity.policy, whose halves are noun and verb of the refusal -> what was not allowed.
 _NOT_ALLOWED = {
@@ -63,6 +65,8 @@ _NOT_ALLOWED = {
     "volume_types.manage": "change the types of volumes",
     "volumes.list": "see the volumes",
     "volumes.manage": "change volumes",
+    "snapshots.list": "see the snapshots",
+    "snapshots.manage": "change snapshots",
     "keypairs.list": "see the key pairs",
     "keypairs.manage": "change key pairs",
     "networks.list": "see the networks",

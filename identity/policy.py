@@ -31,6 +31,8 @@ ACTIONS: dict[str, str] = {
     "volume_types.manage": BOX_ADMIN,
     "volumes.list": READER,
     "volumes.manage": MEMBER,
+    "snapshots.list": READER,
+    "snapshots.manage": MEMBER,
     "keypairs.list": READER,
     "keypairs.manage": MEMBER,
     "networks.list": READER,

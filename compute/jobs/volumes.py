@@ -11,8 +11,9 @@ from cloudbox.common.errors import CloudError, Conflict
 from cloudbox.common.jobs import Kind, Later, Run, Step
 from compute import charges, desired, host
 from compute.drivers.specs import Power
-from compute.models import Instance, Volume
-from compute.volume_lifecycle import machine, note_size, resting
+from compute.jobs import disks
+from compute.models import Instance, Snapshot, Volume
+from compute.volume_lifecycle import machine, note_size, resting, snapshot_machine
 
 S = Volume.Status
 LET_GO_SECONDS = 60
@@ -20,15 +21,39 @@ GIB = 2**30
 
 
 def _subject(run: Run) -> Volume:
-    return Volume.objects.select_related("type", "instance").get(id=run.subject_id)
+    return Volume.objects.select_related("type", "instance", "source_volume", "source_snapshot").get(id=run.subject_id)
 
 
 # --- create
 
 
+def _remember(run: Run) -> None:
+    """What a volume is copied from goes on meanwhile: a snapshot for the copy, called as it, holds the moment."""
+    source = _subject(run).source_volume
+    if source is not None:
+        with disks.held_still(source.instance_id):
+            disks.take(source.instance_id, {source.id: run.subject_id})
+
+
+def _forget(run: Run) -> None:
+    source = _subject(run).source_volume
+    if source is not None:
+        disks.let_go_on(source.instance_id)
+        disks.forget(source.instance_id, source.id, run.subject_id)
+
+
 def _make(run: Run) -> None:
     volume = _subject(run)
-    host.volumes().create_volume(volume.id, size_gib=volume.size_gib)
+    store, size_gib = host.volumes(), volume.size_gib
+    if volume.source_snapshot is not None:
+        snapshot = volume.source_snapshot
+        store.copy_volume(volume.id, source=snapshot.volume_id, snapshot_id=snapshot.id, size_gib=size_gib)
+    elif volume.source_volume_id is not None:
+        store.copy_volume(volume.id, source=volume.source_volume_id, snapshot_id=volume.id, size_gib=size_gib)
+    elif volume.image_id is not None:
+        store.create_volume_from(volume.id, base=host.images().path(volume.image_id), size_gib=size_gib)
+    else:
+        store.create_volume(volume.id, size_gib=size_gib)
 
 
 def _unmake(run: Run) -> None:
@@ -37,6 +62,7 @@ def _unmake(run: Run) -> None:
 
 def _made(run: Run) -> None:
     machine.move(_subject(run), S.AVAILABLE, actor=run.actor, error="")
+    disks.note_room(_subject(run))
 
 
 def _not_made(run: Run, sentence: str) -> None:
@@ -137,6 +163,9 @@ def _gone(run: Run) -> None:
         volume = Volume.objects.select_for_update().get(id=run.subject_id)
         if volume.status != S.DELETED:
             charges.release_volume(volume)
+            for snapshot in Snapshot.objects.select_for_update().filter(volume=volume).exclude(status=Snapshot.Status.DELETED):
+                charges.release_snapshot(snapshot.project_id, snapshot.size_gib)
+                snapshot_machine.move(snapshot, Snapshot.Status.DELETED, actor=run.actor, deleted_at=clock.now())
             machine.move(volume, S.DELETED, actor=run.actor, deleted_at=clock.now(), instance=None)
 
 
@@ -151,7 +180,12 @@ KINDS = (
     Kind(
         name="create-volume",
         noun="volume",
-        steps=(Step("Making the disk", _make, _unmake), Step("Making it available", _made)),
+        steps=(
+            Step("Remembering what is copied", _remember, _forget),
+            Step("Making the disk", _make, _unmake),
+            Step("Letting go of what was copied", _forget),
+            Step("Making it available", _made),
+        ),
         on_failed=_not_made,
     ),
     Kind(

@@ -250,7 +250,8 @@ EVERY_STEP = [
 
 def test_every_kind_has_a_trial() -> None:
     kinds = {name for name, kind in jobs.registry.kinds.items() if kind.noun == "volume"}
-    assert kinds == {trial.kind for trial in TRIALS.values()}
+    of_snapshots = {"create-snapshot", "restore-volume", "delete-snapshot"}  # tests/compute/test_snapshots.py
+    assert kinds - of_snapshots == {trial.kind for trial in TRIALS.values()}
 
 
 @pytest.mark.parametrize("trial", [pytest.param(trial, id=name) for name, trial in TRIALS.items()])
