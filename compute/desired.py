@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from uuid import UUID
 
-from compute import host
+from compute import desired_routers, host
 from compute.drivers.specs import DiskSpec, FabricSpec, MachineSpec, NetworkSpec, NicSpec, PortSpec, RuleSpec
 from compute.models import Instance, Network, Port, SecurityGroupRule, Volume
 
@@ -30,7 +30,10 @@ def fabric() -> FabricSpec:
             cidr=ipaddress.IPv4Network(network.cidr),
             gateway=ipaddress.IPv4Address(network.gateway_ip),
             dns_domain=domain_of(network),
-            nat=network.nat,
+            router_id=network.router_id,
+            dhcp=network.dhcp,
+            dns_servers=tuple(ipaddress.IPv4Address(each) for each in network.dns_servers),
+            host_routes=desired_routers.routes(network.host_routes),
             mtu=network.mtu,
             number=network.number,
         )
@@ -44,7 +47,8 @@ def fabric() -> FabricSpec:
     rules: dict[UUID, list[RuleSpec]] = defaultdict(list)
     for rule in SecurityGroupRule.objects.order_by("id"):
         rules[rule.group_id].append(_rule(rule, members))
-    return FabricSpec(networks=networks, ports=tuple(_port(port, rules) for port in ports))
+    externals, routers = desired_routers.of_all()
+    return FabricSpec(networks=networks, externals=externals, routers=routers, ports=tuple(_port(port, rules) for port in ports))
 
 
 def _rule(rule: SecurityGroupRule, members: dict[UUID, list[str]]) -> RuleSpec:

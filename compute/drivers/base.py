@@ -188,7 +188,10 @@ class Fabric(Protocol):
         """Make bridges, router namespaces, DHCP, firewall and anti-spoofing match; remove what the spec does not name."""
 
     def networks(self) -> set[str]:
-        """The names of the bridges and router namespaces that exist, for proofs that nothing was left behind."""
+        """The names of the bridges and gateway namespaces that exist, for proofs that nothing was left behind."""
+
+    def routers(self) -> set[str]:
+        """The names of the bridges of external networks, and of the ports and namespaces of routers."""
 
     def taps(self) -> set[str]:
         """The names of the taps that exist."""

@@ -503,6 +503,10 @@ class FakeFabric(Faults):
         bridges = {bridge_name(each.id) for each in self.spec.networks}
         return bridges | {self.namespace_of(each.id) for each in self.spec.networks}
 
+    def routers(self) -> set[str]:
+        routers = {f"{prefix}{each.id.hex[:12]}" for each in self.spec.routers for prefix in ("rex", f"{self.box}-r")}
+        return routers | {f"ext{each.id.hex[:12]}" for each in self.spec.externals}
+
     def taps(self) -> set[str]:
         return {tap_name(each.id) for each in self.spec.ports}
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+from compute.drivers.router_specs import ExternalSpec, RouterSpec, RouteSpec
+
 
 class Power(enum.StrEnum):
     """What the hypervisor says about a machine. ABSENT: it knows none of that id."""
@@ -106,13 +108,16 @@ class PortSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSpec:
-    """A tenant network: a bridge, a router namespace with DHCP and the metadata address, NAT to the outside if `nat`."""
+    """A tenant network: a bridge, a gateway namespace with DHCP, DNS and the metadata address, and a way to its router if it has one."""
 
     id: UUID
     cidr: ipaddress.IPv4Network
     gateway: ipaddress.IPv4Address
     dns_domain: str
-    nat: bool = True
+    router_id: UUID | None = None
+    dhcp: bool = True
+    dns_servers: tuple[ipaddress.IPv4Address, ...] = ()  # that DHCP tells; none: the gateway
+    host_routes: tuple[RouteSpec, ...] = ()  # that DHCP tells
     mtu: int = 1500
     number: int = 0  # unique small integer of the box: conntrack zone and transit addresses derive from it
 
@@ -122,6 +127,8 @@ class FabricSpec:
     """All networks and ports there should be: the whole truth, so that applying it removes what is not in it."""
 
     networks: tuple[NetworkSpec, ...] = ()
+    externals: tuple[ExternalSpec, ...] = ()
+    routers: tuple[RouterSpec, ...] = ()
     ports: tuple[PortSpec, ...] = ()
 
 

@@ -18,6 +18,7 @@ from compute.drivers import box_namespace, commands, netns
 from compute.drivers.commands import run
 from compute.drivers.fabric import LinuxFabric
 from compute.drivers.fabric import names as fabric_names
+from compute.drivers.router_specs import ExternalSpec, RouterSpec
 from compute.drivers.specs import FabricSpec, NetworkSpec, PortSpec, RuleSpec, tap_name
 from tests.guests import CARD, Guest, dns_query
 from tests.machines import RealBox, eventually
@@ -53,7 +54,7 @@ def fabric(real_box: RealBox) -> Iterator[LinuxFabric]:
     driver = LinuxFabric(real_box.home, real_box.name)
     yield driver
     driver.apply(FabricSpec())
-    assert driver.networks() == set()
+    assert driver.networks() | driver.routers() == set()
 
 
 @pytest.fixture
@@ -239,9 +240,10 @@ def test_an_unknown_tap_is_mute(fabric: LinuxFabric, plug: Callable[..., Guest])
 def test_dhcp_and_dns(fabric: LinuxFabric, plug: Callable[..., Guest]) -> None:
     """A port without any rule gets its reserved address with gateway, DNS, domain, host name and MTU; names of the network resolve;
     an unknown card gets nothing; a host added later is known after one apply, by the same dnsmasq."""
-    net = network(6, mtu=1400)
+    way = RouterSpec(id=uuid4())
+    net = network(6, mtu=1400, router_id=way.id)
     first, later = port(net, 10, name="alpha"), port(net, 20, name="beta")
-    fabric.apply(FabricSpec(networks=(net,), ports=(first,)))
+    fabric.apply(FabricSpec(networks=(net,), routers=(way,), ports=(first,)))
     one = plug(first, net, configured=False)
     lease = one.lease()
     assert lease is not None
@@ -252,7 +254,7 @@ def test_dhcp_and_dns(fabric: LinuxFabric, plug: Callable[..., Guest]) -> None:
     before = server.pid()
     two = plug(later, net, configured=False)
     assert two.lease() is None
-    fabric.apply(FabricSpec(networks=(net,), ports=(first, later)))
+    fabric.apply(FabricSpec(networks=(net,), routers=(way,), ports=(first, later)))
     assert server.pid() == before
     again: list[object] = []
     eventually(lambda: again.append(two.lease()) or again[-1])
@@ -277,9 +279,11 @@ def test_nobody_elses_dhcp_port_is_open(fabric: LinuxFabric, plug: Callable[...,
 
 
 def test_the_way_out(fabric: LinuxFabric, plug: Callable[..., Guest], real_box: RealBox) -> None:
-    """Through NAT a guest reaches the host's opened port and no other; a network without NAT reaches nothing outside, and is told
-    the way to the metadata address alone; another network's router is out of reach."""
-    nat, isolated, other = network(8), network(9, nat=False), network(10)
+    """Through a router a guest reaches the host's opened port and no other; a network without one reaches nothing outside, and is told
+    the way to the metadata address alone; routers themselves, another's gateway and the box are out of reach."""
+    outside = ExternalSpec(id=uuid4(), cidr=IPv4Network("100.126.250.0/24"), gateway=IPv4Address("100.126.250.1"))
+    way, strangers = (RouterSpec(id=uuid4(), external_id=outside.id, external_ip=IPv4Address(f"100.126.250.{last}")) for last in (10, 11))
+    nat, isolated, other = network(8, router_id=way.id), network(9), network(10, router_id=strangers.id)
     ports = [port(nat, 10, OUT), port(isolated, 10, OUT)]
     with socket.socket() as opened, socket.socket() as shut:
         for sock in (opened, shut):
@@ -287,18 +291,24 @@ def test_the_way_out(fabric: LinuxFabric, plug: Callable[..., Guest], real_box: 
             sock.listen()
         number = opened.getsockname()[1]
         box_namespace.prepare(real_box.home, real_box.name, open_ports=[number])
-        fabric.apply(FabricSpec(networks=(nat, isolated, other), ports=tuple(ports)))
+        fabric.apply(FabricSpec(networks=(nat, isolated, other), externals=(outside,), routers=(way, strangers), ports=tuple(ports)))
         one, two = plug(ports[0], nat), plug(ports[1], isolated)
         facts = run(["ip", "-o", "-4", "addr", "show", "dev", box_namespace.host_interface(real_box.name)])
         host = facts.split("inet ")[1].split("/")[0]
         assert one.reaches(host, number)
         assert not one.reaches(host, shut.getsockname()[1])
         assert not two.reaches(host, number)
-        names = fabric_names.names(real_box.name, other)
-        with netns.call(names.namespace, lambda: socket.create_server((str(names.transit_router), 80))):
-            assert not one.reaches(str(names.transit_router), 80)
-        with netns.call(real_box.name, lambda: socket.create_server((str(names.transit_box), 80))):
-            assert not one.reaches(str(names.transit_box), 80)
+        ours, theirs = fabric_names.leg(nat), fabric_names.leg(other)
+        router = fabric_names.router_namespace(real_box.name, strangers.id.hex)
+        for namespace, address in (
+            (router, theirs.far),
+            (router, strangers.external_ip),
+            (fabric.namespace_of(other.id), theirs.near),
+            (fabric_names.router_namespace(real_box.name, way.id.hex), ours.far),
+            (real_box.name, outside.gateway),
+        ):
+            with netns.call(namespace, lambda address=address: socket.create_server((str(address), 80))):  # type: ignore[misc]
+                assert not one.reaches(str(address), 80)
     lease = two.lease()
     assert lease is not None
     assert 3 not in lease.options
@@ -354,7 +364,7 @@ def test_many_ports(fabric: LinuxFabric) -> None:
     ports = tuple(port(net, last, OUT, members) for last in range(10, 210))
 
     def rules() -> int:
-        text = run([*netns.enter(fabric.box), "nft", "-nn", "list", "table", "ip", "connections"])
+        text = run([*netns.enter(fabric.box), "nft", "-nn", "list", "table", "inet", "connections"])
         return sum(line.startswith("\t\t") for line in text.splitlines() if "elements" not in line)
 
     fabric.apply(FabricSpec(networks=(net,), ports=tuple(ports[:2])))

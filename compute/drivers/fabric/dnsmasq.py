@@ -67,21 +67,32 @@ def config(network: NetworkSpec, folder: Path, upstream: Iterable[str]) -> str:
         "bogus-priv",
         "cache-size=500",
         "dns-forward-max=150",
+        *(f"server={each}" for each in upstream),
+        *(_dhcp(network) if network.dhcp else ()),
+    ]
+    if domain:
+        lines += [f"domain={domain}", f"local=/{domain}/", "expand-hosts"]
+    return "\n".join(lines) + "\n"
+
+
+def _dhcp(network: NetworkSpec) -> list[str]:
+    lines = [
         "dhcp-authoritative",
         "no-ping",
         f"dhcp-lease-max={LEASES_MAX}",
         f"dhcp-range={network.cidr.network_address},static,{network.cidr.netmask},{LEASE}",
         "dhcp-ignore=tag:!known",
         f"dhcp-option=option:mtu,{network.mtu}",
-        f"dhcp-option=option:dns-server,{network.gateway}",
-        *(f"server={each}" for each in upstream),
+        f"dhcp-option=option:dns-server,{','.join(map(str, network.dns_servers)) or network.gateway}",
     ]
-    if domain:
-        lines += [f"domain={domain}", f"local=/{domain}/", "expand-hosts"]
-    if not network.nat:
+    ways = [f"{route.destination},{route.next_hop}" for route in network.host_routes]
+    if network.router_id is None:
         # No way out, hence no default route; the metadata address is reached through the gateway all the same (RFC 3442).
-        lines += ["dhcp-option=option:router", f"dhcp-option=option:classless-static-route,{METADATA_IP}/32,{network.gateway}"]
-    return "\n".join(lines) + "\n"
+        lines.append("dhcp-option=option:router")
+        ways.insert(0, f"{METADATA_IP}/32,{network.gateway}")
+    elif ways:
+        ways.append(f"0.0.0.0/0,{network.gateway}")  # Who takes these routes takes no other (RFC 3442).
+    return [*lines, f"dhcp-option=option:classless-static-route,{','.join(ways)}"] if ways else lines
 
 
 def hosts(network: NetworkSpec, ports: Iterable[PortSpec]) -> tuple[str, str]:

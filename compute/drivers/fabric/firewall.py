@@ -112,6 +112,8 @@ def _frames(box: str, spec: FabricSpec, chains: _Chains) -> str:
   chain go {{
     type filter hook forward priority -300
     meta mark set 0
+    oifname "rex*" accept
+    oifname "hbr*" accept
     meta mark set oifname map @marks_out
     meta mark 0 drop
     oifname != "tap*" accept
@@ -159,8 +161,8 @@ def _connections(box: str, spec: FabricSpec, chains: _Chains) -> str:
     type filter hook forward priority filter
     policy drop
     iifname "br-*" goto bridged
-    iifname "trn*" oifname "{UPLINK}" accept
-    iifname "{UPLINK}" oifname "trn*" ct state established,related accept
+    iifname "ext*" oifname {{ "{UPLINK}", "ext*" }} accept
+    iifname "{UPLINK}" oifname "ext*" accept
   }}
   chain bridged {{
     meta mark < {TO_ROUTER} drop
@@ -178,7 +180,7 @@ def _connections(box: str, spec: FabricSpec, chains: _Chains) -> str:
     policy drop
     iifname "lo" accept
     ct state established,related accept
-    iifname "{UPLINK}" icmp type echo-request accept
+    iifname {{ "{UPLINK}", "ext*" }} icmp type echo-request accept
   }}
   chain leave {{
     type nat hook postrouting priority srcnat

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from uuid import UUID
 
 from compute.drivers.specs import NetworkSpec, bridge_name
 
 METADATA_IP = "169.254.169.254"
-LAN = "lan"  # in the router namespace: the tenants' side
-WAN = "wan"  # in the router namespace: the way out
-# Transit pairs between a router and the box: two addresses per network, seen by nobody outside the box (RFC 6598).
+LAN = "lan"  # in the gateway namespace: the tenants' side
+WAN = "wan"  # in the gateway namespace: the way to the router
+EXT = "ext"  # in a router's namespace: the way out
+# Transit pairs between a network's gateway and its router: two addresses per network, seen by nobody outside the box (RFC 6598).
 TRANSIT_BASE = IPv4Address("100.64.0.0")
+TRANSIT_RANGE = "100.64.0.0/14"
 NUMBER_MAX = 65535  # a conntrack zone has 16 bits
 
 
@@ -22,10 +25,7 @@ class Names:
 
     bridge: str
     namespace: str
-    router: str  # the router's port on the bridge
-    transit: str  # the box's end of the transit pair
-    transit_box: IPv4Address
-    transit_router: IPv4Address
+    router: str  # the gateway's port on the bridge
     lan_mac: str
     zone: int
 
@@ -43,9 +43,55 @@ def names(box: str, network: NetworkSpec) -> Names:
         bridge=bridge_name(network.id),
         namespace=namespace(box, hex),
         router=f"rtr{hex[:12]}",
-        transit=f"trn{hex[:12]}",
-        transit_box=TRANSIT_BASE + 2 * network.number,
-        transit_router=TRANSIT_BASE + 2 * network.number + 1,
         lan_mac="02:" + ":".join(f"{byte:02x}" for byte in mac),
         zone=network.number,
     )
+
+
+@dataclass(frozen=True)
+class Leg:
+    """Between a network's gateway and its router: the interface in the router's namespace, and the address of each end."""
+
+    name: str
+    near: IPv4Address  # the network's gateway
+    far: IPv4Address  # the router
+
+
+def leg(network: NetworkSpec) -> Leg:
+    first = TRANSIT_BASE + 2 * network.number
+    return Leg(f"leg{network.number}", first + 1, first)
+
+
+@dataclass(frozen=True)
+class RouterNames:
+    """Of one router."""
+
+    namespace: str
+    port: str  # the box's end of its way out, a port of the external network's bridge
+    mac: str
+
+
+def router_namespace(box: str, router_hex: str) -> str:
+    # No hex digit follows the hyphen, so it is never a network's.
+    return f"{box}-r{router_hex[:8]}"
+
+
+def router_names(box: str, router_id: UUID) -> RouterNames:
+    mac = hashlib.sha256(b"router" + router_id.bytes).digest()[:5]
+    return RouterNames(
+        namespace=router_namespace(box, router_id.hex),
+        port=f"rex{router_id.hex[:12]}",
+        mac="02:" + ":".join(f"{byte:02x}" for byte in mac),
+    )
+
+
+@dataclass(frozen=True)
+class ExternalNames:
+    """Of one external network: its bridge in the box, and both ends of the way to the host's bridge."""
+
+    bridge: str
+    uplink: str
+
+
+def external_names(external_id: UUID) -> ExternalNames:
+    return ExternalNames(bridge=f"ext{external_id.hex[:12]}", uplink=f"hbr{external_id.hex[:12]}")

@@ -1,21 +1,21 @@
-"""What a router namespace lets through, and its NAT: static per network, so loaded once when the network is made."""
+"""A router's rules: which networks meet, and its NAT. Rendered whole from the spec and loaded by nft as one transaction.
+
+NAT is decided once per connection and remembered by the kernel. So that a floating IP which goes to another instance takes its old
+connections with it, every packet of one that was translated is held against the rules of now: what they would not translate in
+the same way is dropped.
+"""
 
 from __future__ import annotations
 
-from compute.drivers.fabric.names import LAN, METADATA_IP, WAN
+from collections.abc import Sequence
+
+from compute.drivers.fabric import gateway
+from compute.drivers.fabric.names import EXT, TRANSIT_RANGE, RouterNames, leg
+from compute.drivers.router_specs import ExternalSpec, RouterSpec
 from compute.drivers.specs import NetworkSpec
 
 
-def ruleset(network: NetworkSpec) -> str:
-    """Guests reach the gateway's DHCP, DNS, ping and the metadata address, and the outside if the network has NAT. From the outside
-    nothing comes in but answers."""
-    forward = (
-        f'    iifname "{LAN}" oifname "{WAN}" ip saddr {network.cidr} accept\n'
-        f'    iifname "{WAN}" oifname "{LAN}" ct state established,related accept\n'
-        if network.nat
-        else ""
-    )
-    nat = f'  chain leave {{\n    type nat hook postrouting priority srcnat\n    oifname "{WAN}" masquerade\n  }}\n' if network.nat else ""
+def ruleset(router: RouterSpec, networks: Sequence[NetworkSpec], external: ExternalSpec | None) -> str:
     return f"""flush ruleset
 table ip router {{
   chain input {{
@@ -23,14 +23,115 @@ table ip router {{
     policy drop
     iifname "lo" accept
     ct state established,related accept
-    iifname "{LAN}" udp dport {{ 53, 67 }} accept
-    iifname "{LAN}" tcp dport 53 accept
-    iifname "{LAN}" ip daddr {METADATA_IP} tcp dport 80 accept
-    iifname "{LAN}" icmp type echo-request accept
+    icmp type echo-request accept
   }}
-  chain forward {{
+{_kept(router)}  chain forward {{
     type filter hook forward priority filter
     policy drop
-{forward}  }}
-{nat}}}
+{_forward(router, networks, external)}  }}
+{_nat(router, networks) if external else ""}}}
 """
+
+
+def _ranges(router: RouterSpec, network: NetworkSpec) -> list[str]:
+    """The addresses that may come from a network: its own, its gateway's own (DNS), and what lies behind its guests."""
+    behind = {route.destination for route in gateway.routes_of(network, router.routes)}
+    return [str(network.cidr), str(leg(network).near), *sorted(map(str, behind))]
+
+
+def _kept(router: RouterSpec) -> str:
+    """Two chains that return for connections which the rules of now would translate in the same way."""
+    inward = [f"ct original ip daddr {outer} ct reply ip saddr {inner} return" for outer, inner in router.floating]
+    outward = [f"ct original ip saddr {inner} ct reply ip daddr {outer} return" for outer, inner in router.floating]
+    inward += [
+        f"ct original ip daddr {each.address} ct original protocol {each.protocol} ct original proto-dst {each.port} "
+        f"ct reply ip saddr {each.to_address} ct reply proto-src {each.to_port} return"
+        for each in router.forwards
+    ]
+    if router.external_ip is not None:
+        outward.append(f"ct reply ip daddr {router.external_ip} return")
+    return _chain("kept_inward", [*inward, "drop"]) + _chain("kept_outward", [*outward, "drop"])
+
+
+def _forward(router: RouterSpec, networks: Sequence[NetworkSpec], external: ExternalSpec | None) -> str:
+    lines = ["ct status dnat jump kept_inward", "ct status snat jump kept_outward"]
+    for network in networks:
+        lines.append(f'iifname "{leg(network).name}" ip saddr != {{ {", ".join(_ranges(router, network))} }} drop')
+    # Gateways and routers are nobody's to talk to, here or behind another router.
+    lines += ["ct state established,related accept", f"ip daddr {TRANSIT_RANGE} drop"]
+    if external is not None:
+        hidden = router.snat or external.bridge
+        inner = ", ".join(str(inner) for _, inner in router.floating)
+        if hidden:
+            lines.append(f'iifname "leg*" oifname "{EXT}" accept')
+        else:
+            # Nobody outside knows the way back to a tenant's addresses, so only what has an outer address leaves.
+            lines.append(f'iifname "leg*" oifname "{EXT}" ip saddr {TRANSIT_RANGE} accept')
+            if inner:
+                lines.append(f'iifname "leg*" oifname "{EXT}" ip saddr {{ {inner} }} accept')
+        lines.append(f'iifname "{EXT}" oifname "leg*" ct status dnat accept')
+        if external.bridge and not router.snat:
+            lines.append(f'iifname "{EXT}" oifname "leg*" accept')
+    lines.append('iifname "leg*" oifname "leg*" accept')
+    return "".join(f"    {line}\n" for line in lines)
+
+
+def _nat(router: RouterSpec, networks: Sequence[NetworkSpec]) -> str:
+    come, leave = [], []
+    if router.floating:
+        pairs = ", ".join(f"{outer} : {inner}" for outer, inner in router.floating)
+        back = ", ".join(f"{inner} : {outer}" for outer, inner in router.floating)
+        come.append(f"dnat to ip daddr map {{ {pairs} }}")
+        leave.append(f'oifname "{EXT}" snat to ip saddr map {{ {back} }}')
+    come += [
+        f"ip daddr {each.address} {each.protocol} dport {each.port} dnat to {each.to_address}:{each.to_port}" for each in router.forwards
+    ]
+    if router.external_ip is not None:
+        what = "" if router.snat else f" ip saddr {TRANSIT_RANGE}"
+        leave.append(f'oifname "{EXT}"{what} snat to {router.external_ip}')
+        # A guest that calls another by its outer address: the answer must come back this way, and not straight over their network.
+        for network in networks:
+            leave.append(f'oifname "leg*" ct status dnat ip saddr {network.cidr} snat to {router.external_ip}')
+    return _chain("come", come, "type nat hook prerouting priority dstnat") + _chain(
+        "leave", leave, "type nat hook postrouting priority srcnat"
+    )
+
+
+def _chain(name: str, lines: Sequence[str], hook: str = "") -> str:
+    return f"  chain {name} {{\n" + "".join(f"    {line}\n" for line in (*((hook,) if hook else ()), *lines)) + "  }\n"
+
+
+def addresses(router: RouterSpec, external: ExternalSpec | None) -> set[str]:
+    """What the router answers to outside, with prefix lengths: its own address, floating ones, and shared ones."""
+    if external is None or router.external_ip is None:
+        return set()
+    others = {outer for outer, _ in router.floating} | {each.address for each in router.forwards}
+    return {f"{router.external_ip}/{external.cidr.prefixlen}", *(f"{each}/32" for each in others - {router.external_ip})}
+
+
+def routes(router: RouterSpec, networks: Sequence[NetworkSpec], external: ExternalSpec | None) -> dict[str, str]:
+    """Destination -> the rest of the line, as `ip route` takes it. The most particular ones are the networks' own."""
+    wanted = {}
+    if external is not None:
+        wanted["default"] = f"via {external.gateway} dev {EXT}"
+    for route in router.routes:
+        through = next((network for network in networks if route.next_hop in network.cidr), None)
+        if through is not None:
+            wanted[_name(route.destination)] = f"via {leg(through).near} dev {leg(through).name}"
+        elif external is not None and route.next_hop in external.cidr:
+            wanted[_name(route.destination)] = f"via {route.next_hop} dev {EXT}"
+    return wanted | {str(network.cidr): f"via {leg(network).near} dev {leg(network).name}" for network in networks}
+
+
+def _name(destination: object) -> str:
+    """As `ip route` shows it."""
+    text = str(destination)
+    return "default" if text == "0.0.0.0/0" else text.removesuffix("/32")
+
+
+def fingerprint(router: RouterSpec, networks: Sequence[NetworkSpec], external: ExternalSpec | None, names: RouterNames) -> str:
+    """All that `converge` makes, as text."""
+    legs = [(leg(network), network.mtu) for network in networks]
+    return repr((names, external, sorted(addresses(router, external)), routes(router, networks, external), legs)) + ruleset(
+        router, networks, external
+    )
