@@ -82,12 +82,13 @@ class MachineSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class RuleSpec:
-    """One security-group rule as the firewall needs it. `remote` is a CIDR; `remote_ips` the members of a remote group."""
+    """One security-group rule as the firewall needs it. `remote` is a CIDR; `remote_ips` the members of a remote group, or the ranges
+    of an address group. Rules that mean the same members share one tuple: the firewall makes one set of it."""
 
     id: UUID
     direction: str  # ingress | egress
-    ethertype: str = "IPv4"
-    protocol: str | None = None  # tcp | udp | icmp | None: any
+    ethertype: str = ""  # IPv4 | IPv6 | empty: both
+    protocol: str | None = None  # tcp | udp | sctp | dccp | udplite | icmp (of IPv6: ICMPv6) | a number | None: any
     port_min: int | None = None  # for icmp: the type
     port_max: int | None = None  # for icmp: the code
     remote: str | None = None
@@ -95,15 +96,27 @@ class RuleSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PairSpec:
+    """An address or a range that a port may send from besides its own; `mac` empty: with its own card's."""
+
+    ip: str
+    mac: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PortSpec:
-    """A port and what may pass it. `rules` None: port security is off."""
+    """A port and what may pass it. `rules` None: port security is off. Caps in kilobits (1,000 bits) per second; None: none."""
 
     id: UUID
     network_id: UUID
     mac: str
     ip: str
+    ip6: tuple[str, ...] = ()
     hostname: str = ""
     rules: tuple[RuleSpec, ...] | None = ()
+    pairs: tuple[PairSpec, ...] = ()
+    rate_in_kbps: int | None = None  # to the machine
+    rate_out_kbps: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

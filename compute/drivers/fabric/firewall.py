@@ -1,28 +1,30 @@
 """Security groups and anti-spoofing of the whole box, rendered whole from the spec: pure text, loaded by nft as one transaction.
 
 A frame passes two families. `bridge` knows the ports: it drops what a port may not send or get at all, and marks the rest with the
-number of the chain that judges it. `ip` (bridged packets come by there through br_netfilter) knows the connections: it looks the
-mark up and asks that chain. So the cost of a packet does not grow with the ports, and ports with the same rules share a chain.
+number of the chain that judges it. `inet` (bridged packets come by there through br_netfilter) knows the connections: it looks the
+mark up and asks that chain (rules.py). So the cost of a packet does not grow with the ports, and ports in the same groups share a
+chain.
 
 Each connection is judged once per ruleset. The one that passed carries the ruleset's generation as its connection mark, and the
 rest of it passes by that. A new ruleset has another generation, so the next packet of the side that began is judged again: if
 no rule allows it any more, the connection is marked as refused, and from then on neither direction passes. Answers never need a
 rule, so what is still allowed goes on without a pause. Since addresses of networks overlap, each network tracks its
-connections in a zone of its own.
+connections in a zone of its own. The rule that lets a connection pass counts it, once per ruleset.
+
+Caps are limits in the same ruleset, on frames as they leave a port or are about to reach it: what is over the cap is dropped, and
+TCP finds its pace by that. So a cap holds from the first packet of a tap that appears later, and needs no queue on the tap.
 """
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
-import re
 from collections.abc import Iterable
-from ipaddress import IPv4Network
 
-from cloudbox.common.errors import Invalid
 from compute.drivers.box_namespace import UPLINK
 from compute.drivers.fabric.names import METADATA_IP, names
-from compute.drivers.specs import FabricSpec, RuleSpec, tap_name
+from compute.drivers.fabric.rules import Chains
+from compute.drivers.specs import FabricSpec, PortSpec, tap_name
 
 # Connection marks. Everything above REFUSED is a generation.
 REFUSED = 1
@@ -30,84 +32,136 @@ GENERATIONS = 2**31 - 2
 # Packet marks: the number of an egress chain when a frame comes in, that of an ingress chain when it goes out. TO_ROUTER and
 # TO_OPEN are no chains: what goes there was judged when it came in, or comes from outside and is what an open port wants.
 TO_ROUTER, TO_OPEN, INGRESS = 0x10000, 0x10001, 0x10002
-PROTOCOL = re.compile(r"tcp|udp|icmp|[0-9]{1,3}")
+# A cap lets this much pass at once: a quarter of a second's worth, and never less than a few large segments.
+BURST_KBYTES_MIN = 256
+# ICMPv6 that makes a link work (RFC 4890, 4.4.1): a guest may ask, answer for itself, and join groups of listeners.
+NEIGHBOURS = "{ 130, 131, 132, 133, 135, 136, 143 }"
 
 
 def render(box: str, spec: FabricSpec) -> str:
     """The whole ruleset of the box's namespace, for `nft -f`."""
-    chains = _Chains(spec)
+    chains = Chains(spec.ports, ingress_from=INGRESS)
     body = _connections(box, spec, chains)
     generation = REFUSED + 1 + int.from_bytes(hashlib.sha256(body.encode()).digest()[:4]) % GENERATIONS
     return "flush ruleset\n" + _frames(box, spec, chains) + body.replace("@generation", str(generation))
 
 
-class _Chains:
-    """The distinct rule sets of all guarded ports, each as one chain, with its number."""
-
-    def __init__(self, spec: FabricSpec) -> None:
-        self.guarded = [(port, port.rules) for port in spec.ports if port.rules is not None]
-        self.bodies: dict[str, list[str]] = {}
-        out = {tap_name(port.id): self._add("out", "egress", rules, "return") for port, rules in self.guarded}
-        into = {tap_name(port.id): self._add("in", "ingress", rules, "goto pass") for port, rules in self.guarded}
-        # Sorted, so that the same spec always gives the same text.
-        self.egress = {name: number for number, name in enumerate(sorted(set(out.values())), start=1)}
-        self.ingress = {name: number for number, name in enumerate(sorted(set(into.values())), start=INGRESS)}
-        self.marks_in = {tap: self.egress[name] for tap, name in out.items()}
-        self.marks_out = {tap: self.ingress[name] for tap, name in into.items()}
-
-    def _add(self, prefix: str, direction: str, rules: Iterable[RuleSpec], verdict: str) -> str:
-        matches = sorted({match for rule in rules if rule.direction == direction for match in _matches(rule)})
-        body = [*(f"{match} {verdict}".strip() for match in matches), "goto refuse"]
-        name = f"{prefix}-{hashlib.sha256(repr(body).encode()).hexdigest()[:16]}"
-        self.bodies[name] = body
-        return name
+def link_local(mac: str) -> str:
+    """The address that a card gives itself (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]))
 
 
-def _frames(box: str, spec: FabricSpec, chains: _Chains) -> str:
-    """What a port may send at all: its own MAC, its own address in IPv4 and ARP, no answers of a DHCP server, nothing else. What
-    it gets: IPv4 and ARP meant for it. So IPv6 neither leaves a guarded port nor reaches it, be it from an open port."""
+class _Senders:
+    """What guarded ports may send from: exact addresses in sets that are looked up at once, ranges in sets of intervals."""
+
+    def __init__(self, ports: Iterable[PortSpec]) -> None:
+        self.macs: list[str] = []
+        self.exact: dict[int, list[str]] = {4: [], 6: []}
+        self.ranges: dict[int, list[str]] = {4: [], 6: []}
+        self.targets: dict[str, list[str]] = {}
+        for port in ports:
+            self._add(port)
+
+    def _add(self, port: PortSpec) -> None:
+        tap = tap_name(port.id)
+        pairs = {(port.mac.lower(), ipaddress.ip_network(each)) for each in (port.ip, *port.ip6)}
+        pairs |= {((pair.mac or port.mac).lower(), ipaddress.ip_network(pair.ip, strict=False)) for pair in port.pairs}
+        macs = {port.mac.lower(), *(mac for mac, _ in pairs)}
+        six = {network for _, network in pairs if network.version == 6}
+        if six:
+            pairs |= {(mac, ipaddress.ip_network(link_local(mac))) for mac in macs}
+            six |= {ipaddress.ip_network(link_local(mac)) for mac in macs}
+            self.targets[tap] = sorted(_hex_range(network) for network in ipaddress.collapse_addresses(six))  # type: ignore[type-var]
+        self.macs += [f'"{tap}" . {mac}' for mac in sorted(macs)]
+        for mac, network in sorted(pairs, key=str):
+            whole = network.prefixlen == network.max_prefixlen
+            place = (self.exact if whole else self.ranges)[network.version]
+            place.append(f'"{tap}" . {mac} . {network.network_address if whole else network}')
+
+
+def _hex_range(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
+    first, last = int(network.network_address), int(network.broadcast_address)
+    return f"{first:#x}" if first == last else f"{first:#x}-{last:#x}"
+
+
+def _frames(box: str, spec: FabricSpec, chains: Chains) -> str:
+    """What a port may send at all: its own MACs, its own addresses in IP and ARP, no answers of a DHCP server, no router's
+    advertisements, nothing else (no tags of VLANs either). What it gets: IP and ARP meant for it, and none of the answers that
+    only the house gives. A port without an IPv6 address neither sends IPv6 nor gets it, be it from an open port."""
     is_open = [tap_name(port.id) for port in spec.ports if port.rules is None]
-    macs = [f'"{tap_name(port.id)}" . {port.mac}' for port, _ in chains.guarded]
-    ips = [f'"{tap_name(port.id)}" . {port.mac} . {ipaddress.IPv4Address(port.ip)}' for port, _ in chains.guarded]
+    guarded = [port for port in spec.ports if port.rules is not None]
+    senders = _Senders(guarded)
     marks_out = chains.marks_out | dict.fromkeys(is_open, TO_OPEN) | {names(box, each).router: TO_ROUTER for each in spec.networks}
+    speak_six = ", ".join(f'"{tap}" : jump nd-{tap}' for tap in senders.targets)
+    nd = "".join(
+        f"  chain nd-{tap} {{\n    icmpv6 type nd-neighbor-advert @th,64,128 != {{ {', '.join(targets)} }} drop\n  }}\n"
+        for tap, targets in senders.targets.items()
+    )
     return f"""table bridge ports {{
-  set is_open {{
+{_caps(spec)}  set is_open {{
     type ifname
 {_elements(f'"{tap}"' for tap in is_open)}  }}
+  set six {{
+    type ifname
+{_elements(f'"{tap}"' for tap in senders.targets)}  }}
   set macs {{
     type ifname . ether_addr
-{_elements(macs)}  }}
+{_elements(senders.macs)}  }}
   set ips {{
     type ifname . ether_addr . ipv4_addr
-{_elements(ips)}  }}
+{_elements(senders.exact[4])}  }}
+  set ranges {{
+    type ifname . ether_addr . ipv4_addr
+    flags interval
+{_elements(senders.ranges[4])}  }}
+  set ips6 {{
+    type ifname . ether_addr . ipv6_addr
+{_elements(senders.exact[6])}  }}
+  set ranges6 {{
+    type ifname . ether_addr . ipv6_addr
+    flags interval
+{_elements(senders.ranges[6])}  }}
   map marks_in {{
     type ifname : mark
 {_elements(f'"{tap}" : {mark}' for tap, mark in chains.marks_in.items())}  }}
   map marks_out {{
     type ifname : mark
 {_elements(f'"{port}" : {mark}' for port, mark in marks_out.items())}  }}
-  chain come {{
+{nd}  chain come {{
     type filter hook prerouting priority -300
     meta mark set 0
     iifname != "tap*" accept
+    limit name iifname map @caps_out drop
     iifname @is_open accept
     iifname . ether saddr != @macs drop
     meta mark set iifname map @marks_in
     ether type arp jump arp_packets
     ether type ip jump ip_packets
+    ether type ip6 iifname @six jump ip6_packets
     drop
   }}
   chain arp_packets {{
-    arp saddr ip 0.0.0.0 accept
-    iifname . ether saddr . arp saddr ip != @ips drop
     iifname . arp saddr ether != @macs drop
-    accept
+    arp saddr ip 0.0.0.0 accept
+    iifname . ether saddr . arp saddr ip @ips accept
+    iifname . ether saddr . arp saddr ip @ranges accept
+    drop
   }}
   chain ip_packets {{
     ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept
-    iifname . ether saddr . ip saddr != @ips drop
     udp sport 67 drop
-    accept
+    iifname . ether saddr . ip saddr @ips accept
+    iifname . ether saddr . ip saddr @ranges accept
+    drop
+  }}
+  chain ip6_packets {{
+    icmpv6 type {{ nd-router-advert, nd-redirect }} drop
+    udp sport 547 drop
+    ip6 saddr :: icmpv6 type {{ nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report }} accept
+{_look_up("iifname vmap", speak_six)}    iifname . ether saddr . ip6 saddr @ips6 accept
+    iifname . ether saddr . ip6 saddr @ranges6 accept
+    drop
   }}
   chain go {{
     type filter hook forward priority -300
@@ -116,23 +170,40 @@ def _frames(box: str, spec: FabricSpec, chains: _Chains) -> str:
     oifname "hbr*" accept
     meta mark set oifname map @marks_out
     meta mark 0 drop
+    limit name oifname map @caps_in drop
     oifname != "tap*" accept
     oifname @is_open accept
-    ether type != {{ ip, arp }} drop
+    ether type != {{ ip, ip6, arp }} drop
+    ether type ip6 oifname != @six drop
+    iifname "tap*" udp sport 67 udp dport 68 drop
+    iifname "tap*" icmpv6 type {{ nd-router-advert, nd-redirect }} drop
     ether daddr & 01:00:00:00:00:00 == 00:00:00:00:00:00 oifname . ether daddr != @macs drop
   }}
 }}
 """
 
 
-def _connections(box: str, spec: FabricSpec, chains: _Chains) -> str:
+def _caps(spec: FabricSpec) -> str:
+    """A limit for each way of each port that has one, and the maps that find it."""
+    limits, maps = [], {"caps_in": [], "caps_out": []}  # type: ignore[var-annotated]
+    for port in spec.ports:
+        for way, kbps in (("in", port.rate_in_kbps), ("out", port.rate_out_kbps)):
+            if kbps:
+                bytes_per_second = kbps * 125
+                burst = max(BURST_KBYTES_MIN, bytes_per_second // 4096)
+                name = f"{way}-{tap_name(port.id)}"
+                limits.append(f"  limit {name} {{\n    rate over {bytes_per_second} bytes/second burst {burst} kbytes\n  }}\n")
+                maps[f"caps_{way}"].append(f'"{tap_name(port.id)}" : "{name}"')
+    return "".join(limits) + "".join(f"  map {key} {{\n    type ifname : limit\n{_elements(each)}  }}\n" for key, each in maps.items())
+
+
+def _connections(box: str, spec: FabricSpec, chains: Chains) -> str:
     """The table of connections, with `@generation` where the number of this ruleset goes."""
-    zones = [f'"{names(box, each).bridge}" : {names(box, each).zone}' for each in spec.networks]
+    zones = ", ".join(f'"{names(box, each).bridge}" : {names(box, each).zone}' for each in spec.networks)
     gateways = [f'"{names(box, each).bridge}" . {each.gateway}' for each in spec.networks]
-    out = [f"{number} : jump {name}" for name, number in chains.egress.items()]
-    into = [f"{number} : goto {name}" for name, number in chains.ingress.items()]
-    shared = "".join(f"  chain {name} {{\n{_lines(body)}  }}\n" for name, body in sorted(chains.bodies.items()))
-    return f"""table ip connections {{
+    out = ", ".join(f"{number} : jump {name}" for name, number in chains.egress.items())
+    into = ", ".join(f"{number} : goto {name}" for name, number in chains.ingress.items())
+    return f"""table inet connections {{
   set gateways {{
     type ifname . ipv4_addr
 {_elements(gateways)}  }}
@@ -147,13 +218,15 @@ def _connections(box: str, spec: FabricSpec, chains: _Chains) -> str:
     ct state established ct mark set {REFUSED}
     drop
   }}
-{shared}  chain come {{
+{chains.render()}  chain come {{
     type filter hook prerouting priority mangle
     iifname != "br-*" accept
     ct mark @generation ct state established accept
     ct state established ct direction reply accept
     ct state related accept
     udp sport 68 udp dport 67 accept
+    icmpv6 type {NEIGHBOURS} accept
+    ip6 saddr fe80::/10 udp sport 546 udp dport 547 accept
     iifname . ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
     ip daddr {METADATA_IP} tcp dport 80 accept
 {_look_up("meta mark vmap", out)}  }}
@@ -166,6 +239,9 @@ def _connections(box: str, spec: FabricSpec, chains: _Chains) -> str:
   }}
   chain bridged {{
     meta mark < {TO_ROUTER} drop
+    icmpv6 type {NEIGHBOURS} accept
+    icmpv6 type nd-router-advert accept
+    ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
     ct mark {REFUSED} ct state established ct direction reply drop
     ct mark {REFUSED} ct state related drop
     ct mark @generation ct state established accept
@@ -182,6 +258,8 @@ def _connections(box: str, spec: FabricSpec, chains: _Chains) -> str:
     ct state established,related accept
     iifname {{ "{UPLINK}", "ext*" }} icmp type echo-request accept
   }}
+}}
+table ip leave {{
   chain leave {{
     type nat hook postrouting priority srcnat
     oifname "{UPLINK}" masquerade
@@ -190,52 +268,11 @@ def _connections(box: str, spec: FabricSpec, chains: _Chains) -> str:
 """
 
 
-def _matches(rule: RuleSpec) -> list[str]:
-    """One rule as nft matches it; none where it can match nothing. IPv6 never passes, so its rules say nothing."""
-    if rule.ethertype != "IPv4":
-        return []
-    remotes = _remotes(rule)
-    if remotes is None:
-        return []
-    side = "saddr" if rule.direction == "ingress" else "daddr"
-    return [" ".join(filter(None, (f"ip {side} {remotes}" if remotes else "", _protocol(rule))))]
-
-
-def _remotes(rule: RuleSpec) -> str | None:
-    """The other sides; an empty text is anybody, None is nobody."""
-    try:
-        if rule.remote_ips is not None:
-            members = sorted({ipaddress.IPv4Address(each) for each in rule.remote_ips})
-            return f"{{ {', '.join(map(str, members))} }}" if members else None
-        network = IPv4Network(rule.remote or "0.0.0.0/0", strict=False)
-    except ValueError as error:
-        raise Invalid("The remote of a rule is an IPv4 range.", resource=str(rule.id), field="remote") from error
-    return str(network) if network.prefixlen > 0 else ""
-
-
-def _protocol(rule: RuleSpec) -> str:
-    protocol = rule.protocol
-    if not protocol:
-        return ""
-    if not PROTOCOL.fullmatch(protocol) or (protocol.isdigit() and int(protocol) > 255):
-        raise Invalid("The protocol of a rule is tcp, udp, icmp or a number.", resource=str(rule.id), field="protocol")
-    low, high = rule.port_min, rule.port_max
-    if low is None or protocol.isdigit():
-        return f"meta l4proto {protocol}"
-    if protocol == "icmp":
-        return f"icmp type {int(low)}" + ("" if high is None else f" icmp code {int(high)}")
-    return f"{protocol} dport {int(low)}" + ("" if high in (None, low) else f"-{int(high)}")  # type: ignore[arg-type]
-
-
 def _elements(items: Iterable[str]) -> str:
     joined = ", ".join(items)
     return f"    elements = {{ {joined} }}\n" if joined else ""
 
 
-def _look_up(statement: str, items: list[str]) -> str:
+def _look_up(statement: str, items: str) -> str:
     """A rule that looks something up in a map of its own; none when the map would be empty, which nft does not take."""
-    return f"    {statement} {{ {', '.join(items)} }}\n" if items else ""
-
-
-def _lines(rules: Iterable[str]) -> str:
-    return "".join(f"    {rule}\n" for rule in rules)
+    return f"    {statement} {{ {items} }}\n" if items else ""
