@@ -28,6 +28,7 @@ TABLE = (
     Periodic("orphans", 30, reconcilers.orphans),
     Periodic("volumes", 30, reconcilers.volumes),
     Periodic("images", 300, reconcilers.images),
+    Periodic("windows", 60, reconcilers.windows),
     Periodic("books", 60, reconcilers.books),
     Periodic("leftovers", 300, reconcilers.leftovers),
     Periodic("metrics", 60, metrics.roll_up),

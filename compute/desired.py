@@ -111,6 +111,7 @@ def machine(instance: Instance) -> MachineSpec:
         vcpus=instance.vcpus,
         memory_mib=instance.memory_mib,
         root_disk=host.volumes().root_path(instance.id),
+        rescue_disk=host.volumes().rescue_path(instance.id) if instance.rescue_image_id else None,
         nics=nics,
         disks=tuple(disk(volume) for volume in volumes),
         project=str(instance.project_id),

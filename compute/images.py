@@ -97,7 +97,9 @@ def _set_status(ctx: Context, id: UUID, status: str, verb: str) -> Image:
 def delete(ctx: Context, id: UUID) -> None:
     """Gone for good, unless instances stand on it: their disks are layers over its file. The worker removes the file."""
     image = _own(ctx, id)
-    users = Instance.objects.filter(image=image).exclude(status=Instance.Status.DELETED).count()
+    # Its own disk, the one kept from before a rebuild, a rescue disk, the disc in its drive.
+    stand = Q(image=image) | Q(reversals__image=image) | Q(rescue_image=image) | Q(cdrom_image=image)
+    users = Instance.objects.filter(stand).exclude(status=Instance.Status.DELETED).distinct().count()
     if users:
         raise Conflict(
             f"{users} instance{'s' if users > 1 else ''} stand{'' if users > 1 else 's'} on {image.name}. Deactivate it instead."

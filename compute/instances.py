@@ -180,7 +180,12 @@ def _rows() -> QuerySet[Instance]:
         Instance.objects.exclude(status=S.DELETED)
         .select_related("flavor", "image", "keypair", "project")
         .defer("user_data")
-        .prefetch_related(Prefetch("ports", Port.objects.select_related("network").prefetch_related("security_groups")))
+        .prefetch_related(
+            "reversals",
+            "snapshots",
+            "volumes",
+            Prefetch("ports", Port.objects.select_related("network").prefetch_related("security_groups")),
+        )
     )
 
 

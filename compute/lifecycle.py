@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from cloudbox.common import clock, jobs
 from cloudbox.common.errors import Conflict
@@ -47,6 +48,8 @@ MOVES: dict[str, frozenset[str]] = {
 MOVING = frozenset({S.BUILDING, S.STARTING, S.STOPPING, S.REBOOTING, S.SUSPENDING, S.DELETING, S.UNSHELVING, *_CHANGING})
 # Who is in one of these without a job goes on to where it was going; the others go back to what they are to be.
 JOB_OF: dict[str, str] = {S.SHELVING: "shelve-instance", S.UNSHELVING: "unshelve-instance"}
+# For so long a resize or a rebuild can be taken back.
+WINDOW = dt.timedelta(hours=24)
 CRASHES_MAX = 3
 CRASH_WINDOW = dt.timedelta(minutes=10)
 
@@ -87,6 +90,11 @@ _LIVE = (Job.State.QUEUED, Job.State.RUNNING, Job.State.UNDOING)
 def has_job(instance_id: UUID) -> bool:
     """Is there work on the instance, begun or waiting? Then its steps, not the observer, write the status."""
     return Job.objects.filter(subject_id=instance_id, state__in=_LIVE).exists()
+
+
+def unfinished() -> QuerySet[Job, UUID]:
+    """The ids of all that have work, begun or waiting."""
+    return Job.objects.filter(state__in=_LIVE).values_list("subject_id", flat=True)
 
 
 def is_calm(instance: Instance, power: Power) -> bool:

@@ -7,15 +7,16 @@ import logging
 from itertools import groupby
 
 from django.db import transaction
+from django.db.models import Q
 
-from cloudbox.common import clock, jobs
+from cloudbox.common import clock, events, jobs
 from cloudbox.common.events import SYSTEM
 from cloudbox.common.models import Job
 from compute import charges, desired, host
 from compute.drivers.specs import Power
 from compute.lifecycle import JOB_OF as INSTANCE_JOB_OF
-from compute.lifecycle import MOVING, bring_back, has_job, is_calm, machine, observe
-from compute.models import ConsoleToken, Image, Instance, Snapshot, Volume
+from compute.lifecycle import MOVING, bring_back, has_job, is_calm, machine, observe, unfinished
+from compute.models import ConsoleToken, Image, Instance, Reversal, Snapshot, Volume, VolumeTransfer
 from compute.volume_lifecycle import JOB_OF, SNAPSHOT_JOB_OF, resting
 from compute.volume_lifecycle import machine as volume_machine
 from identity import quotas
@@ -114,8 +115,26 @@ def _snapshots_on_their_way() -> None:
 def images() -> None:
     """Files of images that no row stands for."""
     kept = set(Image.objects.exclude(status=Image.Status.DELETED).values_list("id", flat=True))
+    # The disks of shelved instances lie there under the instance's id, until it stands on one of its own again.
+    kept |= set(
+        Instance.objects.filter(Q(status__in=(S.SHELVING, S.SHELVED, S.UNSHELVING)) | Q(id__in=unfinished())).values_list("id", flat=True)
+    )
     for id in set(host.images().all()) - kept:
         host.images().delete(id)
+
+
+def windows() -> None:
+    """Resizes and rebuilds whose time is over: now they are final. Then the kept disks that nothing can be undone with any more."""
+    for row in Reversal.objects.filter(until__lte=clock.now()):
+        with transaction.atomic():
+            instance = Instance.objects.select_for_update(of=("self",)).get(id=row.instance_id)
+            if Reversal.objects.filter(id=row.id, until__lte=clock.now()).exists():
+                charges.end_reversal(instance.id, row.kind)
+                events.touch("instance", instance.id, instance.project_id)
+    kept = host.volumes().all_kept()
+    needed = {*Reversal.objects.filter(kind=Reversal.Kind.REBUILD).values_list("instance_id", flat=True), *unfinished()}
+    for id in kept - needed:
+        host.volumes().drop_kept(id)
 
 
 def networks() -> None:
@@ -141,6 +160,7 @@ ALL = {
     "orphans": orphans,
     "volumes": volumes,
     "images": images,
+    "windows": windows,
     "networks": networks,
     "books": books,
     "leftovers": leftovers,

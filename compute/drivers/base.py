@@ -121,6 +121,40 @@ class VolumeStore(Protocol):
 
     def root_path(self, id: UUID) -> Path: ...
 
+    def grow_root(self, id: UUID, *, size_gib: int) -> None:
+        """Make it that large; its machine must be off. It is so already, or larger: nothing. Not there: NotFound."""
+
+    def set_aside(self, id: UUID) -> None:
+        """Keep the root disk under another name, so that `create_root` makes a new one. None there: nothing."""
+
+    def put_back(self, id: UUID) -> None:
+        """The disk that was set aside is the root disk again; the one in its place waits to be dropped. None set aside: nothing."""
+
+    def take_back(self, id: UUID) -> None:
+        """Undo `put_back`, as far as it came."""
+
+    def drop_kept(self, id: UUID) -> None:
+        """Delete what was set aside, or replaced by it."""
+
+    def has_kept(self, id: UUID) -> bool:
+        """Is there a disk that was set aside?"""
+
+    def all_kept(self) -> set[UUID]:
+        """The instances with a disk beside their own, set aside or replaced."""
+
+    def create_rescue(self, id: UUID, *, base: Path) -> Path:
+        """A disk to boot from on top of an image, beside the root disk. There already: the same path."""
+
+    def rescue_path(self, id: UUID) -> Path: ...
+
+    def drop_rescue(self, id: UUID) -> None: ...
+
+    def export_root(self, id: UUID) -> Path:
+        """A file that holds the whole of the root disk and needs no other; its machine must be off. Delete it after use."""
+
+    def import_root(self, id: UUID, source: Path, *, size_gib: int) -> Path:
+        """A root disk that is a copy of such a file, at least that large, made whole or not at all. There already: the same path."""
+
     def delete(self, id: UUID) -> None: ...
 
     def all(self) -> set[UUID]:

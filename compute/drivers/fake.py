@@ -24,6 +24,7 @@ from compute.drivers.fake_disks import FakeSnapshots
 from compute.drivers.fake_guest import Guests
 from compute.drivers.faults import Faults
 from compute.drivers.guest_facts import GuestCard, GuestFacts, GuestFileSystem
+from compute.drivers.kept_roots import KeptRoots
 from compute.drivers.specs import (
     ON,
     DiskSpec,
@@ -382,7 +383,7 @@ class FakeHypervisor(Faults):
                 callback(event)
 
 
-class FakeVolumes(Faults, FakeSnapshots):
+class FakeVolumes(KeptRoots, Faults, FakeSnapshots):
     """Root disks as tiny files, so that what a test left behind can be seen."""
 
     def __init__(self, home: Path | None = None) -> None:
@@ -403,9 +404,44 @@ class FakeVolumes(Faults, FakeSnapshots):
 
     def delete(self, id: UUID) -> None:
         self._may_fail("delete")
-        self.root_path(id).unlink(missing_ok=True)
-        if self.root_path(id).parent.exists():
-            self.root_path(id).parent.rmdir()
+        shutil.rmtree(self.root_path(id).parent, ignore_errors=True)
+
+    def root_gib(self, id: UUID) -> int:
+        """How large the disk inside is; for tests."""
+        return int.from_bytes(self.root_path(id).read_bytes()[4:8])
+
+    def grow_root(self, id: UUID, *, size_gib: int) -> None:
+        self._may_fail("grow_root")
+        if not self.root_path(id).exists():
+            raise NotFound("There is no such root disk.", resource=str(id))
+        data = self.root_path(id).read_bytes()
+        if self.root_gib(id) < size_gib:
+            self.root_path(id).write_bytes(data[:4] + size_gib.to_bytes(4) + data[8:])
+
+    def create_rescue(self, id: UUID, *, base: Path) -> Path:
+        self._may_fail("create_rescue")
+        if not base.exists():
+            raise NotFound("The image's file is not there.", resource=str(base.stem))
+        self.rescue_path(id).write_bytes(b"QFI\xfbrescue")
+        return self.rescue_path(id)
+
+    def export_root(self, id: UUID) -> Path:
+        self._may_fail("export_root")
+        path = self.root_path(id).with_name("export.qcow2")
+        try:
+            shutil.copyfile(self.root_path(id), path)
+        except FileNotFoundError:
+            raise NotFound("There is no such root disk.", resource=str(id)) from None
+        return path
+
+    def import_root(self, id: UUID, source: Path, *, size_gib: int) -> Path:
+        self._may_fail("import_root")
+        path = self.root_path(id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            shutil.copyfile(source, path)
+        self.grow_root(id, size_gib=size_gib)
+        return path
 
     def all(self) -> set[UUID]:
         folder = self.home / "instances"

@@ -21,6 +21,7 @@ from cloudbox.common.errors import InsufficientCapacity, Invalid, NotFound, TooL
 from compute.drivers import paths
 from compute.drivers.commands import TIMEOUT_SECONDS, CommandFailed, run
 from compute.drivers.inner_snapshots import InnerSnapshots, copy_out
+from compute.drivers.kept_roots import KeptRoots
 from compute.drivers.qemu_user import as_qemu_user, give, qemu_user
 
 GIB = 1024**3
@@ -34,9 +35,9 @@ _HEADER = struct.Struct(">4sIQIIQ")  # magic, version, backing file offset and s
 _EXTERNAL_DATA = 1 << 2
 
 
-def virtual_bytes(path: Path) -> int:
+def virtual_bytes(path: Path, *, layered: bool = False) -> int:
     """The size of the disk inside, after checking that the file stands alone: a qcow2 that names a backing or data file would
-    make QEMU open any file of the host (https://www.qemu.org/docs/master/interop/qcow2.html)."""
+    make QEMU open any file of the host (https://www.qemu.org/docs/master/interop/qcow2.html). `layered`: one of ours, on its image."""
     with path.open("rb") as file:
         head = file.read(104)
     if len(head) < _HEADER.size or not head.startswith(b"QFI\xfb"):
@@ -44,7 +45,7 @@ def virtual_bytes(path: Path) -> int:
     _, version, backing, _, _, size = _HEADER.unpack_from(head)
     if version not in (2, 3) or (version == 3 and len(head) < 104):
         raise Invalid("The image is a qcow2 file of an unknown version.")
-    if backing or (version == 3 and struct.unpack_from(">Q", head, 72)[0] & _EXTERNAL_DATA):
+    if (backing and not layered) or (version == 3 and struct.unpack_from(">Q", head, 72)[0] & _EXTERNAL_DATA):
         raise Invalid("The image refers to other files; flatten it first (qemu-img convert).")
     if size > VIRTUAL_BYTES_MAX:
         raise TooLarge(f"The image holds a disk of more than {VIRTUAL_BYTES_MAX // GIB} GiB.")
@@ -85,7 +86,7 @@ def _id(name: str) -> UUID | None:
         return None
 
 
-class Qcow2Volumes(InnerSnapshots):
+class Qcow2Volumes(KeptRoots, InnerSnapshots):
     """HOME/instances/<id>/root.qcow2 and HOME/volumes/<id>.qcow2"""
 
     def __init__(self, home: Path) -> None:
@@ -113,6 +114,60 @@ class Qcow2Volumes(InnerSnapshots):
 
     def root_path(self, id: UUID) -> Path:
         return paths.root_disk(self.home, id)
+
+    def grow_root(self, id: UUID, *, size_gib: int) -> None:
+        try:
+            if virtual_bytes(self.root_path(id), layered=True) >= size_gib * GIB:
+                return
+        except FileNotFoundError:
+            raise NotFound("There is no such root disk.", resource=str(id)) from None
+        # A guest wrote to it, so whatever opens it has no rights; and the image below it is not asked what it is.
+        _run(as_qemu_user(["qemu-img", "resize", "-q", "-f", "qcow2", str(self.root_path(id)), f"{size_gib}G"]))
+
+    def create_rescue(self, id: UUID, *, base: Path) -> Path:
+        path = self.rescue_path(id)
+        if path.exists():
+            return path
+        if not base.exists():
+            raise NotFound("The image's file is not there.", resource=base.stem)
+        size = virtual_bytes(base)
+        with _appearing(path) as part:
+            _run(["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "qcow2", "-b", str(base.resolve()), str(part), str(size)])
+            part.chmod(0o600)
+            give(part)
+        return path
+
+    def export_root(self, id: UUID) -> Path:
+        root, path = self.root_path(id), self.root_path(id).with_name("export.qcow2")
+        try:
+            size = virtual_bytes(root, layered=True)
+        except FileNotFoundError:
+            raise NotFound("There is no such root disk.", resource=str(id)) from None
+        with _appearing(path) as part:
+            # Made here and filled by QEMU's user: it reads a tenant's bytes, so it has no rights to make files.
+            _run(["qemu-img", "create", "-q", "-f", "qcow2", str(part), str(size)])
+            part.chmod(0o600)
+            give(part)
+            _run(
+                as_qemu_user(["qemu-img", "convert", "-q", "-n", "-c", "-f", "qcow2", "-O", "qcow2", str(root), str(part)]),
+                timeout_seconds=COPY_SECONDS,
+            )
+        return path
+
+    def import_root(self, id: UUID, source: Path, *, size_gib: int) -> Path:
+        path = self.root_path(id)
+        if not path.exists():
+            if not source.exists():
+                raise NotFound("The copy of the disk is not there.", resource=str(id))
+            virtual_bytes(source)  # it stands alone, or it is refused
+            with _appearing(path) as part:
+                path.parent.chmod(0o711)
+                shutil.copyfile(source, part)
+                part.chmod(0o600)
+                give(part)
+            _sync_folder(path.parent.parent)
+        self.grow_root(id, size_gib=size_gib)
+        return path
 
     def delete(self, id: UUID) -> None:
         folder = self.root_path(id).parent

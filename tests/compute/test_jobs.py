@@ -9,11 +9,12 @@ import pytest
 
 from cloudbox.common import jobs
 from cloudbox.common.models import Job
-from compute import desired, host, instances
+from compute import changes, desired, flavors, host, instances
 from compute.drivers.specs import Power
 from compute.lifecycle import bring_back
-from compute.models import Instance, Port
+from compute.models import Flavor, Instance, Port
 from identity import quotas
+from identity.context import SYSTEM
 from tests.jobs import Killed, changed, die_once, fail_after, fail_before, steps_of, twice
 from tests.machines import eventually
 from tests.world import World, work
@@ -55,6 +56,25 @@ def _ask(verb: str, **options: bool) -> Callable[[World, Instance], object]:
     return lambda world, instance: getattr(instances, verb)(world.ctx("member"), instance.id, **options)
 
 
+def _change(verb: str) -> Callable[[World, Instance], object]:
+    return lambda world, instance: getattr(changes, verb)(world.ctx("member"), instance.id)
+
+
+def _resize(world: World, instance: Instance) -> object:
+    larger = Flavor.objects.filter(name="m1.small").first() or flavors.create(SYSTEM, name="m1.small", vcpus=2, memory_mib=256, disk_gib=7)
+    return changes.resize(world.ctx("member"), instance.id, flavor_id=larger.id)
+
+
+def _then(ask: Callable[[World, Instance], object]) -> Callable[[World], Instance]:
+    def prepare(world: World) -> Instance:
+        instance = world.running()
+        ask(world, instance)
+        work()
+        return instance
+
+    return prepare
+
+
 TRIALS = {
     "launch": Trial("launch-instance", lambda world: world.launch()[0], lambda world, instance: None, "running", Power.RUNNING),
     "launch stopped": Trial(
@@ -75,8 +95,21 @@ TRIALS = {
     "suspend paused": Trial("suspend-instance", _in("pause"), _ask("suspend"), "suspended", Power.SAVED),
     "restore": Trial("restore-instance", _crashed, lambda world, instance: bring_back(instance), "running", Power.RUNNING),
 }
+LONG = {  # of many steps each: the everyday loop runs each step twice, the full run kills and fails at every one
+    "resize": Trial("resize-instance", _running, _resize, "running", Power.RUNNING),
+    "resize stopped": Trial("resize-instance", _in("stop"), _resize, "stopped", Power.POWERED_OFF),
+    "revert resize": Trial("revert-resize-instance", _then(_resize), _change("revert_resize"), "running", Power.RUNNING),
+    "rebuild": Trial("rebuild-instance", _running, _change("rebuild"), "running", Power.RUNNING),
+    "undo rebuild": Trial("undo-rebuild-instance", _then(_change("rebuild")), _change("undo_rebuild"), "running", Power.RUNNING),
+    "rescue": Trial("rescue-instance", _running, _change("rescue"), "running", Power.RUNNING),
+    "unrescue": Trial("unrescue-instance", _then(_change("rescue")), _change("unrescue"), "running", Power.RUNNING),
+    "shelve": Trial("shelve-instance", _running, _change("shelve"), "shelved", Power.ABSENT),
+    "shelve stopped": Trial("shelve-instance", _in("stop"), _change("shelve"), "shelved", Power.ABSENT),
+    "unshelve": Trial("unshelve-instance", _then(_change("shelve")), _change("unshelve"), "running", Power.RUNNING),
+}
+TRIALS |= LONG
 EVERY_STEP = [
-    pytest.param(trial, number, id=f"{name}, step {number + 1}")
+    pytest.param(trial, number, id=f"{name}, step {number + 1}", marks=[pytest.mark.slow] if name in LONG else [])
     for name, trial in TRIALS.items()
     for number in range(len(steps_of(trial.kind)))
 ]
@@ -87,6 +120,7 @@ TRUTH = {
     Power.POWERED_OFF: "stopped",
     Power.SAVED: "suspended",
     Power.CRASHED: "error",
+    Power.ABSENT: "shelved",
 }
 
 

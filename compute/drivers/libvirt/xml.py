@@ -67,12 +67,12 @@ def domain(spec: MachineSpec, *, home: Path, box: str, accelerator: str) -> str:
     _add(root, "on_crash", "destroy")
     devices = _add(root, "devices")
     _disk(devices, spec)
-    for place, each in enumerate(spec.disks):
+    for place, each in enumerate(spec.disks, start=1 if spec.rescue_disk else 0):
         devices.append(volume(each, target=target_name(place)))
     for nic in spec.nics:
         _nic(devices, nic, spec.nic_model)
     _consoles(devices, spec, home)
-    _odds(devices, ports=FIXED_PORTS + len(spec.nics) + len(spec.disks) + HOTPLUG_PORTS)
+    _odds(devices, ports=FIXED_PORTS + len(spec.nics) + len(spec.disks) + bool(spec.rescue_disk) + HOTPLUG_PORTS)
     return ET.tostring(root, encoding="unicode")
 
 
@@ -90,14 +90,24 @@ def _smbios(root: ET.Element, spec: MachineSpec) -> None:
 
 
 def _disk(devices: ET.Element, spec: MachineSpec) -> None:
+    """The root disk; in rescue the rescue disk in its place and the root disk behind it. Firmware takes the first of the disks, and
+    so does a system that looks for its own by a label that both bear."""
+    if spec.rescue_disk is None:
+        _root(devices, spec, spec.root_disk, place=0, serial=spec.id.hex[:20])
+    else:
+        _root(devices, spec, spec.rescue_disk, place=0, serial="rescue")
+        _root(devices, spec, spec.root_disk, place=1, serial=spec.id.hex[:20])
+
+
+def _root(devices: ET.Element, spec: MachineSpec, path: Path, *, place: int, serial: str) -> None:
     disk = _add(devices, "disk", type="file", device="disk")
     _add(disk, "driver", name="qemu", type="qcow2", cache="writeback", discard="unmap")
-    source = _add(disk, "source", file=str(spec.root_disk))
+    source = _add(disk, "source", file=str(path))
     # The store gives the disk to QEMU's user and keeps the image below it read-only; libvirt shall not change their owners.
     _add(source, "seclabel", model="dac", relabel="no")
-    names = {"virtio": "vda", "ide": "hda"}
-    _add(disk, "target", dev=names.get(spec.disk_bus, "sda"), bus=spec.disk_bus)
-    _add(disk, "serial", spec.id.hex[:20])
+    prefix = {"virtio": "vd", "ide": "hd"}.get(spec.disk_bus, "sd")
+    _add(disk, "target", dev=f"{prefix}{'ab'[place]}", bus=spec.disk_bus)
+    _add(disk, "serial", serial)
 
 
 def target_name(place: int) -> str:
