@@ -1,5 +1,6 @@
 """The tables of the compute manager."""
 
+from compute.models.backups import Backup, BackupRestore, BackupSchedule, BackupVault
 from compute.models.catalogue import Flavor, Image, Keypair
 from compute.models.changes import GuestReport, OfficeHours, Reversal
 from compute.models.instances import ConsoleToken, Instance, MetricSample, ServerGroup, UsageInterval
@@ -9,6 +10,10 @@ from compute.models.volumes import InstanceSnapshot, Snapshot, Volume, VolumeInt
 
 __all__ = [
     "AddressGroup",
+    "Backup",
+    "BackupRestore",
+    "BackupSchedule",
+    "BackupVault",
     "ConsoleToken",
     "ExternalNetwork",
     "Flavor",
