@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
@@ -11,20 +12,21 @@ from django.db.models import Count, Max, QuerySet
 
 from cloudbox.common import events, jobs
 from cloudbox.common.errors import AlreadyExists, Conflict, InsufficientCapacity, Invalid, NotFound
+from compute import addresses, routers
 from compute.models import Network, Port
 from identity import quotas
 from identity.context import Context
 from identity.names import clean_name
 
 PREFIX_RANGE = (16, 28)
+MTU_RANGE = (576, 9000)
 NUMBER_MAX = 4000  # conntrack zones and transit addresses are made from it
-_PRIVATE = [ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 _NUMBER_LOCK = 0x4E37  # any number: serialises the search for a free one
 
 
 def list(ctx: Context, *, all_projects: bool = False) -> QuerySet[Network]:
     ctx.require("box.look" if all_projects else "networks.list")
-    rows = Network.objects.annotate(port_count=Count("ports")).order_by("name")
+    rows = Network.objects.annotate(port_count=Count("ports")).select_related("router__external").order_by("name")
     return rows.select_related("project") if all_projects else rows.filter(project=ctx.project)
 
 
@@ -45,33 +47,78 @@ def only_one(ctx: Context) -> Sequence[UUID]:
     return ids
 
 
-def create(ctx: Context, *, name: str, cidr: str = "", nat: bool = True) -> Network:
-    """A network with DHCP, metadata and, with `nat`, a way out. Without a range it gets the next free 10.x.0.0/24 of the project."""
+def create(
+    ctx: Context,
+    *,
+    name: str,
+    cidr: str = "",
+    nat: bool = True,
+    router_id: UUID | None = None,
+    gateway_ip: str = "",
+    pool_first: str = "",
+    pool_last: str = "",
+    dhcp: bool = True,
+    dns_servers: Iterable[str] = (),
+    host_routes: Iterable[Mapping[str, Any]] = (),
+    mtu: int = 1500,
+) -> Network:
+    """A network with DNS and metadata, and DHCP unless told otherwise. Without a range it gets the next free 10.x.0.0/24 of the project.
+    `router_id`: it joins that router; else, with `nat`, one of the project's that leads outside, which is made where there is none."""
     ctx.require("networks.manage")
     name = clean_name(name)
     subnet = _subnet(cidr) if cidr else _free_subnet(ctx)
+    gateway = addresses.parse_address(gateway_ip, field="gateway_ip") if gateway_ip else subnet[1]
+    if gateway not in subnet or gateway in (subnet[0], subnet[-1]):
+        raise Invalid(f"{gateway} is no address of {subnet}.", field="gateway_ip")
+    first, last = addresses.parse_pool(subnet, pool_first, pool_last)
     try:
         with transaction.atomic():
             quotas.charge(ctx.project_id, {"networks": 1})
             network = Network.objects.create(
-                number=_free_number(), project=ctx.needed_project, name=name, cidr=str(subnet), gateway_ip=str(subnet[1]), nat=nat
+                number=_free_number(),
+                project=ctx.needed_project,
+                name=name,
+                cidr=str(subnet),
+                gateway_ip=str(gateway),
+                pool_first=first,
+                pool_last=last,
+                dhcp=dhcp,
+                dns_servers=addresses.parse_dns_servers(dns_servers),
+                host_routes=_host_routes(subnet, host_routes),
+                mtu=_mtu(mtu),
             )
             events.publish(ctx.actor, "create", "network", network, detail=str(subnet))
+            if router_id is not None:
+                routers.attach(ctx, router_id, network.id)
+            elif nat:
+                routers.lead_out(ctx, network)
             jobs.wake("networks")
     except IntegrityError as error:
         raise AlreadyExists(f"There is a network {name} in this project.", field="name") from error
-    return network
+    return get(ctx, network.id)
+
+
+def _host_routes(subnet: ipaddress.IPv4Network, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:  # type: ignore[valid-type]
+    found = addresses.parse_routes(rows, field="host_routes")
+    for each in found:
+        if ipaddress.IPv4Address(each["next_hop"]) not in subnet:
+            raise Invalid(f"{each['next_hop']} does not lie on the network, so its instances cannot send there.", field="host_routes")
+    return found
+
+
+def _mtu(mtu: int) -> int:
+    low, high = MTU_RANGE
+    if not low <= mtu <= high:
+        raise Invalid(f"The MTU is {low} to {high}.", field="mtu")
+    return mtu
 
 
 def _subnet(cidr: str) -> ipaddress.IPv4Network:
-    try:
-        subnet = ipaddress.IPv4Network(cidr.strip())
-    except ValueError as error:
-        raise Invalid(f"{cidr[:40]!r} is not a range of addresses. Write it like 10.20.0.0/24.", field="cidr") from error
+    subnet = addresses.parse_range(cidr, field="cidr")
     low, high = PREFIX_RANGE
     if not low <= subnet.prefixlen <= high:
         raise Invalid(f"A network is between /{low} and /{high}.", field="cidr")
-    if not any(subnet.subnet_of(block) for block in _PRIVATE):
+    if not any(subnet.subnet_of(block) for block in addresses.PRIVATE):
         raise Invalid("Use a private range: inside 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16.", field="cidr")
     return subnet
 
@@ -98,16 +145,34 @@ def _free_number() -> int:
 
 
 def rename(ctx: Context, id: UUID, name: str) -> Network:
+    return update(ctx, id, {"name": name})
+
+
+def update(ctx: Context, id: UUID, changes: Mapping[str, Any]) -> Network:
+    """Its name, its MTU, what DHCP tells, and the addresses that new ports get. Instances learn of it when they ask DHCP again."""
     ctx.require("networks.manage")
     network = get(ctx, id)
-    network.name = clean_name(name)
+    subnet = ipaddress.IPv4Network(network.cidr)
+    if "name" in changes:
+        network.name = clean_name(changes["name"])
+    if "mtu" in changes:
+        network.mtu = _mtu(changes["mtu"])
+    if "dhcp" in changes:
+        network.dhcp = changes["dhcp"]
+    if "dns_servers" in changes:
+        network.dns_servers = addresses.parse_dns_servers(changes["dns_servers"])
+    if "host_routes" in changes:
+        network.host_routes = _host_routes(subnet, changes["host_routes"])
+    if "pool_first" in changes or "pool_last" in changes:
+        ends = [changes.get(key, getattr(network, key)) or "" for key in ("pool_first", "pool_last")]
+        network.pool_first, network.pool_last = addresses.parse_pool(subnet, *ends)
     try:
         with transaction.atomic():
-            network.save(update_fields=["name"])
-            events.publish(ctx.actor, "rename", "network", network)
+            network.save(update_fields=["name", "mtu", "dhcp", "dns_servers", "host_routes", "pool_first", "pool_last"])
+            events.publish(ctx.actor, "rename" if changes.keys() == {"name"} else "update", "network", network)
             jobs.wake("networks")
     except IntegrityError as error:
-        raise AlreadyExists(f"There is a network {name} in this project.", field="name") from error
+        raise AlreadyExists(f"There is a network {network.name} in this project.", field="name") from error
     return network
 
 

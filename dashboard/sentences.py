@@ -23,6 +23,17 @@ _DONE_OF = {
     ("volume", "restore"): "took volume {} back to a snapshot",
     ("quota", "set"): "set the quota of project {}",
     ("user", "sign-in"): "signed in",
+    ("instance", "rescue"): "put {} into rescue",
+    ("router", "attach-network"): "put a network on router {}",
+    ("router", "detach-network"): "took a network off router {}",
+    ("router", "set-gateway"): "changed where router {} leads",
+    ("router", "set-routes"): "changed the static routes of router {}",
+    ("floating-ip", "associate"): "gave an instance the floating IP {}",
+    ("floating-ip", "disassociate"): "took the floating IP {} off",
+    ("floating-ip", "allocate"): "took the floating IP {}",
+    ("floating-ip", "release"): "gave back the floating IP {}",
+    ("port-forward", "create"): "forwarded the port {}",
+    ("port-forward", "delete"): "stopped forwarding the port {}",
     ("user", "update"): "changed their own profile",
     ("user", "change-password"): "changed their own password",
     ("account", "configure"): "changed the settings of the object store's account",
@@ -79,6 +90,9 @@ _NOT_ALLOWED = {
     "activity.all": "read the audit log",
     "members.list": "see the members",
     "members.manage": "change who is a member",
+    "external_networks.list": "see the external networks",
+    "external_networks.manage": "change the external networks",
+    "ports.unguard": "switch off port security",
     "projects.get": "see the project",
     "projects.update": "change the project",
     "projects.list_all": "see all projects",
@@ -102,7 +116,7 @@ _NOT_ALLOWED = {
     "drives.manage": "change the drives of the object store",
     "user.sign-in": "sign in",
 }
-_NOUNS = {"keypair": "key pair", "user": "account", "flavor": "size"}
+_NOUNS = {"floating-ip": "floating IP", "keypair": "key pair", "user": "account", "flavor": "size"}
 # Kinds whose things tell their name in the detail: secrets have no name that may be shown twice.
 _NAMED_BY_DETAIL = {"token", "access-key"}
 

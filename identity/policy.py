@@ -37,6 +37,9 @@ ACTIONS: dict[str, str] = {
     "keypairs.manage": MEMBER,
     "networks.list": READER,
     "networks.manage": MEMBER,
+    "external_networks.list": SELF,
+    "external_networks.manage": BOX_ADMIN,
+    "ports.unguard": PROJECT_ADMIN,  # port security off: the card may send what it likes
     "security_groups.list": READER,
     "security_groups.manage": MEMBER,
     "buckets.list": READER,

@@ -25,7 +25,7 @@ class Resource:
     @property
     def noun(self) -> str:
         """The label inside a sentence."""
-        return self.label if self.label == "vCPUs" else self.label.lower()
+        return self.label if self.label == "vCPUs" else self.label[0].lower() + self.label[1:]
 
 
 RESOURCES: dict[str, Resource] = {
@@ -39,8 +39,6 @@ RESOURCES: dict[str, Resource] = {
     "snapshot_gib": Resource("Snapshot storage", "GiB", 1000),
     "networks": Resource("Networks", "", 5),
     "ports": Resource("Ports", "", 40),
-    "routers": Resource("Routers", "", 5),
-    "floating_ips": Resource("Floating IPs", "", 5),
     "routers": Resource("Routers", "", 5),
     "floating_ips": Resource("Floating IPs", "", 5),
     "security_groups": Resource("Security groups", "", 20),

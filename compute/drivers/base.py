@@ -227,6 +227,9 @@ class Fabric(Protocol):
     def routers(self) -> set[str]:
         """The names of the bridges of external networks, and of the ports and namespaces of routers."""
 
+    def host_bridges(self) -> set[str]:
+        """The bridges of the host itself, to which external networks can be mapped. Anybody may ask."""
+
     def taps(self) -> set[str]:
         """The names of the taps that exist."""
 

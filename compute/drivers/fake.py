@@ -544,6 +544,9 @@ class FakeFabric(Faults):
         return routers | {f"ext{each.id.hex[:12]}" for each in self.spec.externals}
 
     def taps(self) -> set[str]:
+    def host_bridges(self) -> set[str]:
+        return {"br0", "br1"}
+
         return {tap_name(each.id) for each in self.spec.ports}
 
     def namespace_of(self, network_id: UUID) -> str:

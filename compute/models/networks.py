@@ -11,7 +11,12 @@ from identity.models import Project
 
 
 class Network(models.Model):
-    """A private network with one IPv4 subnet, DHCP, metadata and NAT to the outside. Addresses may overlap between networks."""
+    """A private network: one IPv4 range with DHCP, DNS and metadata, joined to others by a router. Ranges of projects may overlap."""
+
+    class Ipv6Mode(models.TextChoices):
+        SLAAC = "slaac", "The guests make theirs (SLAAC)"
+        STATELESS = "dhcp-stateless", "The guests make theirs, DHCPv6 tells the rest"
+        STATEFUL = "dhcp-stateful", "DHCPv6 gives them out"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     # A small integer, unique on the box: conntrack zones and transit addresses derive from it.
@@ -20,7 +25,6 @@ class Network(models.Model):
     name = models.CharField(max_length=64)
     cidr = models.CharField(max_length=18)
     gateway_ip = models.GenericIPAddressField(protocol="IPv4")
-    nat = models.BooleanField(default=True)
     mtu = models.PositiveSmallIntegerField(default=1500)
     # The way to other networks and outside; a network hangs on one router at most.
     router = models.ForeignKey("compute.Router", on_delete=models.PROTECT, null=True, related_name="networks")
@@ -31,6 +35,9 @@ class Network(models.Model):
     # The addresses that new ports get, both included; none: all but the first few, which are kept for the house.
     pool_first = models.GenericIPAddressField(protocol="IPv4", null=True)
     pool_last = models.GenericIPAddressField(protocol="IPv4", null=True)
+    # IPv6 beside IPv4: a /64, and how its addresses come to the guests; the gateway is its first address.
+    ipv6_cidr = models.CharField(max_length=43, blank=True)
+    ipv6_mode = models.CharField(max_length=16, choices=Ipv6Mode.choices, blank=True)
     # Instances are `<host name>.<this>` inside; empty: made from the network's name.
     dns_domain = models.CharField(max_length=190, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -41,6 +48,11 @@ class Network(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def nat(self) -> bool:
+        """Do its instances reach the outside under an address of the router?"""
+        return self.router is not None and self.router.external_id is not None and self.router.snat
 
 
 class SecurityGroup(models.Model):

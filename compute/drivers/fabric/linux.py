@@ -11,6 +11,7 @@ import hashlib
 import logging
 import socket
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
@@ -19,7 +20,7 @@ from cloudbox.common.errors import Unavailable
 from compute.drivers import netns
 from compute.drivers.box_namespace import UPLINK
 from compute.drivers.commands import run, works
-from compute.drivers.fabric import firewall, gateway, links, router, routing
+from compute.drivers.fabric import counters, firewall, gateway, links, router, routing
 from compute.drivers.fabric.dnsmasq import Dnsmasq, upstream_servers
 from compute.drivers.fabric.names import Names, RouterNames, external_names, names, namespace, router_names
 from compute.drivers.router_specs import ExternalSpec, RouterSpec, RouteSpec
@@ -35,6 +36,7 @@ class LinuxFabric:
         self._upstream = upstream_dns
         self._folder = home / "run" / "networks"
         self._lock = threading.Lock()
+        self._hits: Counter[UUID] = Counter()
 
     def apply(self, spec: FabricSpec) -> None:
         with self._lock:
@@ -57,6 +59,17 @@ class LinuxFabric:
                 ports = [port for port in spec.ports if port.network_id == network.id]
                 self._dnsmasq(wanted[network.id].namespace).apply(network, ports, upstream)
 
+    def take_hits(self) -> dict[UUID, int]:
+        with self._lock:
+            hits, self._hits = self._hits, Counter()
+            if netns.exists(self.box):
+                try:
+                    hits.update(counters.take(self.box))
+                except BaseException:
+                    self._hits = hits  # for the next call
+                    raise
+            return dict(hits)
+
     def networks(self) -> set[str]:
         return {name for name in self._interfaces() if name.startswith("br-")} | (netns.all(f"{self.box}-") - self._router_namespaces())
 
@@ -65,6 +78,9 @@ class LinuxFabric:
 
     def _router_namespaces(self) -> set[str]:
         return netns.all(f"{self.box}-r")
+
+    def host_bridges(self) -> set[str]:
+        return {path.parent.name for path in Path("/sys/class/net").glob("*/bridge")}
 
     def taps(self) -> set[str]:
         return {name for name in self._interfaces() if name.startswith(links.TAP)}
@@ -88,6 +104,7 @@ class LinuxFabric:
             raise Unavailable("The box's way out is missing; it is made when the box starts.")
         if seen[UPLINK].alias == alias:
             return
+        self._hits.update(counters.take(self.box))  # The old counters go with the old rules.
         run([*netns.enter(self.box), "nft", "-f", "-"], input=rules)
         routing.host_routes(self.box, spec.externals)
         run(["ip", "-n", self.box, "link", "set", "dev", UPLINK, "alias", alias])
