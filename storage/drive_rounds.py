@@ -418,7 +418,7 @@ class _Leader:
 
 
 def facts_of_rounds(store: Store, counted: census.Census, newest: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """`rounds`: by kind (audit, repair, compact, collect, sweep, checkpoint…) the last one that did something: at (ISO), done, left,
+    """`rounds`: by kind (audit, repair, rebalance, compact, collect…) the last one that did something: at (ISO), done, left, bytes_left,
     bytes, mended, lost, notes. `audit`: how far the reading of everything is (percent), when it ended last and when the next begins.
     `queue`: pieces and bytes that lack copies or are to be moved. `copies_max`: the most copies that any class in use asks for."""
     rounds = {what: told | {"at": dt.datetime.fromtimestamp(told["at"], dt.UTC).isoformat()} for what, told in newest.items()}

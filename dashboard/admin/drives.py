@@ -33,6 +33,7 @@ _STATES = {
 _ROUNDS = {
     "audit": "Reads and compares every copy",
     "repair": "Makes copies that lack",
+    "rebalance": "Evens out how full the drives are",
     "compact": "Reclaims room of what is deleted",
     "collect": "Removes what nothing refers to",
     "sweep": "Looks for what was left behind",

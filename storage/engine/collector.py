@@ -16,7 +16,7 @@ from dataclasses import replace
 from cloudbox.common.errors import CloudError
 from storage.engine import entries, extents
 from storage.engine.changes import CLEAR_BUCKET, CLEAR_UPLOAD, DROP_BLOB
-from storage.engine.index import EXTENT, INLINE, MANIFEST, Blob, Index, Segment
+from storage.engine.index import EXTENT, INLINE, MANIFEST, SEALED, Blob, Index, Segment
 from storage.engine.kv import Transaction
 from storage.engine.listing import Walk
 from storage.engine.members import Members
@@ -188,7 +188,8 @@ def recount(index: Index, reader: Reader) -> Progress:
 
 
 def sweep(index: Index, members: Members, *, older_than: float = ORPHAN_SECONDS) -> Progress:
-    """Remove extents that no blob knows: what a crash left between naming a file and writing its record. Also blobs without reference."""
+    """Remove extents that no blob knows: what a crash left between naming a file and writing its record. Also blobs without reference,
+    and copies of segments where the index has none: the repairer or the rebalancer was cut off before they were entered."""
     progress = Progress("sweep")
     limit = time.time_ns() - int(older_than * 1e9)
     for bay in list(members.bays.values()):
@@ -206,6 +207,14 @@ def sweep(index: Index, members: Members, *, older_than: float = ORPHAN_SECONDS)
                 if not known and struct.unpack(">Q", id[:8])[0] < limit:
                     bay.drive.remove(path)
                     progress.done += 1
+        try:
+            for path in bay.drive.names("segments"):
+                row = index.segment(int(path.rsplit("/", 1)[1], 16))
+                if row is not None and row.state == SEALED and all(drive != bay.id for drive, _ in row.replicas):
+                    bay.drive.remove(path)
+                    progress.done += 1
+        except OSError as error:
+            bay.failed(error)
     with index.env.begin() as txn:
         idle = [k for k, row in txn.cursor(db=index.blobs) if not Blob.unpack(row).references and struct.unpack(">Q", k[:8])[0] < limit]
     if idle:

@@ -48,9 +48,9 @@ def repair(index: Index, members: Members, reader: Reader, *, budget: int = ROUN
         if progress.bytes >= budget:
             progress.left += 1
             continue
-        replicas = _carry_out(plan, row.replicas, partial(_copy_segment, row.id, row.end, wait), progress)
+        replicas = _carry_out(plan, row.replicas, partial(copy_segment, row.id, row.end, wait), progress)
         if replicas != row.replicas:
-            index.update_segment(row.id, partial(_exchange, row.replicas, replicas))
+            index.update_segment(row.id, partial(exchange, row.replicas, replicas))
             reader.files.forget(row.id)
             _remove_left(members, row.replicas, replicas, path_of(row.id))
             fresh = index.segment(row.id)
@@ -66,9 +66,9 @@ def repair(index: Index, members: Members, reader: Reader, *, budget: int = ROUN
         if progress.bytes >= budget:
             progress.left += 1
             continue
-        replicas = _carry_out(plan, blob.replicas, partial(_copy_extent, id, wait), progress)
+        replicas = _carry_out(plan, blob.replicas, partial(copy_extent, id, wait), progress)
         if replicas != blob.replicas:
-            index.update_blob(id, partial(_exchange, blob.replicas, replicas))
+            index.update_blob(id, partial(exchange, blob.replicas, replicas))
             reader.forget_extent(id)
             _remove_left(members, blob.replicas, replicas, extents.path_of(id))
     return progress
@@ -95,7 +95,7 @@ def _repair_fragments(
         progress.mended += 1
         progress.done += 1
         replicas = tuple((bay.id, GOOD) if n == number else pair for n, pair in enumerate(blob.replicas))
-        index.update_blob(id, partial(_exchange, blob.replicas, replicas))
+        index.update_blob(id, partial(exchange, blob.replicas, replicas))
         reader.forget_extent(id)
         left = members.bay(blob.replicas[number][0])
         if left is not None and left is not bay:
@@ -109,7 +109,7 @@ def _repair_fragments(
         blob = fresh
 
 
-def _exchange(before: Replicas, after: Replicas, now: Any) -> Any:
+def exchange(before: Replicas, after: Replicas, now: Any) -> Any:
     """Unless it has changed meanwhile: then the next round looks again."""
     return replace(now, replicas=after) if now.replicas == before else now
 
@@ -180,7 +180,7 @@ def _remove_left(members: Members, before: Replicas, after: Replicas, path: str)
                 bay.failed(error)
 
 
-def _copy_segment(id: int, end: int, wait: Wait, bay: Bay, sources: list[Bay]) -> int:
+def copy_segment(id: int, end: int, wait: Wait, bay: Bay, sources: list[Bay]) -> int:
     """From the first source that can be read. Afterwards all copies are checked against each other."""
     error: OSError | None = None
     for source in sources:
@@ -203,7 +203,7 @@ def _copy(source: File, target: File, end: int, wait: Wait) -> None:
         wait(len(data))
 
 
-def _copy_extent(id: bytes, wait: Wait, bay: Bay, sources: list[Bay]) -> int:
+def copy_extent(id: bytes, wait: Wait, bay: Bay, sources: list[Bay]) -> int:
     """Only from a source whose every block is good: a bad one would be copied with its checksums."""
     path = extents.path_of(id)
     for source in sources:

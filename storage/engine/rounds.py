@@ -20,6 +20,7 @@ class Progress:
     done: int = 0  # Things looked at or dealt with,
     left: int = 0  # and known to be waiting.
     bytes: int = 0
+    bytes_left: int = 0  # Where that is known.
     mended: int = 0
     lost: int = 0  # Things of which no good copy is left.
     notes: list[str] = field(default_factory=list)

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from cloudbox.common.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
-from storage.engine import auditor, checkpoint, collector, compactor, entries, listing, members, recovery, repairer, whereabouts
+from storage.engine import auditor, checkpoint, collector, compactor, entries, listing, members, rebalancer, recovery, repairer, whereabouts
 from storage.engine.allocation import keep_freed
 from storage.engine.changes import upload_identity
 from storage.engine.commit import GONE_TEXT, Committer, Op, record
@@ -60,6 +60,7 @@ READ_MAX_BYTES = 64 << 20
 RESERVE_SECONDS = 10.0  # So long a conditional change waits for another one of the same name.
 THREADS = 16
 SWEEP_SECONDS = 3600.0
+BALANCE_SECONDS = 60.0  # So long after a look that found the drives evenly filled.
 TEND_SECONDS = 5.0
 TEND_BYTES_PER_SECOND = 64 << 20  # Of rounds that read or write in bulk.
 Body = bytes | bytearray | memoryview
@@ -91,7 +92,7 @@ class Store:
         self._closed = False
         self._away_since: dict[bytes, float] = {}
         self.rounds: dict[str, tuple[float, Progress]] = {}  # The last one of each kind that did something, and when; of this process.
-        self._swept = time.monotonic()
+        self._swept = self._balance_at = time.monotonic()
         self._stopping = threading.Event()
         self._woken = asyncio.Event()
         self._tending: asyncio.Task[None] | None = None
@@ -187,7 +188,7 @@ class Store:
     async def tend(self, *, hurry: bool = False) -> Sequence[Progress]:
         """One round of everything that keeps the store well; see `start_tending`.
 
-        Notices drives that come and go, gives back room, copies what lacks copies, rewrites mostly dead segments, reads a stretch to
+        Notices drives that come and go, gives back room, copies what lacks copies, evens out how full the drives are, rewrites mostly dead segments, reads a stretch to
         see that it is good, and writes a checkpoint when the log since the last one has grown. `hurry` is for tests: no throttle,
         rewrite whatever is not wholly alive, give up missing drives at once.
         """
@@ -245,6 +246,11 @@ class Store:
         if bays.missing:
             await asyncio.to_thread(repairer.give_up_absent, index, bays, self._away_since, after=away)
         done.append(await asyncio.to_thread(repairer.repair, index, bays, reader, wait=wait))
+        if done[-1].idle and not done[-1].left and (hurry or time.monotonic() >= self._balance_at):
+            done.append(
+                await asyncio.to_thread(rebalancer.rebalance, index, bays, reader, least=0 if hurry else rebalancer.LEAST_BYTES, wait=wait)
+            )
+            self._balance_at = time.monotonic() + (BALANCE_SECONDS if done[-1].idle else 0.0)
         share = 0.01 if hurry else compactor.DEAD_SHARE
         done.append(await compactor.compact(self.committer, reader, segments=4 if hurry else 1, dead_share=share))
         done.append(await asyncio.to_thread(auditor.audit, index, bays, reader, wait=wait, every=0 if hurry else auditor.EVERY_SECONDS))

@@ -25,10 +25,11 @@ from cloudbox.common.errors import CloudError
 from storage.engine import Version, entries, extents, records
 from storage.engine.drives import Drive, File
 from storage.engine.extents import BLOCK_BYTES
-from storage.engine.index import EXTENT, INLINE, MANIFEST, OPEN, RETIRED, Blob, Segment, Shadow, version_identity
+from storage.engine.index import EXTENT, GOOD, INLINE, MANIFEST, OPEN, RETIRED, Blob, Segment, Shadow, version_identity
 from storage.engine.lanes import BATCH_BYTES
 from storage.engine.records import HEADER_BYTES, PUT, SEGMENT_HEADER_BYTES, parse_segment_header, scan
 from storage.engine.recovery import holes
+from storage.engine.repairer import Replicas
 from storage.engine.segments import path_of
 from storage.engine.types import CLASS_BY_NUMBER
 from storage.offline.names import Names
@@ -211,9 +212,8 @@ class _Check:
             self._drives[drive].damaged += lacking
             good += not lacking
         wanted = CLASS_BY_NUMBER[row.storage_class].replicas
-        for drive, state in row.replicas:
-            if drive in self._drives and drive not in holders and state == 0:
-                self._drives[drive].lacking += 1
+        if good < wanted:
+            self._note_lacking(row.replicas, holders)
         if not self._store.live and self._store.memory is not None:
             end = max(end, self._store.memory.ends.get(row.id, 0))
         gaps = sorted(holes({o: _End(e) for o, e in ends.items()}, SEGMENT_HEADER_BYTES, end))  # type: ignore[misc]
@@ -297,6 +297,12 @@ class _Check:
             if not self._store.live or (self._index.blob(id) is None and _age(id) > ORPHAN_SECONDS):
                 self._report.extents.orphaned += len(here)
 
+    def _note_lacking(self, replicas: Replicas, on: set[bytes]) -> None:
+        """Who should have what lacks copies. Of what has enough, one may have been moved since its record was written."""
+        for drive, state in replicas:
+            if drive in self._drives and drive not in on and state == GOOD:
+                self._drives[drive].lacking += 1
+
     def _extent(self, id: bytes, blob: Blob, here: list[tuple[bytes, str]]) -> None:
         tally = self._report.extents
         good: set[str] = set()
@@ -311,13 +317,12 @@ class _Check:
                 said.bytes += blob.size // max(1, blob.data)
         if self._store.live and len(good) < len(here) and self._index.blob(id) is None:
             return  # It was deleted while we read.
-        on = {drive for drive, _ in here}
-        for drive, state in blob.replicas:
-            if drive in self._drives and drive not in on and state == 0:
-                self._drives[drive].lacking += 1
+        wanted = blob.data + blob.parity if blob.data else blob.copies
+        if len(good) < wanted:
+            self._note_lacking(blob.replicas, {drive for drive, _ in here})
         tally.total += 1
         tally.bytes += blob.size
-        if len(good) >= (blob.data + blob.parity if blob.data else blob.copies):
+        if len(good) >= wanted:
             tally.whole += 1
         elif len(good) >= max(1, blob.data):
             tally.degraded += 1
