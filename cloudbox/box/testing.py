@@ -59,9 +59,8 @@ def test(box: Box, args: argparse.Namespace) -> int:
         return _pytest(venv, [*(FAST if args.fast else []), *words])
     results = _checks(venv, fast=args.fast)
     workers = min(WORKERS_MAX, len(os.sched_getaffinity(0)))
-    results.append(
-        _tests(venv, f"tests, {workers} at a time", ["-n", str(workers), "--dist", "worksteal", *(FAST if args.fast else ["-m", QUICK, *SLOWEST])])
-    )
+    which = FAST if args.fast else ["-m", QUICK, *SLOWEST]
+    results.append(_tests(venv, f"tests, {workers} at a time", ["-n", str(workers), "--dist", "worksteal", *which]))
     if not args.fast:
         results.append(_tests(venv, "tests of machines and browser", ["-m", SERIAL, *SLOWEST]))
     print("", *results, sep="\n", flush=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.machines, pytest.mark.slow]
+pytestmark = [pytest.mark.machines, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def test_nothing_is_left_behind_wherever_it_dies() -> None:
