@@ -27,7 +27,8 @@ How it works, in nine sentences
 7. Every block has a CRC-32C that is checked when it is read; what fails is read from another drive and mended.
 8. After a kill the index is still good and each worker replays the end of its own log; after a power loss the index is
    discarded and rebuilt from the newest checkpoint and the records written since.
-9. Auditor, repairer, rebalancer, compactor and collector do bounded rounds, each of which says what it did; `Store.start_tending` keeps them going.
+9. Auditor, repairer, rebalancer, compactor and collector do bounded rounds, each of which says what it did; `Store.start_tending` keeps
+   them going.
 
 The on-disk format, version 1 (all integers little-endian unless said otherwise)
 

@@ -188,9 +188,9 @@ class Store:
     async def tend(self, *, hurry: bool = False) -> Sequence[Progress]:
         """One round of everything that keeps the store well; see `start_tending`.
 
-        Notices drives that come and go, gives back room, copies what lacks copies, evens out how full the drives are, rewrites mostly dead segments, reads a stretch to
-        see that it is good, and writes a checkpoint when the log since the last one has grown. `hurry` is for tests: no throttle,
-        rewrite whatever is not wholly alive, give up missing drives at once.
+        Notices drives that come and go, gives back room, copies what lacks copies, evens out how full drives are, rewrites mostly dead
+        segments, reads a stretch to see that it is good, and writes a checkpoint when the log since the last one has grown. `hurry` is
+        for tests: no throttle, rewrite whatever is not wholly alive, give up missing drives at once.
         """
         await asyncio.to_thread(self._probe)
         await asyncio.to_thread(self.reader.files.forget_retired)
