@@ -48,7 +48,7 @@ def _external(ExternalNetwork):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('compute', '0006_ports_two'),
+        ('compute', '0007_backups'),
     ]
 
     operations = [
