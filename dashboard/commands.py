@@ -124,6 +124,7 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Ask who can do what", "POST", "/simulate", {"kind": "anonymous", "action": "s3:GetObject", "key": "index.html"}),
         ("Set lifecycle rules", "PUT", "/lifecycle", {"rules": [{"prefix": "logs/", "days": 30}]}),
         ("See what rules would end today", "POST", "/lifecycle/preview", {"rules": [{"prefix": "logs/", "days": 30}]}),
+        ("Tell a webhook of what is written", "PUT", "/notifications", {"rules": [{"webhook": "ours", "events": ["ObjectCreated:*"]}]}),
         ("Set CORS rules", "PUT", "/cors", {"rules": [{"origins": ["https://www.example.org"], "methods": ["GET"]}]}),
         ("Empty it", "POST", "/emptying", {}),
         ("See how far that is", "GET", "/emptying"),

@@ -111,7 +111,11 @@ class MalformedDocument(Invalid):
 
 
 class EventUnknown(Invalid):
-    """A rule about events asks for one that never happens here, or for a webhook that is not there."""
+    """A rule about events asks for one that never happens here."""
+
+
+class NoSuchWebhook(NotFound):
+    """A rule about events names a webhook that the project does not have."""
 
 
 class MalformedPolicy(Invalid):

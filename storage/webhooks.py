@@ -16,7 +16,7 @@ from cloudbox.common import events
 from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound, QuotaExceeded
 from identity.context import Context
 from storage import buckets, deliveries, notifications, outbound, vault
-from storage.errors import EventUnknown
+from storage.errors import NoSuchWebhook
 from storage.models import Bucket, EventDelivery, Webhook
 
 WEBHOOKS_MAX = 20  # Of a project.
@@ -131,6 +131,14 @@ def log_of(ctx: Context, *, webhook: UUID | None = None, bucket: str = "", state
     return rows.filter(state=state) if state in State.values else rows
 
 
+def delivery(ctx: Context, webhook: UUID, event: UUID) -> EventDelivery:
+    """Raises NotFound."""
+    row = log_of(ctx, webhook=webhook).filter(event_id=event).first()
+    if row is None:
+        raise NotFound("There is no such delivery; old ones are forgotten after a while.")
+    return row
+
+
 def send_test(ctx: Context, id: UUID, *, bucket: str = "") -> EventDelivery:
     """Have a test event sent to it; the log shows what came of it."""
     ctx.require("buckets.manage")
@@ -140,13 +148,11 @@ def send_test(ctx: Context, id: UUID, *, bucket: str = "") -> EventDelivery:
     return deliveries.add_test(hook, bucket, hook.project_id.hex)
 
 
-def redeliver(ctx: Context, id: int) -> EventDelivery:
+def redeliver(ctx: Context, webhook: UUID, event: UUID) -> EventDelivery:
     """Send an event again, whatever came of it before. Raises NotFound, Conflict."""
     ctx.require("buckets.manage")
-    row = log_of(ctx).filter(id=id).first()
-    if row is None:
-        raise NotFound("There is no such delivery; old ones are forgotten after a while.")
-    _resend(row.webhook, log_of(ctx).filter(id=id))
+    row = delivery(ctx, webhook, event)
+    _resend(row.webhook, EventDelivery.objects.filter(id=row.id))
     row.refresh_from_db()
     return row
 
@@ -181,14 +187,16 @@ def set_rules(ctx: Context, bucket: Bucket, rules: Sequence[Mapping[str, Any]]) 
 
 
 def editing(rules: Sequence[Mapping[str, Any]]) -> Any:
-    """The same as an edit of the bucket's row. Raises EventUnknown, MalformedDocument."""
+    """The same as an edit of the bucket's row. Raises EventUnknown, NoSuchWebhook, MalformedDocument."""
     kept = [{**rule, "id": rule.get("id") or notifications.new_id()} for rule in rules]
 
     def edit(row: Bucket) -> str:
         hooks = {hook.name: hook for hook in Webhook.objects.select_for_update().filter(project_id=row.project_id)}
         for rule in kept:
             if rule["webhook"] not in hooks:
-                raise EventUnknown(f"There is no webhook called {rule['webhook']} in the bucket's project. Make it first.", field="webhook")
+                raise NoSuchWebhook(
+                    f"There is no webhook called {rule['webhook']} in the bucket's project. Make it first.", field="webhook"
+                )
         said = buckets.putting("notification", kept) if kept else buckets.removing("notification")
         known = {rule["webhook"] for rule in row.documents.get("notification") or []}
         detail = said(row)

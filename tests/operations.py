@@ -78,11 +78,12 @@ def ids_of(world: World) -> dict[str, str]:
     """One thing of every noun of the world's project."""
     from compute import keypairs, ports, security_groups, volume_types, volumes
     from identity import credentials, saved_views
-    from storage import configurations, keys
+    from storage import configurations, keys, webhooks
 
     owner, instance = world.ctx("owner"), world.running(name="probe")
     group = security_groups.create(owner, name="probe")
     rule = security_groups.add_rule(owner, group.id, direction="ingress", protocol="tcp", port_min=22)
+    hook, _ = webhooks.create(owner, name="probe", url="https://hooks.example.org/")
     things = {
         "instances": instance.id,
         "images": world.image.id,
@@ -101,6 +102,8 @@ def ids_of(world: World) -> dict[str, str]:
         "access-keys": credentials.create_access_key(owner, name="probe")[0].id,
         "buckets": configurations.create(owner, name="probe").name,
         "drives": store_drive().id,
+        "webhooks": hook.id,
+        "deliveries": webhooks.send_test(owner, hook.id).event_id,
         "encryption-keys": keys.create(owner, name="probe").id,
     }
     return {noun: str(id) for noun, id in things.items()}

@@ -124,6 +124,7 @@ p/<slug:project>/buckets/<str:name>/overview                                 GET
 p/<slug:project>/buckets/<str:name>/access                                   GET reader  POST member
 p/<slug:project>/buckets/<str:name>/versioning                               GET reader  POST member
 p/<slug:project>/buckets/<str:name>/lifecycle                                GET reader  POST member
+p/<slug:project>/buckets/<str:name>/events                                   GET reader  POST member
 p/<slug:project>/buckets/<str:name>/website                                  GET reader  POST member
 p/<slug:project>/buckets/<str:name>/settings                                 GET reader  POST member
 p/<slug:project>/buckets/<str:name>/delete                                   POST member
@@ -234,6 +235,14 @@ api/v1/projects/<slug:project>/buckets/<str:name>/cors                       GET
 api/v1/projects/<slug:project>/buckets/<str:name>/lifecycle                  GET reader  PUT member
 api/v1/projects/<slug:project>/buckets/<str:name>/lifecycle/preview          POST reader
 api/v1/projects/<slug:project>/buckets/<str:name>/emptying                   GET reader  POST member DELETE member
+api/v1/projects/<slug:project>/buckets/<str:name>/notifications              GET reader  PUT member
+api/v1/projects/<slug:project>/webhooks                                      GET reader  POST member
+api/v1/projects/<slug:project>/webhooks/<uuid:id>                            GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/webhooks/<uuid:id>/test                       POST member
+api/v1/projects/<slug:project>/webhooks/<uuid:id>/redeliver                  POST member
+api/v1/projects/<slug:project>/webhooks/<uuid:id>/deliveries/<uuid:event_id> GET reader
+api/v1/projects/<slug:project>/webhooks/<uuid:id>/deliveries/<uuid:event_id>/redeliver POST member
+api/v1/projects/<slug:project>/deliveries                                    GET reader
 api/v1/projects/<slug:project>/encryption-keys                               GET reader  POST member
 api/v1/projects/<slug:project>/encryption-keys/<uuid:id>                     GET reader
 api/v1/projects/<slug:project>/encryption-keys/<uuid:id>/rotate              POST member

@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from dashboard.api import reference
 from dashboard.api.errors import no_route
 from dashboard.api.render.compute import ACTION_KEYS
-from dashboard.api.views import account, admin, buckets, catalogue, credentials, instances, networks, volumes
+from dashboard.api.views import account, admin, buckets, catalogue, credentials, events, instances, networks, volumes
 
 Routes = list[URLPattern | URLResolver]
 
@@ -27,6 +27,7 @@ _bucket: Routes = [
     path("lifecycle", buckets.LifecycleView.as_view()),
     path("lifecycle/preview", buckets.LifecyclePreviewView.as_view()),
     path("emptying", buckets.EmptyingView.as_view()),
+    path("notifications", events.NotificationsView.as_view()),
 ]
 
 _volume: Routes = [
@@ -60,6 +61,13 @@ _project: Routes = [
     path("buckets", buckets.BucketsView.as_view()),
     path("buckets/<str:name>", buckets.BucketView.as_view()),
     path("buckets/<str:name>/", include(_bucket)),
+    path("webhooks", events.WebhooksView.as_view()),
+    path("webhooks/<uuid:id>", events.WebhookView.as_view()),
+    path("webhooks/<uuid:id>/test", events.WebhookTestView.as_view()),
+    path("webhooks/<uuid:id>/redeliver", events.WebhookRedeliverView.as_view()),
+    path("webhooks/<uuid:id>/deliveries/<uuid:event_id>", events.DeliveryView.as_view()),
+    path("webhooks/<uuid:id>/deliveries/<uuid:event_id>/redeliver", events.RedeliverView.as_view()),
+    path("deliveries", events.DeliveriesView.as_view()),
     path("encryption-keys", buckets.EncryptionKeysView.as_view()),
     path("encryption-keys/<uuid:id>", buckets.EncryptionKeyView.as_view()),
     path("encryption-keys/<uuid:id>/rotate", buckets.RotateKeyView.as_view()),

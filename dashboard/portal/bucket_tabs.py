@@ -13,6 +13,7 @@ TABS: tuple[tuple[str, str, str], ...] = (
     ("access", "Access", "/access"),
     ("versioning", "Versions and lock", "/versioning"),
     ("lifecycle", "Lifecycle", "/lifecycle"),
+    ("events", "Events", "/events"),
     ("website", "Website and CORS", "/website"),
     ("settings", "Settings", "/settings"),
 )

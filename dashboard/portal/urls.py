@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboard.portal import (
     activity,
     bucket_access,
+    bucket_events,
     bucket_rules,
     buckets,
     credentials,
@@ -31,6 +32,7 @@ urlpatterns = [
     *buckets.urlpatterns,
     *bucket_access.urlpatterns,
     *bucket_rules.urlpatterns,
+    *bucket_events.urlpatterns,
     *encryption_keys.urlpatterns,
     *objects.urlpatterns,
     *keypairs.urlpatterns,

@@ -27,7 +27,7 @@ from identity import credentials, projects, quotas, temporary, users  # noqa: E4
 from identity.authn.session import context_of  # noqa: E402
 from identity.context import SYSTEM, Context  # noqa: E402
 from identity.models import User  # noqa: E402
-from storage import buckets, configurations, keys, lifecycle, policy_drafts  # noqa: E402
+from storage import buckets, configurations, keys, lifecycle, policy_drafts, webhooks  # noqa: E402
 from storage.models import BucketUsage, StoreDrive  # noqa: E402
 from tests.browser.pages import HOSTILE  # noqa: E402
 
@@ -139,6 +139,11 @@ def _rules(ctx: Context, bucket: Any) -> None:
     configurations.set_lifecycle(ctx, bucket, [lifecycle.stored(rule) for rule in rules])
     configurations.set_cors(ctx, bucket, [{"origins": ["https://www.example.org"], "methods": ["GET"], "max_age_seconds": 600}])
     configurations.update(ctx, bucket, {"tags": {"env": "prod"}, "quota_bytes": 20 * 2**30, "website": {"index": "index.html"}})
+    webhooks.create(ctx, name="thumbnails", url="https://hooks.example.org/thumbnails")
+    off, _ = webhooks.create(ctx, name="mirror", url="https://mirror.example.org/events?of=media")
+    told = [{"webhook": "thumbnails", "events": ["ObjectCreated:*"], "prefix": "2026/", "suffix": ".png"}]
+    webhooks.set_rules(ctx, bucket, [*told, {"webhook": "mirror", "events": ["ObjectRemoved:*", "ObjectTagging:Put"]}])
+    webhooks.change(ctx, off.id, is_enabled=False)
     keys.create(ctx, name="invoices")
     keys.set_enabled(ctx, keys.create(ctx, name="old/invoices").id, False)
     BucketUsage.objects.update_or_create(

@@ -85,6 +85,8 @@ PAGES: tuple[Page, ...] = (
     Page("bucket-versioning-off", "/p/demo/buckets/archive/versioning"),
     Page("bucket-lifecycle", "/p/demo/buckets/media/lifecycle"),
     Page("bucket-lifecycle-preview", "/p/demo/buckets/media/lifecycle?preview=1"),
+    Page("bucket-events", "/p/demo/buckets/media/events"),
+    Page("bucket-events-none", "/p/demo/buckets/archive/events?state=dead", who="reader"),
     Page("bucket-website", "/p/demo/buckets/media/website"),
     Page("bucket-settings", "/p/demo/buckets/media/settings"),
     Page("bucket-settings-reader", "/p/demo/buckets/archive/settings", who="reader"),

@@ -365,7 +365,7 @@ def test_after_a_day_it_is_dead_and_can_be_sent_again(cloud: Cloud, hook: Webhoo
     assert webhooks.redeliver_dead(cloud.me.ctx, hook.id) == 2
     assert deliveries.deliver() == 2
     assert webhooks.get(cloud.me.ctx, hook.id).dead_count == 0
-    row = webhooks.redeliver(cloud.me.ctx, EventDelivery.objects.latest("id").id)
+    row = webhooks.redeliver(cloud.me.ctx, hook.id, EventDelivery.objects.latest("id").event_id)
     assert row.state == State.WAITING
     assert deliveries.deliver() == 1
     with _later(8 * 86400):
@@ -403,7 +403,7 @@ def test_webhooks_belong_to_their_project(cloud: Cloud, hook: Webhook) -> None:
         webhooks.delete(cloud.stranger.ctx, hook.id)
     row = webhooks.send_test(cloud.me.ctx, hook.id)
     with pytest.raises(NotFound):
-        webhooks.redeliver(cloud.stranger.ctx, row.id)
+        webhooks.redeliver(cloud.stranger.ctx, hook.id, row.event_id)
     with pytest.raises(Forbidden):
         webhooks.create(cloud.reader.ctx, name="x", url="https://hooks.example.org/")
     with pytest.raises(AlreadyExists):

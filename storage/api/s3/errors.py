@@ -117,6 +117,7 @@ CODES: dict[type[CloudError], str] = {
     domain.RetentionInvalid: "InvalidRetentionPeriod",
     domain.MalformedDocument: "MalformedXML",
     domain.EventUnknown: "InvalidArgument",
+    domain.NoSuchWebhook: "InvalidArgument",
     domain.MalformedPolicy: "MalformedPolicy",
     domain.DigestMismatch: "BadDigest",
     domain.InvalidDigest: "InvalidDigest",
