@@ -25,6 +25,7 @@ TABLE = (
     Periodic("seal", 2, events.seal),
     Periodic("powers", 10, reconcilers.powers),
     Periodic("networks", 20, reconcilers.networks),
+    Periodic("hits", 10, reconcilers.hits),
     Periodic("orphans", 30, reconcilers.orphans),
     Periodic("volumes", 30, reconcilers.volumes),
     Periodic("images", 300, reconcilers.images),

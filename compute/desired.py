@@ -5,21 +5,29 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections import defaultdict
+from collections.abc import Iterable
 from uuid import UUID
 
 from compute import desired_routers, host
-from compute.drivers.specs import DiskSpec, FabricSpec, MachineSpec, NetworkSpec, NicSpec, PortSpec, RuleSpec
-from compute.models import Instance, Network, Port, SecurityGroupRule, Volume
+from compute.drivers.specs import DiskSpec, FabricSpec, MachineSpec, NetworkSpec, NicSpec, PairSpec, PortSpec, RuleSpec
+from compute.models import AddressGroup, Instance, Network, Port, SecurityGroupRule, Volume
+from compute.rule_fields import driver_protocol
 
 # The fabric is applied whole; two threads of the one worker must not do so at once.
 _applying = threading.Lock()
 
 
 def domain_of(network: Network) -> str:
-    """The DNS domain of a network: instances are `<hostname>.<network>.internal` inside it."""
+    """The DNS domain of a network: its own, or `<network>.internal`."""
     from identity.names import slug_of
 
-    return f"{slug_of(network.name) or network.id.hex[:8]}.internal"
+    return network.dns_domain or f"{slug_of(network.name) or network.id.hex[:8]}.internal"
+
+
+def name_of(port: Port) -> str:
+    """What a port is called on its network: its own name, or the host name of its instance."""
+    assert port.instance is not None
+    return port.dns_name or (port.instance.hostname if port.index == 0 else f"{port.instance.hostname}-{port.index}")
 
 
 def fabric() -> FabricSpec:
@@ -40,39 +48,71 @@ def fabric() -> FabricSpec:
         for network in Network.objects.order_by("number")
     )
     ports = list(Port.objects.exclude(instance=None).select_related("instance").prefetch_related("security_groups").order_by("id"))
-    members: dict[UUID, list[str]] = defaultdict(list)
-    for port in ports:
-        for group in port.security_groups.all():
-            members[group.id].append(port.ip)
-    rules: dict[UUID, list[RuleSpec]] = defaultdict(list)
-    for rule in SecurityGroupRule.objects.order_by("id"):
-        rules[rule.group_id].append(_rule(rule, members))
+    rules = _rules(ports)
     externals, routers = desired_routers.of_all()
     return FabricSpec(networks=networks, externals=externals, routers=routers, ports=tuple(_port(port, rules) for port in ports))
 
 
-def _rule(rule: SecurityGroupRule, members: dict[UUID, list[str]]) -> RuleSpec:
+class _Rules:
+    """The rules of each set of groups. Ports in the same groups share one tuple, and rules that mean the same members share one, too:
+    the firewall makes one chain, and one set, of each."""
+
+    def __init__(self, by_group: dict[UUID, list[RuleSpec]]) -> None:
+        self._by_group = by_group
+        self._made: dict[tuple[UUID, ...], tuple[RuleSpec, ...]] = {}
+
+    def of(self, group_ids: Iterable[UUID]) -> tuple[RuleSpec, ...]:
+        key = tuple(sorted(group_ids))
+        if key not in self._made:
+            self._made[key] = tuple(rule for id in key for rule in self._by_group[id])
+        return self._made[key]
+
+
+def _rules(ports: Iterable[Port]) -> _Rules:
+    found: dict[UUID, list[str]] = defaultdict(list)
+    for port in ports:
+        for group in port.security_groups.all():
+            found[group.id].append(port.ip)
+    members = {id: tuple(sorted(ips)) for id, ips in found.items()}
+    ranges = {id: tuple(cidrs) for id, cidrs in AddressGroup.objects.values_list("id", "cidrs")}
+    rules: dict[UUID, list[RuleSpec]] = defaultdict(list)
+    for rule in SecurityGroupRule.objects.order_by("id"):
+        rules[rule.group_id].append(_rule(rule, members, ranges))
+    return _Rules(rules)
+
+
+_NOBODY: tuple[str, ...] = ()
+
+
+def _rule(rule: SecurityGroupRule, members: dict[UUID, tuple[str, ...]], ranges: dict[UUID, tuple[str, ...]]) -> RuleSpec:
+    remote_ips = None
+    if rule.remote_group_id:
+        remote_ips = members.get(rule.remote_group_id, _NOBODY)
+    elif rule.remote_address_group_id:
+        remote_ips = ranges[rule.remote_address_group_id]
     return RuleSpec(
         id=rule.id,
         direction=rule.direction,
-        protocol=rule.protocol or None,
+        ethertype=rule.ethertype,
+        protocol=driver_protocol(rule.protocol),
         port_min=rule.port_min,
         port_max=rule.port_max,
         remote=rule.remote_cidr or None,
-        remote_ips=tuple(sorted(members[rule.remote_group_id])) if rule.remote_group_id else None,
+        remote_ips=remote_ips,
     )
 
 
-def _port(port: Port, rules: dict[UUID, list[RuleSpec]]) -> PortSpec:
-    assert port.instance is not None
-    allowed = tuple(rule for group in port.security_groups.all() for rule in rules[group.id])
+def _port(port: Port, rules: _Rules) -> PortSpec:
     return PortSpec(
         id=port.id,
         network_id=port.network_id,
         mac=port.mac,
         ip=port.ip,
-        hostname=port.instance.hostname if port.index == 0 else f"{port.instance.hostname}-{port.index}",
-        rules=allowed if port.port_security else None,
+        hostname=name_of(port),
+        rules=rules.of(group.id for group in port.security_groups.all()) if port.port_security else None,
+        pairs=tuple(PairSpec(ip=pair["ip"], mac=pair.get("mac", "")) for pair in port.allowed_pairs),
+        rate_in_kbps=port.rate_in_kbps,
+        rate_out_kbps=port.rate_out_kbps,
     )
 
 

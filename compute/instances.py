@@ -36,7 +36,8 @@ _SORTS = {"name": "name", "status": "status", "created": "created_at", "size": "
 class LaunchSpec:
     """What to launch. `token` makes the request safe to repeat: the same token gives the same instances.
 
-    With `count` above 1 the names get a number: web-1, web-2. Empty networks: the project's only one.
+    With `count` above 1 the names get a number: web-1, web-2. No networks and no ports: the project's only network. `port_ids` are reserved
+    ports, which come before the networks as its cards.
     """
 
     name: str
@@ -44,6 +45,7 @@ class LaunchSpec:
     flavor_id: UUID
     keypair_id: UUID | None = None
     network_ids: Sequence[UUID] = ()
+    port_ids: Sequence[UUID] = ()
     security_group_ids: Sequence[UUID] = ()
     user_data: bytes = b""
     hostname: str = ""
@@ -64,6 +66,7 @@ class _Plan:
     image: Image
     flavor: Flavor
     keypair: Keypair | None
+    ports: list[Port]
     networks: list[Network]
     groups: list[SecurityGroup]
     disk_gib: int
@@ -107,8 +110,11 @@ def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:
     image, flavor = images.get(ctx, spec.image_id), flavors.get(ctx, spec.flavor_id)
     disk_gib = spec.disk_gib if spec.disk_gib is not None else max(flavor.disk_gib, image.min_disk_gib)
     _check_fit(image, flavor, disk_gib)
-    wanted = [*dict.fromkeys(spec.network_ids)] or networks.only_one(ctx)
-    if len(wanted) > NICS_MAX:
+    reserved = [ports.get(ctx, id) for id in dict.fromkeys(spec.port_ids)]
+    if reserved and spec.count > 1:
+        raise Invalid("Several instances cannot share one port; launch them one by one.", field="port_ids")
+    wanted = [*dict.fromkeys(spec.network_ids)] or ([] if reserved else networks.only_one(ctx))
+    if len(wanted) + len(reserved) > NICS_MAX:
         raise Invalid(f"An instance has at most {NICS_MAX} network cards.", field="network_ids")
     groups = [security_groups.get(ctx, id) for id in dict.fromkeys(spec.security_group_ids)]
     return _Plan(
@@ -117,6 +123,7 @@ def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:
         image=image,
         flavor=flavor,
         keypair=keypairs.get(ctx, spec.keypair_id) if spec.keypair_id else None,
+        ports=reserved,
         networks=[networks.get(ctx, id) for id in wanted],
         groups=groups or [security_groups.default(ctx)],
         disk_gib=disk_gib,
@@ -165,7 +172,9 @@ def _create(ctx: Context, plan: _Plan, number: int) -> Instance:
         intended=Intent.RUNNING if spec.start else Intent.STOPPED,
         token=token,
     )
-    for index, network in enumerate(plan.networks):
+    for index, port in enumerate(plan.ports):
+        ports.place(port.id, instance, index=index)
+    for index, network in enumerate(plan.networks, start=len(plan.ports)):
         ports.create(network, instance, index=index, groups=plan.groups)
     UsageInterval.objects.create(
         instance=instance, project=ctx.needed_project, status=instance.status, flavor=plan.flavor.name, start=instance.created_at

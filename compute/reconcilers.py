@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 from itertools import groupby
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from cloudbox.common import clock, events, jobs
@@ -142,6 +142,18 @@ def networks() -> None:
     desired.apply_fabric()
 
 
+def hits() -> None:
+    """What the firewall has counted, added to the rules."""
+    taken = host.fabric().take_hits()
+    if taken:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE compute_securitygrouprule AS rule SET hits = rule.hits + taken.n, hit_at = %s"
+                " FROM unnest(%s::uuid[], %s::bigint[]) AS taken (id, n) WHERE rule.id = taken.id",
+                [clock.now(), [*map(str, taken)], [*taken.values()]],
+            )
+
+
 def books() -> None:
     """Quotas against the tables; a difference is a bug, so it is logged."""
     for sentence in quotas.recount():
@@ -166,6 +178,7 @@ ALL = {
     "leftovers": leftovers,
 }
 
+    "hits": hits,
 
 def register() -> None:
     jobs.registry.reconcilers |= ALL

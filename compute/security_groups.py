@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -11,7 +10,9 @@ from django.db.models import Count, QuerySet
 
 from cloudbox.common import events, jobs
 from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound
+from compute import address_groups, rule_fields
 from compute.models import Port, SecurityGroup, SecurityGroupRule
+from compute.rule_fields import sentence as sentence
 from identity import quotas
 from identity.context import Context
 from identity.models import Project
@@ -19,12 +20,11 @@ from identity.names import clean_name, clean_text
 
 RULES_MAX = 100
 GROUPS_PER_PORT_MAX = 10
-PROTOCOLS = ("tcp", "udp", "icmp")
 
 
 def list(ctx: Context) -> QuerySet[SecurityGroup]:
     ctx.require("security_groups.list")
-    rows = SecurityGroup.objects.filter(project=ctx.project).prefetch_related("rules__remote_group")
+    rows = SecurityGroup.objects.filter(project=ctx.project).prefetch_related("rules__remote_group", "rules__remote_address_group")
     return rows.annotate(port_count=Count("ports", distinct=True)).order_by("-is_default", "name")
 
 
@@ -107,30 +107,30 @@ def add_rule(
     group_id: UUID,
     *,
     direction: str,
+    ethertype: str = "",
     protocol: str = "",
     port_min: int | None = None,
     port_max: int | None = None,
     remote_cidr: str = "",
     remote_group_id: UUID | None = None,
+    remote_address_group_id: UUID | None = None,
     description: str = "",
 ) -> SecurityGroupRule:
     """Allow one more kind of traffic; takes effect within a second."""
     ctx.require("security_groups.manage")
-    if direction not in SecurityGroupRule.Direction.values:
-        raise Invalid("A rule is for ingress or egress.", field="direction")
-    if protocol and protocol not in PROTOCOLS:
-        raise Invalid(f"A protocol is one of {', '.join(PROTOCOLS)}, or empty for any.", field="protocol")
-    if remote_cidr and remote_group_id:
-        raise Invalid("Name a range or a group, not both.", field="remote_cidr")
-    _check_ports(protocol, port_min, port_max)
-    fields = {
-        "direction": direction,
-        "protocol": protocol,
-        "port_min": port_min,
-        "port_max": port_max if port_max is not None or protocol == "icmp" else port_min,
-        "remote_cidr": _cidr(remote_cidr),
-        "remote_group": get(ctx, remote_group_id) if remote_group_id else None,
-    }
+    if remote_group_id and remote_address_group_id:
+        raise Invalid("Name members of a group or an address group, not both.", field="remote_group_id")
+    fields = rule_fields.clean(
+        direction=direction,
+        ethertype=ethertype,
+        protocol=protocol,
+        port_min=port_min,
+        port_max=port_max,
+        remote_cidr=remote_cidr,
+        has_group=bool(remote_group_id or remote_address_group_id),
+    )
+    fields["remote_group"] = get(ctx, remote_group_id) if remote_group_id else None
+    fields["remote_address_group"] = address_groups.get(ctx, remote_address_group_id) if remote_address_group_id else None
     with transaction.atomic():
         group = SecurityGroup.objects.select_for_update().get(id=get(ctx, group_id).id)
         if group.rules.count() >= RULES_MAX:
@@ -141,35 +141,6 @@ def add_rule(
         events.publish(ctx.actor, "add-rule", "security-group", group, detail=sentence(rule))
         jobs.wake("networks")
     return rule
-
-
-def _check_ports(protocol: str, low: int | None, high: int | None) -> None:
-    if protocol == "icmp":
-        if any(number is not None and not 0 <= number <= 255 for number in (low, high)) or (low is None and high is not None):
-            raise Invalid("An ICMP type and code are 0 to 255, and a code needs a type.", field="port_min")
-    elif low is not None or high is not None:
-        if not protocol:
-            raise Invalid("Ports need a protocol, tcp or udp.", field="protocol")
-        if low is None or not 1 <= low <= (high if high is not None else low) <= 65535:
-            raise Invalid("Ports are 1 to 65535, the lower first.", field="port_min")
-
-
-def _cidr(text: str) -> str:
-    if not text.strip():
-        return ""
-    try:
-        return str(ipaddress.IPv4Network(text.strip(), strict=False))
-    except ValueError as error:
-        raise Invalid(f"{text[:40]!r} is not an address or a range. Write it like 203.0.113.0/24.", field="remote_cidr") from error
-
-
-def sentence(rule: SecurityGroupRule) -> str:
-    """The rule as people say it: "TCP 22 in from 0.0.0.0/0"."""
-    what = rule.protocol.upper() or "Everything"
-    if rule.port_min is not None:
-        what += f" {rule.port_min}" if rule.port_max in (None, rule.port_min) else f" {rule.port_min}-{rule.port_max}"
-    whom = rule.remote_cidr or (f"group {rule.remote_group.name}" if rule.remote_group else "anywhere")
-    return f"{what} in from {whom}" if rule.direction == "ingress" else f"{what} out to {whom}"
 
 
 def remove_rule(ctx: Context, group_id: UUID, rule_id: UUID) -> None:

@@ -83,6 +83,8 @@ def ids_of(world: World) -> dict[str, str]:
     owner, instance = world.ctx("owner"), world.running(name="probe")
     group = security_groups.create(owner, name="probe")
     rule = security_groups.add_rule(owner, group.id, direction="ingress", protocol="tcp", port_min=22)
+    from compute import address_groups
+
     hook, _ = webhooks.create(owner, name="probe", url="https://hooks.example.org/")
     things = {
         "instances": instance.id,
@@ -104,6 +106,7 @@ def ids_of(world: World) -> dict[str, str]:
         "drives": store_drive().id,
         "webhooks": hook.id,
         "deliveries": webhooks.send_test(owner, hook.id).event_id,
+        "address-groups": address_groups.create(owner, name="probe", cidrs=["203.0.113.0/24"]).id,
         "encryption-keys": keys.create(owner, name="probe").id,
     }
     return {noun: str(id) for noun, id in things.items()}

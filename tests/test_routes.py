@@ -253,7 +253,11 @@ api/v1/projects/<slug:project>/keypairs/import                               POS
 api/v1/projects/<slug:project>/keypairs/<uuid:id>                            GET reader  DELETE member
 api/v1/projects/<slug:project>/networks                                      GET reader  POST member
 api/v1/projects/<slug:project>/networks/<uuid:id>                            GET reader  PATCH member DELETE member
-api/v1/projects/<slug:project>/ports                                         GET reader
+api/v1/projects/<slug:project>/ports                                          GET reader  POST member
+api/v1/projects/<slug:project>/ports/<uuid:id>                                GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/networks/<uuid:id>/names                       GET reader  PUT member
+api/v1/projects/<slug:project>/address-groups                                 GET reader  POST member
+api/v1/projects/<slug:project>/address-groups/<uuid:id>                       GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/ports/<uuid:id>/security-groups               PUT member
 api/v1/projects/<slug:project>/security-groups                               GET reader  POST member
 api/v1/projects/<slug:project>/security-groups/<uuid:id>                     GET reader  PATCH member DELETE member

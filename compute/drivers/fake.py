@@ -529,6 +529,7 @@ class FakeFabric(Faults):
         self.box = box
         self.spec = FabricSpec()
         self.applied = 0
+        self.hits: dict[UUID, int] = {}
 
     def apply(self, spec: FabricSpec) -> None:
         self._may_fail("apply")
@@ -548,6 +549,11 @@ class FakeFabric(Faults):
         return {"br0", "br1"}
 
         return {tap_name(each.id) for each in self.spec.ports}
+
+    def take_hits(self) -> dict[UUID, int]:
+        self._may_fail("take_hits")
+        hits, self.hits = self.hits, {}
+        return hits
 
     def namespace_of(self, network_id: UUID) -> str:
         return f"{self.box}-{network_id.hex[:8]}"

@@ -23,9 +23,10 @@ def _undefine(run: Run) -> None:
 
 
 def _ports(run: Run) -> None:
-    """Free the addresses, with their quota, then take the ports out of the fabric."""
+    """Free the addresses, with their quota, then take the ports out of the fabric. Reserved ones stay, for another instance."""
     with transaction.atomic():
         instance = Instance.objects.select_for_update().get(id=run.subject_id)
+        Port.objects.filter(instance=instance, is_reserved=True).update(instance=None, index=0)
         ports = Port.objects.filter(instance=instance)
         charges.release_ports(instance.project_id, ports.count())
         ports.delete()

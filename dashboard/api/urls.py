@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from dashboard.api import reference
 from dashboard.api.errors import no_route
 from dashboard.api.render.compute import ACTION_KEYS
-from dashboard.api.views import account, admin, buckets, catalogue, credentials, events, instances, networks, volumes
+from dashboard.api.views import account, admin, buckets, catalogue, credentials, events, instances, networks, ports, volumes
 
 Routes = list[URLPattern | URLResolver]
 
@@ -75,8 +75,12 @@ _project: Routes = [
     path("encryption-keys/<uuid:id>/disable", buckets.DisableKeyView.as_view()),
     path("networks", networks.NetworksView.as_view()),
     path("networks/<uuid:id>", networks.NetworkView.as_view()),
-    path("ports", networks.PortsView.as_view()),
-    path("ports/<uuid:id>/security-groups", networks.PortGroupsView.as_view()),
+    path("networks/<uuid:id>/names", ports.NamesView.as_view()),
+    path("ports", ports.PortsView.as_view()),
+    path("ports/<uuid:id>", ports.PortView.as_view()),
+    path("ports/<uuid:id>/security-groups", ports.PortGroupsView.as_view()),
+    path("address-groups", ports.AddressGroupsView.as_view()),
+    path("address-groups/<uuid:id>", ports.AddressGroupView.as_view()),
     path("security-groups", networks.SecurityGroupsView.as_view()),
     path("security-groups/<uuid:id>", networks.SecurityGroupView.as_view()),
     path("security-groups/<uuid:id>/rules", networks.RulesView.as_view()),

@@ -83,7 +83,12 @@ def test_a_full_network(world: World) -> None:
 
 RULES = [
     ({"direction": "sideways"}, "ingress or egress"),
-    ({"direction": "ingress", "protocol": "sctp"}, "protocol is one of"),
+    ({"direction": "ingress", "protocol": "carrier-pigeon"}, "protocol is one of"),
+    ({"direction": "ingress", "protocol": "256"}, "protocol is one of"),
+    ({"direction": "ingress", "protocol": "gre", "port_min": 1}, "protocol that has them"),
+    ({"direction": "ingress", "ethertype": "IPX"}, "ethertype is"),
+    ({"direction": "ingress", "ethertype": "IPv4", "protocol": "icmpv6"}, "ICMPv6 is of IPv6"),
+    ({"direction": "ingress", "ethertype": "IPv4", "remote_cidr": "2001:db8::/32"}, "is of IPv6, the rule of IPv4"),
     ({"direction": "ingress", "port_min": 80}, "Ports need a protocol"),
     ({"direction": "ingress", "protocol": "tcp", "port_min": 90, "port_max": 80}, "the lower first"),
     ({"direction": "ingress", "protocol": "tcp", "port_max": 80}, "the lower first"),
@@ -92,7 +97,7 @@ RULES = [
     ({"direction": "ingress", "protocol": "icmp", "port_min": 256}, "0 to 255"),
     ({"direction": "ingress", "protocol": "icmp", "port_max": 1}, "needs a type"),
     ({"direction": "ingress", "remote_cidr": "1.2.3"}, "not an address"),
-    ({"direction": "ingress", "remote_cidr": "::/0"}, "not an address"),
+    ({"direction": "ingress", "remote_cidr": "::/129"}, "not an address"),
 ]
 
 

@@ -68,11 +68,11 @@ class _Senders:
         pairs = {(port.mac.lower(), ipaddress.ip_network(each)) for each in (port.ip, *port.ip6)}
         pairs |= {((pair.mac or port.mac).lower(), ipaddress.ip_network(pair.ip, strict=False)) for pair in port.pairs}
         macs = {port.mac.lower(), *(mac for mac, _ in pairs)}
-        six = {network for _, network in pairs if network.version == 6}
+        six = {network for _, network in pairs if isinstance(network, ipaddress.IPv6Network)}
         if six:
             pairs |= {(mac, ipaddress.ip_network(link_local(mac))) for mac in macs}
-            six |= {ipaddress.ip_network(link_local(mac)) for mac in macs}
-            self.targets[tap] = sorted(_hex_range(network) for network in ipaddress.collapse_addresses(six))  # type: ignore[type-var]
+            six |= {ipaddress.IPv6Network(link_local(mac)) for mac in macs}
+            self.targets[tap] = sorted(_hex_range(network) for network in ipaddress.collapse_addresses(six))
         self.macs += [f'"{tap}" . {mac}' for mac in sorted(macs)]
         for mac, network in sorted(pairs, key=str):
             whole = network.prefixlen == network.max_prefixlen

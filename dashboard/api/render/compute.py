@@ -37,10 +37,24 @@ class Nic(serializers.Serializer):
 
 
 class PortShape(Nic):
+class PairShape(serializers.Serializer):
+    ip = serializers.CharField(help_text="An address or a range.")
+    mac = serializers.CharField(help_text="Empty: the card's own.")
+
+
     """A network card, with the instance that it belongs to."""
 
     instance = Named(allow_null=True)
 
+    name = serializers.CharField()
+    description = serializers.CharField()
+    is_reserved = serializers.BooleanField(help_text="Keeps its address when its instance goes.")
+    dns_name = serializers.CharField(help_text="Empty: its instance's host name.")
+    port_security = serializers.BooleanField(help_text="Off: it may send what it likes, and no rule guards it.")
+    allowed_pairs = PairShape(many=True, help_text="What it may send from besides its own address.")
+    rate_in_kbps = serializers.IntegerField(allow_null=True, help_text="To the instance, in 1,000 bits a second; null: no cap.")
+    rate_out_kbps = serializers.IntegerField(allow_null=True, help_text="From the instance.")
+    created_at = serializers.DateTimeField()
 
 class ProgressShape(serializers.Serializer):
     sentence = serializers.CharField()
@@ -167,7 +181,8 @@ class NetworkShape(serializers.Serializer):
 class RuleShape(serializers.Serializer):
     id = serializers.UUIDField()
     direction = serializers.ChoiceField(["ingress", "egress"])
-    protocol = serializers.CharField(help_text="tcp, udp or icmp; empty: any.")
+    ethertype = serializers.CharField(help_text="IPv4 or IPv6; empty: both, or what the range says.")
+    protocol = serializers.CharField(help_text="A name (tcp, udp, icmp, gre …) or a number; empty: any.")
     port_min = serializers.IntegerField(allow_null=True, help_text="To icmp, the type.")
     port_max = serializers.IntegerField(allow_null=True, help_text="To icmp, the code.")
     remote_cidr = serializers.CharField()
@@ -175,7 +190,10 @@ class RuleShape(serializers.Serializer):
     description = serializers.CharField()
     sentence = serializers.SerializerMethodField(help_text="The rule as people say it.")
     created_at = serializers.DateTimeField()
+    remote_address_group = Named(allow_null=True)
 
+    hits = serializers.IntegerField(help_text="Connections that it let pass; those open while rules change count once more.")
+    hit_at = serializers.DateTimeField(allow_null=True, help_text="When the last of them was counted.")
     def get_sentence(self, row: Any) -> str:
         return security_groups.sentence(row)
 
@@ -183,6 +201,25 @@ class RuleShape(serializers.Serializer):
 class SecurityGroupShape(serializers.Serializer):
     id = serializers.UUIDField()
     name = serializers.CharField()
+class AddressGroupShape(serializers.Serializer):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    description = serializers.CharField()
+    cidrs = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField()
+
+
+class NameShape(serializers.Serializer):
+    """What a port is called in its network."""
+
+    port_id = serializers.UUIDField(source="port.id")
+    ip = serializers.CharField(source="port.ip")
+    instance = Named(source="port.instance")
+    full_name = serializers.CharField(help_text="Empty: it has no name, `why_not` says why.")
+    reverse = serializers.CharField(help_text="The name that answers with it, backwards.")
+    why_not = serializers.CharField()
+
+
     description = serializers.CharField()
     is_default = serializers.BooleanField()
     rules = serializers.SerializerMethodField()

@@ -1,4 +1,4 @@
-"""Networks, ports, security groups and their rules."""
+"""Networks, security groups and their rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from compute import networks, ports, security_groups
+from compute import networks, rule_fields, security_groups
 from dashboard.api.base import ApiView, PageQuery
 from dashboard.api.fields import Flag, Id, Input, Text, Whole
 from dashboard.api.idempotency import idempotent
@@ -61,35 +61,6 @@ class NetworkView(ApiView):
         return self.nothing()
 
 
-class PortQuery(PageQuery):
-    network_id = serializers.UUIDField(required=False)
-
-
-class PortGroups(Input):
-    security_group_ids = serializers.ListField(child=Id(), max_length=security_groups.GROUPS_PER_PORT_MAX)
-
-
-class PortsView(ApiView):
-    @listing("ports_list", "Network cards of the project", of=render.PortShape, query=PortQuery)
-    def get(self, request: Request, project: str) -> Response:
-        query = self.query(PortQuery)
-        return self.list_page(ports.list(self.ctx, network_id=query.get("network_id")), render.PortShape, query)
-
-
-class PortGroupsView(ApiView):
-    @operation(
-        "ports_set_security_groups",
-        "Put a network card into exactly these groups",
-        answer=render.PortShape,
-        body=PortGroups,
-        example={"security_group_ids": []},
-        tag="ports",
-    )
-    def put(self, request: Request, project: str, id: UUID) -> Response:
-        row = security_groups.set_for_port(self.ctx, id, self.body(PortGroups)["security_group_ids"])
-        return self.show(row, render.PortShape)
-
-
 class GroupCreate(Input):
     name = Text(max_length=64)
     description = Text(default="", allow_blank=True)
@@ -139,11 +110,13 @@ class SecurityGroupView(ApiView):
 
 class RuleAdd(Input):
     direction = serializers.ChoiceField(["ingress", "egress"])
-    protocol = serializers.ChoiceField(["", *security_groups.PROTOCOLS], default="", help_text="Empty: any.")
+    ethertype = serializers.ChoiceField([*rule_fields.ETHERTYPES], default="", help_text="IPv4, IPv6; empty: both, or what the range says.")
+    protocol = Text(default="", allow_blank=True, max_length=16, help_text="A name (tcp, udp, icmp, gre …) or a number; empty: any.")
     port_min = Whole(allow_null=True, default=None, max_value=65535, help_text="To icmp, the type.")
     port_max = Whole(allow_null=True, default=None, max_value=65535, help_text="To icmp, the code.")
-    remote_cidr = Text(default="", allow_blank=True, max_length=18, help_text="Empty, and no group: anywhere.")
+    remote_cidr = Text(default="", allow_blank=True, max_length=43, help_text="Empty, and no group: anywhere.")
     remote_group_id = Id(allow_null=True, default=None)
+    remote_address_group_id = Id(allow_null=True, default=None)
     description = Text(default="", allow_blank=True)
 
 
