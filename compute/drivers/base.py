@@ -9,6 +9,7 @@ database transaction. `tests/contracts/` holds the behaviour of each, run on the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import UUID
@@ -113,6 +114,19 @@ class Hypervisor(Protocol):
     def host(self) -> HostFacts: ...
 
 
+class DiskBytes(Protocol):
+    """An open disk."""
+
+    size_bytes: int
+
+    def read(self, offset: int, length: int) -> bytes: ...
+
+    def is_zero(self, offset: int, length: int) -> bool:
+        """True: nothing but zeros there, known without reading. False: it may hold something."""
+
+    def write(self, offset: int, data: bytes) -> None: ...
+
+
 class VolumeStore(Protocol):
     """Two kinds of disks: the root disk of an instance, which lives and dies with it, and volumes, which have a life of their own."""
 
@@ -191,6 +205,18 @@ class VolumeStore(Protocol):
     def delete_snapshot(self, id: UUID, snapshot_id: UUID) -> None:
         """Forget it; no machine may be using the disk. Not there: nothing."""
 
+    def open_snapshot(self, id: UUID, snapshot_id: UUID) -> AbstractContextManager[DiskBytes]:
+        """The disk as it was at a snapshot, to be read; a machine may go on writing to it. No such snapshot: NotFound."""
+
+    def open_disk(self, id: UUID) -> AbstractContextManager[DiskBytes]:
+        """The disk as it is, to be read and written; no machine may be using it (then Unavailable). Not there: NotFound."""
+
+    def new_disk(self, id: UUID, *, size_gib: int, is_root: bool = False) -> AbstractContextManager[DiskBytes]:
+        """A new disk of zeros to be filled, a volume or a root disk; it is there when the block ends well, else nothing is."""
+
+    def changed_between(self, id: UUID, before: UUID, after: UUID) -> list[tuple[int, int]] | None:
+        """(offset, length) of all parts of the disk that may differ between two of its snapshots. None: that cannot be told."""
+
     def volume_path(self, id: UUID) -> Path: ...
 
     def grow_volume(self, id: UUID, *, size_gib: int) -> None:
@@ -233,8 +259,8 @@ class Fabric(Protocol):
     def taps(self) -> set[str]:
         """The names of the taps that exist."""
 
-    def namespace_of(self, network_id: UUID) -> str:
-        """The network namespace that holds the network's gateway and its metadata address."""
     def take_hits(self) -> dict[UUID, int]:
         """How many connections each rule has let pass since the last call; rules without any are left out."""
 
+    def namespace_of(self, network_id: UUID) -> str:
+        """The network namespace that holds the network's gateway and its metadata address."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -63,6 +66,30 @@ def of(path: Path, snapshot_id: UUID) -> tuple[int, str]:
     return found[0], found[1]
 
 
+@dataclass
+class FakeBytes:
+    """A fake disk, open: its text lies at its beginning."""
+
+    size_bytes: int
+    content: bytearray
+    served: int = 0  # bytes that were read, for tests of what is read
+
+    def read(self, offset: int, length: int) -> bytes:
+        self.served += length
+        return bytes(self.content[offset : offset + length]).ljust(length, b"\0")
+
+    def is_zero(self, offset: int, length: int) -> bool:
+        return not any(self.content[offset : offset + length])
+
+    def write(self, offset: int, data: bytes) -> None:
+        there = data.rstrip(b"\0")
+        if there or offset < len(self.content):
+            self.content[offset : offset + len(data)] = b"\0" * max(0, offset - len(self.content)) + there
+
+    def text(self) -> str:
+        return self.content.rstrip(b"\0").decode()
+
+
 class FakeSnapshots:
     """Mixed into FakeVolumes."""
 
@@ -97,6 +124,39 @@ class FakeSnapshots:
         path = self.disk_path(id)
         size, was = of(path, snapshot_id)
         write(path, max(size, size_gib), read(path)[1] | {"text": was})
+
+    @contextmanager
+    def open_snapshot(self, id: UUID, snapshot_id: UUID) -> Iterator[FakeBytes]:
+        self._may_fail("open_snapshot")
+        size, was = of(self.disk_path(id), snapshot_id)
+        yield FakeBytes(size * 2**30, bytearray(was.encode()))
+
+    @contextmanager
+    def open_disk(self, id: UUID) -> Iterator[FakeBytes]:
+        self._may_fail("open_disk")
+        path = self.disk_path(id)
+        size, rest = read(path)
+        disk = FakeBytes(size * 2**30, bytearray(rest["text"].encode()))
+        try:
+            yield disk
+        finally:  # what was written is written, even if the block fails
+            write(path, size, rest | {"text": disk.text()})
+
+    @contextmanager
+    def new_disk(self, id: UUID, *, size_gib: int, is_root: bool = False) -> Iterator[FakeBytes]:
+        self._may_fail("new_disk")
+        disk = FakeBytes(size_gib * 2**30, bytearray())
+        yield disk
+        write((paths.root_disk if is_root else paths.volume)(self.home, id), size_gib, {"text": disk.text()})
+
+    def changed_between(self, id: UUID, before: UUID, after: UUID) -> list[tuple[int, int]] | None:
+        self._may_fail("changed_between")
+        try:
+            (old_size, old), (new_size, new) = (of(self.disk_path(id), each) for each in (before, after))
+        except NotFound:
+            return None
+        grown = [(old_size * 2**30, (new_size - old_size) * 2**30)] if new_size > old_size else []
+        return ([(0, max(len(old), len(new)))] if old != new else []) + grown
 
     def create_volume_from(self, id: UUID, *, base: Path, size_gib: int) -> Path:
         self._may_fail("create_volume_from")

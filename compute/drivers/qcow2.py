@@ -20,6 +20,7 @@ from uuid import UUID
 from cloudbox.common.errors import InsufficientCapacity, Invalid, NotFound, TooLarge
 from compute.drivers import paths
 from compute.drivers.commands import TIMEOUT_SECONDS, CommandFailed, run
+from compute.drivers.disk_access import DiskAccess, filling
 from compute.drivers.inner_snapshots import InnerSnapshots, copy_out
 from compute.drivers.kept_roots import KeptRoots
 from compute.drivers.qemu_user import as_qemu_user, give, qemu_user
@@ -86,7 +87,7 @@ def _id(name: str) -> UUID | None:
         return None
 
 
-class Qcow2Volumes(KeptRoots, InnerSnapshots):
+class Qcow2Volumes(KeptRoots, InnerSnapshots, DiskAccess):
     """HOME/instances/<id>/root.qcow2 and HOME/volumes/<id>.qcow2"""
 
     def __init__(self, home: Path) -> None:
@@ -251,11 +252,14 @@ class Qcow2Volumes(KeptRoots, InnerSnapshots):
             raise NotFound("The file of this volume is not there.", resource=str(id)) from None
 
     def delete_volume(self, id: UUID) -> None:
+        filling(self.volume_path(id)).unlink(missing_ok=True)
         self.volume_path(id).unlink(missing_ok=True)
 
     def all_volumes(self) -> set[UUID]:
         folder = self.home / "volumes"
-        return {id for each in folder.glob("*.qcow2") if (id := _id(each.stem))} if folder.exists() else set()
+        # What a crash left half filled counts, too: it must be found to be deleted.
+        names = (each.name.removesuffix(".filling") for each in folder.glob("*.qcow2*")) if folder.exists() else ()
+        return {id for name in names if name.endswith(".qcow2") and (id := _id(name.removesuffix(".qcow2")))}
 
 
 def _run(argv: Sequence[str], *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
