@@ -69,14 +69,14 @@ async def background(store: Store, chance: random.Random) -> None:
 class Workers:
     """Processes that will be killed."""
 
-    def __init__(self, folder: Path, count: int, seed: int) -> None:
+    def __init__(self, folder: Path, count: int, seed: int, *, module: str = "tests.probe.store") -> None:
         self._readers, self._processes = [], []
         for worker in range(count):
             reader, writer = os.pipe()
             argv = [
                 sys.executable,
                 "-m",
-                "tests.probe.store",
+                module,
                 "--work",
                 str(worker),
                 "--folder",
