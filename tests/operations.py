@@ -76,7 +76,7 @@ def store_drive() -> Any:
 
 def ids_of(world: World) -> dict[str, str]:
     """One thing of every noun of the world's project."""
-    from compute import keypairs, ports, security_groups, volume_types, volumes
+    from compute import floating_ips, keypairs, port_forwards, ports, security_groups, volume_types, volumes
     from identity import credentials, saved_views
     from storage import configurations, keys, webhooks
 
@@ -86,11 +86,19 @@ def ids_of(world: World) -> dict[str, str]:
     from compute import address_groups
 
     hook, _ = webhooks.create(owner, name="probe", url="https://hooks.example.org/")
+    floating = floating_ips.allocate(owner)
+    forward = port_forwards.create(
+        owner, router_id=world.network.router_id, protocol="tcp", external_port=8022, port_id=instance.ports.get().id, internal_port=22
+    )
     things = {
         "instances": instance.id,
         "images": world.image.id,
         "keypairs": keypairs.create(owner, name="probe")[0].id,
         "networks": world.network.id,
+        "routers": world.network.router_id,
+        "floating-ips": floating.id,
+        "port-forwards": forward.id,
+        "external-networks": floating.external_id,
         "volumes": volumes.create(owner, name="probe", size_gib=1).id,
         "volume-types": volume_types.default(owner).id,
         "ports": ports.list(owner)[0].id,

@@ -279,6 +279,17 @@ api/v1/admin/health                                                          GET
 api/v1/admin/audit                                                           GET look
 api/v1/admin/audit/chain                                                     GET look
 api/v1/admin/instances                                                       GET look
+api/v1/projects/<slug:project>/routers                                       GET reader  POST member
+api/v1/projects/<slug:project>/routers/<uuid:id>                             GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/routers/<uuid:id>/gateway                     PUT member
+api/v1/projects/<slug:project>/routers/<uuid:id>/routes                      PUT member
+api/v1/projects/<slug:project>/routers/<uuid:id>/networks/<uuid:network_id>  PUT member  DELETE member
+api/v1/projects/<slug:project>/floating-ips                                  GET reader  POST member
+api/v1/projects/<slug:project>/floating-ips/<uuid:id>                        GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/floating-ips/<uuid:id>/associate              POST member
+api/v1/projects/<slug:project>/floating-ips/<uuid:id>/disassociate           POST member
+api/v1/projects/<slug:project>/port-forwards                                 GET reader  POST member
+api/v1/projects/<slug:project>/port-forwards/<uuid:id>                       GET reader  DELETE member
 api/v1/admin/buckets                                                         GET look
 api/v1/admin/images                                                          GET look
 api/v1/admin/projects                                                        GET look    POST box
@@ -302,6 +313,8 @@ api/v1/docs                                                                  GET
 api/v1/^.*$                                                                  -
 """
 # POSTs that only look: what they are asked is too long for an address.
+api/v1/external-networks                                                     GET self
+api/v1/external-networks/<uuid:id>                                           GET self
 LOOKS = {f"api/v1/projects/<slug:project>/buckets/<str:name>/{what}" for what in ("policy/check", "simulate")}
 KEYSTONE = ("identity", "auth/", "^identity")
 WEBSOCKETS = {"live", "console/<str:token>"}
@@ -326,6 +339,8 @@ NOT_200 = {
 @dataclass(frozen=True)
 class Route:
     text: str
+api/v1/admin/external-networks                                               GET look    POST box
+api/v1/admin/external-networks/<uuid:id>                                     PATCH box   DELETE box
     least: dict[str, str]
 
     @property

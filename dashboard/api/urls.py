@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from dashboard.api import reference
 from dashboard.api.errors import no_route
 from dashboard.api.render.compute import ACTION_KEYS
-from dashboard.api.views import account, admin, buckets, catalogue, credentials, events, instances, networks, ports, volumes
+from dashboard.api.views import account, admin, buckets, catalogue, credentials, events, instances, networks, ports, routers, volumes
 
 Routes = list[URLPattern | URLResolver]
 
@@ -76,6 +76,18 @@ _project: Routes = [
     path("networks", networks.NetworksView.as_view()),
     path("networks/<uuid:id>", networks.NetworkView.as_view()),
     path("networks/<uuid:id>/names", ports.NamesView.as_view()),
+    path("routers", routers.RoutersView.as_view()),
+    path("routers/<uuid:id>", routers.RouterView.as_view()),
+    path("routers/<uuid:id>/gateway", routers.RouterGatewayView.as_view()),
+    path("routers/<uuid:id>/routes", routers.RouterRoutesView.as_view()),
+    path("routers/<uuid:id>/networks/<uuid:network_id>", routers.RouterNetworkView.as_view()),
+    path("floating-ips", routers.FloatingIpsView.as_view()),
+    path("floating-ips/<uuid:id>", routers.FloatingIpView.as_view()),
+    path("floating-ips/<uuid:id>/associate", routers.AssociateView.as_view()),
+    path("floating-ips/<uuid:id>/disassociate", routers.DisassociateView.as_view()),
+    path("port-forwards", routers.ForwardsView.as_view()),
+    path("port-forwards/<uuid:id>", routers.ForwardView.as_view()),
+    path("networks/<uuid:id>/names", ports.NamesView.as_view()),
     path("ports", ports.PortsView.as_view()),
     path("ports/<uuid:id>", ports.PortView.as_view()),
     path("ports/<uuid:id>/security-groups", ports.PortGroupsView.as_view()),
@@ -104,6 +116,8 @@ _admin: Routes = [
     path("users/<uuid:id>/suspend", admin.SuspendUserView.as_view()),
     path("users/<uuid:id>/resume", admin.ResumeUserView.as_view()),
     path("users/<uuid:id>/password", admin.UserPasswordView.as_view()),
+    path("external-networks", routers.AllExternalNetworksView.as_view()),
+    path("external-networks/<uuid:id>", routers.AdminExternalNetworkView.as_view()),
     path("flavors", admin.AllFlavorsView.as_view()),
     path("flavors/<uuid:id>/retire", admin.RetireFlavorView.as_view()),
     path("flavors/<uuid:id>/restore", admin.RestoreFlavorView.as_view()),
@@ -119,6 +133,8 @@ urlpatterns: Routes = [
     path("projects/<slug:project>/", include(_project)),
     path("flavors", catalogue.FlavorsView.as_view()),
     path("flavors/<uuid:id>", catalogue.FlavorView.as_view()),
+    path("external-networks", routers.ExternalNetworksView.as_view()),
+    path("external-networks/<uuid:id>", routers.ExternalNetworkView.as_view()),
     path("volume-types", volumes.VolumeTypesView.as_view()),
     path("volume-types/<uuid:id>", volumes.VolumeTypeView.as_view()),
     path("admin/", include(_admin)),

@@ -168,16 +168,6 @@ class KeypairCreated(KeypairShape):
     private_key = serializers.CharField(read_only=True, help_text="The private key, told once and kept nowhere.")
 
 
-class NetworkShape(serializers.Serializer):
-    id = serializers.UUIDField()
-    name = serializers.CharField()
-    cidr = serializers.CharField()
-    gateway_ip = serializers.CharField()
-    nat = serializers.BooleanField(help_text="Is there a way out?")
-    mtu = serializers.IntegerField()
-    created_at = serializers.DateTimeField()
-
-
 class RuleShape(serializers.Serializer):
     id = serializers.UUIDField()
     direction = serializers.ChoiceField(["ingress", "egress"])
