@@ -176,7 +176,7 @@ def _managed(name: str) -> Callable[[Box, argparse.Namespace], int]:
 
 def _run(box: Box, args: argparse.Namespace) -> None:
     if args.component == "supervisor":
-        supervisor.Supervisor(box.run, specs(box)).serve()
+        supervisor.become(box.run, specs(box))
     elif args.component == "rotate":
         supervisor.rotate(box.logs.glob("*.log"))
     else:

@@ -21,8 +21,9 @@ import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from cloudbox.box import proc
 from cloudbox.box.child import Child, Spec
@@ -235,6 +236,23 @@ class Supervisor:
         write_atomically(self.run_folder / "supervisor.json", json.dumps(self._state(), indent=1) + "\n")
 
 
+def become(run_folder: Path, specs: Sequence[Spec]) -> NoReturn:
+    """Turn this process into a supervisor of these: a program of its own, without the third of memory that `up` and its like take."""
+    told = os.memfd_create("components")
+    os.write(told, json.dumps([asdict(spec) | {"log": str(spec.log)} for spec in specs]).encode())
+    os.lseek(told, 0, os.SEEK_SET)
+    os.dup2(told, 0)
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "cloudbox.box.supervisor", str(run_folder)])
+
+
+def _main() -> None:
+    """What `become` has started; the components are told on its standard input."""
+    specs = [Spec(**{**told, "log": Path(told["log"])}) for told in json.load(sys.stdin)]
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    Supervisor(Path(sys.argv[1]), specs).serve()
+
+
 def say(text: str) -> None:
     print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}", flush=True)
 
@@ -250,3 +268,7 @@ def rotate(logs: Iterable[Path], *, bytes_max: int = LOG_BYTES_MAX) -> None:
                 older.replace(log.with_name(f"{log.name}.{number}"))
         shutil.copyfile(log, log.with_name(f"{log.name}.1"))
         os.truncate(log, 0)
+
+
+if __name__ == "__main__":
+    _main()

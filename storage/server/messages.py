@@ -17,7 +17,6 @@ was begun is ended properly.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -147,5 +146,7 @@ App = Callable[[Request], Coroutine[Any, Any, Response]]
 
 async def in_task() -> None:
     """After this the caller runs in an asyncio Task."""
+    import asyncio  # Not above: the parent of the workers has no loop, and asyncio and ssl would be a third of its memory.
+
     if asyncio.current_task() is None:
         await asyncio.sleep(0)
