@@ -56,11 +56,22 @@ def _a_resize(instance: Instance) -> str:
     return "" if reversal(instance, Reversal.Kind.RESIZE) else f"{instance.name} has not been resized lately."
 
 
+def _has_snapshots(instance: Instance) -> bool:
+    """Rows that `instances` reads know it already; any other asks."""
+    known: bool | None = getattr(instance, "has_snapshots", None)
+    return instance.snapshots.exclude(status=InstanceSnapshot.Status.DELETED).exists() if known is None else known
+
+
+def _boots_from_volume(instance: Instance) -> bool:
+    known: bool | None = getattr(instance, "has_boot_volume", None)
+    return instance.volumes.filter(is_boot=True).exists() if known is None else known
+
+
 def _other_disk(instance: Instance) -> str:
     """What its root disk cannot leave behind, or is not."""
-    if any(row.status != InstanceSnapshot.Status.DELETED for row in instance.snapshots.all()):
+    if _has_snapshots(instance):
         return f"{instance.name} has snapshots, which lie on its root disk. Delete them first."
-    if any(row.is_boot for row in instance.volumes.all()):
+    if _boots_from_volume(instance):
         return f"{instance.name} has no root disk of its own: it boots from a volume. Make a snapshot of that instead."
     return ""
 
@@ -72,7 +83,7 @@ def _no_rebuild(instance: Instance) -> str:
 
 
 def _no_rescue(instance: Instance) -> str:
-    if any(row.is_boot for row in instance.volumes.all()):
+    if _boots_from_volume(instance):
         return f"{instance.name} has no root disk of its own: it boots from a volume. Attach that to another instance to repair it."
     return _in_rescue(instance)
 
@@ -119,7 +130,7 @@ ACTIONS: dict[str, Action] = {
         _action("unlock", "Unlock", set(S.values) - {S.DELETING, S.DELETED}, "lock", policy="instances.update", locked_too=True),
         _action("protect", "Protect from deletion", set(S.values) - {S.DELETING, S.DELETED}, "shield", policy="instances.update"),
         _action("unprotect", "Allow deletion", set(S.values) - {S.DELETING, S.DELETED}, "shield", policy="instances.update"),
-        _action("resize", "Resize", _OPEN, "disk", policy="instances.update", besides=_no_resize),
+        _action("resize", "Resize", _OPEN, "scale", policy="instances.update", besides=_no_resize),
         _action("confirm-resize", "Keep the new size", _SETTLED, "check", policy="instances.update", besides=_a_resize),
         _action(
             "revert-resize",
@@ -151,7 +162,7 @@ ACTIONS: dict[str, Action] = {
             confirm="The disk from before the rebuild is deleted. This cannot be undone.",
             danger=True,
         ),
-        _action("rescue", "Rescue", _OPEN_OR_ERROR, "tool", policy="instances.update", besides=_no_rescue),
+        _action("rescue", "Rescue", _OPEN_OR_ERROR, "help", policy="instances.update", besides=_no_rescue),
         _action(
             "unrescue",
             "Leave rescue",

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from cloudbox.common import events, jobs
 from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound, TooLarge
 from compute import actions, charges, flavors, images, keypairs, networks, ports, security_groups
 from compute.lifecycle import machine
-from compute.models import Flavor, Image, Instance, Keypair, Network, Port, SecurityGroup, UsageInterval
+from compute.models import Flavor, Image, Instance, InstanceSnapshot, Keypair, Network, Port, Reversal, SecurityGroup, UsageInterval, Volume
 from identity import quotas
 from identity.context import Context
 from identity.names import clean_hostname, clean_name, clean_text, slug_of
@@ -187,12 +187,14 @@ def _create(ctx: Context, plan: _Plan, number: int) -> Instance:
 def _rows() -> QuerySet[Instance]:
     return (
         Instance.objects.exclude(status=S.DELETED)
-        .select_related("flavor", "image", "keypair", "project")
+        .select_related("flavor", "image", "keypair", "project", "rescue_image")
         .defer("user_data")
+        .annotate(
+            has_snapshots=Exists(InstanceSnapshot.objects.filter(instance=OuterRef("id")).exclude(status="deleted")),
+            has_boot_volume=Exists(Volume.objects.filter(instance=OuterRef("id"), is_boot=True)),
+        )
         .prefetch_related(
-            "reversals",
-            "snapshots",
-            "volumes",
+            Prefetch("reversals", Reversal.objects.select_related("flavor", "image")),
             Prefetch("ports", Port.objects.select_related("network").prefetch_related("security_groups")),
         )
     )

@@ -162,6 +162,10 @@ def books() -> None:
 
 def leftovers() -> None:
     """Rows whose time is over."""
+    for offer in VolumeTransfer.objects.filter(expires_at__lt=clock.now()).select_related("volume"):
+        with transaction.atomic():
+            volume_machine.move(offer.volume, Volume.Status.AVAILABLE, actor=SYSTEM, detail="the offer is over")
+            offer.delete()
     ConsoleToken.objects.filter(expires_at__lt=clock.now()).delete()
     done = (Job.State.DONE, Job.State.FAILED)
     Job.objects.filter(state__in=done, updated_at__lt=clock.now() - JOBS_KEPT).delete()
@@ -174,11 +178,11 @@ ALL = {
     "images": images,
     "windows": windows,
     "networks": networks,
+    "hits": hits,
     "books": books,
     "leftovers": leftovers,
 }
 
-    "hits": hits,
 
 def register() -> None:
     jobs.registry.reconcilers |= ALL

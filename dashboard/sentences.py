@@ -15,6 +15,9 @@ _DONE = {
     "remove-rule": "removed a rule from", "reset-password": "set a new password for", "watch-console": "watched the console of",
     "configure": "changed the settings of", "rotate": "rotated", "enable": "enabled", "disable": "disabled",
     "empty": "began to empty", "emptied": "emptied", "cancel-emptying": "stopped the emptying of",
+    "resize": "resized", "confirm-resize": "kept the new size of", "revert-resize": "took back the resize of", "rebuild": "rebuilt",
+    "undo-rebuild": "undid the rebuild of", "drop-old-disk": "dropped the old disk of", "unrescue": "took out of rescue",
+    "shelve": "shelved", "unshelve": "unshelved",
     "attach": "attached", "detach": "detached", "grow": "enlarged",
 }  # fmt: skip
 # (noun, verb) -> the whole of what was done; "{}" is the name of the thing.
@@ -48,7 +51,8 @@ _BECAME = {
     "running": "is running", "stopped": "is stopped", "paused": "is paused", "suspended": "is suspended", "error": "failed",
     "deleting": "is being deleted", "deleted": "is gone", "building": "is being built", "starting": "is starting",
     "stopping": "is stopping", "rebooting": "is rebooting", "suspending": "is being suspended",
-    "shelved": "is shelved",
+    "resizing": "is being resized", "rebuilding": "is being rebuilt", "rescuing": "changes its boot disk", "shelving": "is being shelved",
+    "shelved": "is shelved", "unshelving": "is coming off the shelf",
 }  # fmt: skip
 _BECAME_OF = {
     "instance": _BECAME,

@@ -74,6 +74,7 @@ p/<slug:project>/instances/<uuid:id>/log                                     GET
 p/<slug:project>/instances/<uuid:id>/log.txt                                 GET reader
 p/<slug:project>/instances/<uuid:id>/metrics                                 GET reader
 p/<slug:project>/instances/<uuid:id>/networking                              GET reader  POST member
+p/<slug:project>/instances/<uuid:id>/change                                  GET reader  POST member
 p/<slug:project>/instances/<uuid:id>/activity                                GET reader
 p/<slug:project>/instances/<uuid:id>/settings                                GET reader  POST member
 p/<slug:project>/instances/<str:name>                                        GET reader
@@ -218,6 +219,16 @@ api/v1/projects/<slug:project>/instances/<uuid:id>/reset                     POS
 api/v1/projects/<slug:project>/instances/<uuid:id>/pause                     POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/resume                    POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/suspend                   POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/resize                    POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/rebuild                   POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/rescue                    POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/confirm-resize            POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/revert-resize             POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/undo-rebuild              POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/drop-old-disk             POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/unrescue                  POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/shelve                    POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/unshelve                  POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/lock                      POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/unlock                    POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/protect                   POST member
@@ -253,6 +264,17 @@ api/v1/projects/<slug:project>/keypairs/import                               POS
 api/v1/projects/<slug:project>/keypairs/<uuid:id>                            GET reader  DELETE member
 api/v1/projects/<slug:project>/networks                                      GET reader  POST member
 api/v1/projects/<slug:project>/networks/<uuid:id>                            GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/routers                                       GET reader  POST member
+api/v1/projects/<slug:project>/routers/<uuid:id>                             GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/routers/<uuid:id>/gateway                     PUT member
+api/v1/projects/<slug:project>/routers/<uuid:id>/routes                      PUT member
+api/v1/projects/<slug:project>/routers/<uuid:id>/networks/<uuid:network_id>  PUT member  DELETE member
+api/v1/projects/<slug:project>/floating-ips                                  GET reader  POST member
+api/v1/projects/<slug:project>/floating-ips/<uuid:id>                        GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/floating-ips/<uuid:id>/associate              POST member
+api/v1/projects/<slug:project>/floating-ips/<uuid:id>/disassociate           POST member
+api/v1/projects/<slug:project>/port-forwards                                 GET reader  POST member
+api/v1/projects/<slug:project>/port-forwards/<uuid:id>                       GET reader  DELETE member
 api/v1/projects/<slug:project>/ports                                          GET reader  POST member
 api/v1/projects/<slug:project>/ports/<uuid:id>                                GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/networks/<uuid:id>/names                       GET reader  PUT member
@@ -270,6 +292,8 @@ api/v1/projects/<slug:project>/volumes/<uuid:id>/grow                        POS
 api/v1/projects/<slug:project>/volumes/<uuid:id>/detach                      POST member
 api/v1/projects/<slug:project>/volumes/<uuid:id>/protect                     POST member
 api/v1/projects/<slug:project>/volumes/<uuid:id>/unprotect                   POST member
+api/v1/external-networks                                                     GET self
+api/v1/external-networks/<uuid:id>                                           GET self
 api/v1/volume-types                                                          GET self
 api/v1/volume-types/<uuid:id>                                                GET self
 api/v1/flavors                                                               GET self
@@ -279,17 +303,6 @@ api/v1/admin/health                                                          GET
 api/v1/admin/audit                                                           GET look
 api/v1/admin/audit/chain                                                     GET look
 api/v1/admin/instances                                                       GET look
-api/v1/projects/<slug:project>/routers                                       GET reader  POST member
-api/v1/projects/<slug:project>/routers/<uuid:id>                             GET reader  PATCH member DELETE member
-api/v1/projects/<slug:project>/routers/<uuid:id>/gateway                     PUT member
-api/v1/projects/<slug:project>/routers/<uuid:id>/routes                      PUT member
-api/v1/projects/<slug:project>/routers/<uuid:id>/networks/<uuid:network_id>  PUT member  DELETE member
-api/v1/projects/<slug:project>/floating-ips                                  GET reader  POST member
-api/v1/projects/<slug:project>/floating-ips/<uuid:id>                        GET reader  PATCH member DELETE member
-api/v1/projects/<slug:project>/floating-ips/<uuid:id>/associate              POST member
-api/v1/projects/<slug:project>/floating-ips/<uuid:id>/disassociate           POST member
-api/v1/projects/<slug:project>/port-forwards                                 GET reader  POST member
-api/v1/projects/<slug:project>/port-forwards/<uuid:id>                       GET reader  DELETE member
 api/v1/admin/buckets                                                         GET look
 api/v1/admin/images                                                          GET look
 api/v1/admin/projects                                                        GET look    POST box
@@ -304,6 +317,8 @@ api/v1/admin/users/<uuid:id>/password                                        POS
 api/v1/admin/volume-types                                                    GET look    POST box
 api/v1/admin/volume-types/<uuid:id>/retire                                   POST box
 api/v1/admin/volume-types/<uuid:id>/restore                                  POST box
+api/v1/admin/external-networks                                               GET look    POST box
+api/v1/admin/external-networks/<uuid:id>                                     PATCH box   DELETE box
 api/v1/admin/flavors                                                         GET look    POST box
 api/v1/admin/flavors/<uuid:id>/retire                                        POST box
 api/v1/admin/flavors/<uuid:id>/restore                                       POST box
@@ -313,8 +328,6 @@ api/v1/docs                                                                  GET
 api/v1/^.*$                                                                  -
 """
 # POSTs that only look: what they are asked is too long for an address.
-api/v1/external-networks                                                     GET self
-api/v1/external-networks/<uuid:id>                                           GET self
 LOOKS = {f"api/v1/projects/<slug:project>/buckets/<str:name>/{what}" for what in ("policy/check", "simulate")}
 KEYSTONE = ("identity", "auth/", "^identity")
 WEBSOCKETS = {"live", "console/<str:token>"}
@@ -339,8 +352,6 @@ NOT_200 = {
 @dataclass(frozen=True)
 class Route:
     text: str
-api/v1/admin/external-networks                                               GET look    POST box
-api/v1/admin/external-networks/<uuid:id>                                     PATCH box   DELETE box
     least: dict[str, str]
 
     @property

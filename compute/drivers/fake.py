@@ -544,10 +544,10 @@ class FakeFabric(Faults):
         routers = {f"{prefix}{each.id.hex[:12]}" for each in self.spec.routers for prefix in ("rex", f"{self.box}-r")}
         return routers | {f"ext{each.id.hex[:12]}" for each in self.spec.externals}
 
-    def taps(self) -> set[str]:
     def host_bridges(self) -> set[str]:
         return {"br0", "br1"}
 
+    def taps(self) -> set[str]:
         return {tap_name(each.id) for each in self.spec.ports}
 
     def take_hits(self) -> dict[UUID, int]:

@@ -6,8 +6,21 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from dashboard.api import reference
 from dashboard.api.errors import no_route
-from dashboard.api.render.compute import ACTION_KEYS
-from dashboard.api.views import account, admin, buckets, catalogue, credentials, events, instances, networks, ports, routers, volumes
+from dashboard.api.render.compute import ACTION_KEYS, CHANGE_KEYS
+from dashboard.api.views import (
+    account,
+    admin,
+    buckets,
+    catalogue,
+    credentials,
+    events,
+    instance_changes,
+    instances,
+    networks,
+    ports,
+    routers,
+    volumes,
+)
 
 Routes = list[URLPattern | URLResolver]
 
@@ -17,6 +30,10 @@ _instance: Routes = [
     path("screenshot", instances.ScreenshotView.as_view()),
     path("metrics", instances.MetricsView.as_view()),
     *(path(f"{key}", instances.action_view(key)) for key in ACTION_KEYS),
+    path("resize", instance_changes.ResizeView.as_view()),
+    path("rebuild", instance_changes.RebuildView.as_view()),
+    path("rescue", instance_changes.RescueView.as_view()),
+    *(path(key, instance_changes.change_view(key)) for key in CHANGE_KEYS),
 ]
 
 _bucket: Routes = [

@@ -21,6 +21,12 @@ SUGGESTED: dict[str, tuple[str, ...]] = {
     "paused": ("resume", "stop"),
     "suspending": (),
     "suspended": ("start",),
+    "resizing": (),
+    "rebuilding": (),
+    "rescuing": (),
+    "shelving": (),
+    "shelved": ("unshelve",),
+    "unshelving": (),
     "error": ("start",),
     "deleting": (),
 }
@@ -112,6 +118,26 @@ def menu(ctx: Context, instance: Any, *, all_of_them: bool = False) -> list[Butt
     return [button(ctx, instance, key) for key in keys]
 
 
+def windows(ctx: Context, instance: Any) -> list[dict[str, Any]]:
+    """What can still be taken back, with both ways to decide; and that it is in rescue."""
+    found = []
+    if instance.rescue_image_id:
+        text = f"{instance.name} runs the rescue system, with its own disk as the second."
+        found.append({"kind": "rescue", "text": text, "buttons": [button(ctx, instance, "unrescue")]})
+    for row in instance.reversals.all():
+        if row.until is None:
+            continue
+        if row.kind == "resize":
+            text, final = f"Resized from {row.flavor.name} to {instance.flavor.name}.", "the new size is kept"
+            keys = ("confirm-resize", "revert-resize")
+        else:
+            text, final = f"Rebuilt from {instance.image.name}. The disk from before is kept.", "it is deleted"
+            keys = ("undo-rebuild", "drop-old-disk")
+        buttons = [button(ctx, instance, key) for key in keys]
+        found.append({"kind": row.kind, "text": text, "until": row.until, "final": final, "buttons": buttons})
+    return found
+
+
 def head(ctx: Context, instance: Any, *, tab: str = "") -> dict[str, Any]:
     """The context of `_head.html` and `_props.html`."""
     return {
@@ -122,5 +148,7 @@ def head(ctx: Context, instance: Any, *, tab: str = "") -> dict[str, Any]:
         "suggested": suggested(ctx, instance),
         "menu": menu(ctx, instance),
         "delete": button(ctx, instance, "delete"),
+        "windows": windows(ctx, instance),
+        "serial": instance.id.hex[:20],
         "tab": tab,
     }

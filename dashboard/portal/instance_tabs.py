@@ -24,7 +24,7 @@ from identity.context import Context
 
 TABS = (
     ("", "Overview"), ("console", "Console"), ("log", "Log"), ("metrics", "Metrics"),
-    ("networking", "Networking"), ("activity", "Activity"), ("settings", "Settings"),
+    ("disks", "Disks"), ("networking", "Networking"), ("change", "Change"), ("activity", "Activity"), ("settings", "Settings"),
 )  # fmt: skip
 RANGES = {"5m": "5 min", "1h": "1 h", "24h": "24 h", "7d": "7 d", "30d": "30 d"}
 NUMBERS = 60
@@ -38,7 +38,7 @@ def _read(ctx: Context, id: UUID) -> tuple[int, Any]:
     return activity.place(), instances.get(ctx, id)
 
 
-def _tab(
+def tab(
     request: HttpRequest, ctx: Context, id: UUID, name: str, more: dict[str, Any], *, template: str = "", status: int = 200
 ) -> HttpResponse:
     """A tab: the head, the properties, the tab's own part, and at its foot what happened last."""
@@ -55,7 +55,7 @@ def _tab(
 @require_safe
 @portal_page
 def overview(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
-    return _tab(request, ctx, id, "", {"series": _series(ctx, id, "5m"), "range": "5m"})
+    return tab(request, ctx, id, "", {"series": _series(ctx, id, "5m"), "range": "5m"})
 
 
 @require_safe
@@ -69,7 +69,7 @@ def console(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     link = request.build_absolute_uri(f"{request.path}?view=watch")
     more = {"read": read, "button": button, "kind": kind, "watch": watch, "link": link, "series": _series(ctx, id, "5m"), "range": "5m"}
     more["why_type"] = ctx.why_not("instances.console")
-    return _tab(request, ctx, id, "console", more)
+    return tab(request, ctx, id, "console", more)
 
 
 @require_POST
@@ -91,7 +91,7 @@ def log(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
         parts, trouble = _boots(consoles.log(ctx, id, tail_bytes=consoles.LOG_BYTES_MAX)), ""
     except Unavailable as error:
         parts, trouble = [], error.message
-    return _tab(request, ctx, id, "log", {"parts": parts, "trouble": trouble, "boots": [part for part in parts if part["title"]]})
+    return tab(request, ctx, id, "log", {"parts": parts, "trouble": trouble, "boots": [part for part in parts if part["title"]]})
 
 
 def _boots(text: str) -> list[dict[str, Any]]:
@@ -123,7 +123,7 @@ def metrics_tab(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     wanted = request.GET.get("range", "1h")
     chosen = wanted if wanted in metrics.RANGES else "1h"
     series = _series(ctx, id, chosen)
-    return _tab(
+    return tab(
         request,
         ctx,
         id,
@@ -163,7 +163,7 @@ def networking(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
                 done="Security groups saved. They take effect within a second.",
             )
         return HttpResponseRedirect(request.path)
-    return _tab(
+    return tab(
         request, ctx, id, "networking", {"all_groups": list(security_groups.list(ctx)), "why_not": ctx.why_not("security_groups.manage")}
     )
 
@@ -172,7 +172,7 @@ def networking(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
 @portal_page
 def activity_tab(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     found, after = pages.page(activity.list(ctx, subject_id=id), limit=EVENTS, cursor=request.GET.get("after", ""))
-    return _tab(request, ctx, id, "activity", {"lines": found, "next": f"?after={after}" if after else ""})
+    return tab(request, ctx, id, "activity", {"lines": found, "next": f"?after={after}" if after else ""})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -202,7 +202,7 @@ def settings(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
         "lock": instance_rows.button(ctx, instance, "unlock" if instance.locked_by else "lock"),
         "protect": instance_rows.button(ctx, instance, "unprotect" if instance.is_protected else "protect"),
     }
-    return _tab(request, ctx, id, "settings", more, status=422 if wrong else 200)
+    return tab(request, ctx, id, "settings", more, status=422 if wrong else 200)
 
 
 urlpatterns = [

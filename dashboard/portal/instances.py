@@ -14,11 +14,11 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from cloudbox.common.errors import CloudError, Invalid
-from compute import consoles, instances
+from compute import changes, consoles, instances
 from dashboard import commands, downloads, lists, words
 from dashboard.api import pages
 from dashboard.forms.instances import uuids
-from dashboard.portal import instance_looks, instance_rows, instance_tabs, launch
+from dashboard.portal import instance_changes, instance_looks, instance_rows, instance_tabs, launch
 from dashboard.shell import attempt, page, portal_page
 from identity import activity
 from identity.context import Context
@@ -41,6 +41,13 @@ DO: dict[str, Callable[[Context, UUID], Any]] = {
     "unlock": instances.unlock,
     "protect": instances.protect,
     "unprotect": instances.unprotect,
+    "confirm-resize": changes.confirm_resize,
+    "revert-resize": changes.revert_resize,
+    "undo-rebuild": changes.undo_rebuild,
+    "drop-old-disk": changes.drop_old_disk,
+    "unrescue": changes.unrescue,
+    "shelve": changes.shelve,
+    "unshelve": changes.unshelve,
     "delete": instances.delete,
 }
 DONE = {
@@ -48,6 +55,9 @@ DONE = {
     "reboot": "Rebooting {}.", "reset": "Resetting {}.", "pause": "{} is being paused.", "resume": "{} goes on.",
     "suspend": "Suspending {} to disk.", "lock": "{} is locked.", "unlock": "{} is unlocked.",
     "protect": "{} is protected from deletion.", "unprotect": "{} may be deleted.", "delete": "Deleting {}.",
+    "confirm-resize": "{} keeps its new size.", "revert-resize": "{} goes back to its old size.",
+    "undo-rebuild": "{} gets its old disk back.", "drop-old-disk": "The old disk of {} is deleted.",
+    "unrescue": "{} leaves rescue.", "shelve": "Shelving {}.", "unshelve": "Unshelving {}.",
 }  # fmt: skip
 # What a row says after a bulk action, and how the sum begins.
 BULK = {
@@ -244,5 +254,6 @@ urlpatterns = [
     path("/instances/<uuid:id>/menu", menu),
     path("/instances/<uuid:id>/screen.png", screen),
     *instance_tabs.urlpatterns,
+    *instance_changes.urlpatterns,
     path("/instances/<str:name>", by_name),
 ]

@@ -76,6 +76,14 @@ def _said(seconds: float, moment: dt.datetime) -> str:
 
 
 @register.simple_tag
+def left(moment: dt.datetime) -> SafeString:
+    """How long it is until then: 23 h 40 min."""
+    minutes = max(0, round((moment - clock.now()).total_seconds() / 60))
+    said = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{moment:%d %B %Y %H:%M:%S UTC}", said)
+
+
+@register.simple_tag
 def spark(values: list[float] | None) -> SafeString:
     """A line of CPU percentages, 64 × 20."""
     if not values or len(values) < 2:

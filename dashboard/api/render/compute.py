@@ -12,7 +12,8 @@ from compute import actions, lifecycle, security_groups
 STATUSES = sorted(map(str, lifecycle.MOVES))
 # What people may ask for here; the others of the table (rename, console) have addresses of their own.
 ACTION_KEYS = ["start", "stop", "reboot", "reset", "pause", "resume", "suspend", "lock", "unlock", "protect", "unprotect"]
-_TOLD = [*ACTION_KEYS, "console", "rename", "tag", "delete"]
+CHANGE_KEYS = ["confirm-resize", "revert-resize", "undo-rebuild", "drop-old-disk", "unrescue", "shelve", "unshelve"]
+_TOLD = [*ACTION_KEYS, "resize", "rebuild", "rescue", *CHANGE_KEYS, "console", "rename", "tag", "delete"]
 
 
 class Named(serializers.Serializer):
@@ -36,16 +37,15 @@ class Nic(serializers.Serializer):
         return Named(row.security_groups.all(), many=True).data
 
 
-class PortShape(Nic):
 class PairShape(serializers.Serializer):
     ip = serializers.CharField(help_text="An address or a range.")
     mac = serializers.CharField(help_text="Empty: the card's own.")
 
 
+class PortShape(Nic):
     """A network card, with the instance that it belongs to."""
 
     instance = Named(allow_null=True)
-
     name = serializers.CharField()
     description = serializers.CharField()
     is_reserved = serializers.BooleanField(help_text="Keeps its address when its instance goes.")
@@ -56,10 +56,20 @@ class PairShape(serializers.Serializer):
     rate_out_kbps = serializers.IntegerField(allow_null=True, help_text="From the instance.")
     created_at = serializers.DateTimeField()
 
+
 class ProgressShape(serializers.Serializer):
     sentence = serializers.CharField()
     percent = serializers.IntegerField()
     retrying = serializers.CharField(allow_blank=True)
+
+
+class ReversalShape(serializers.Serializer):
+    """A change that can still be taken back."""
+
+    kind = serializers.ChoiceField(["resize", "rebuild"])
+    until = serializers.DateTimeField(allow_null=True, help_text="Then it is final; null: it is under way.")
+    flavor = Named(allow_null=True, help_text="The size from before (while it is under way, the one to come).")
+    image = Named(allow_null=True, help_text="The image from before (while it is under way, the one to come).")
 
 
 class InstanceShape(serializers.Serializer):
@@ -78,6 +88,9 @@ class InstanceShape(serializers.Serializer):
     memory_mib = serializers.IntegerField()
     disk_gib = serializers.IntegerField()
     tags = serializers.DictField(child=serializers.CharField())
+    rescue_image = Named(allow_null=True, help_text="It boots from a copy of this image, with its own disk as the second.")
+    shelved_at = serializers.DateTimeField(allow_null=True)
+    reversals = ReversalShape(many=True, help_text="Changes that can still be taken back.")
     is_protected = serializers.BooleanField()
     locked_by = serializers.CharField()
     nics = serializers.SerializerMethodField()
@@ -177,20 +190,17 @@ class RuleShape(serializers.Serializer):
     port_max = serializers.IntegerField(allow_null=True, help_text="To icmp, the code.")
     remote_cidr = serializers.CharField()
     remote_group = Named(allow_null=True)
-    description = serializers.CharField()
-    sentence = serializers.SerializerMethodField(help_text="The rule as people say it.")
-    created_at = serializers.DateTimeField()
     remote_address_group = Named(allow_null=True)
-
+    description = serializers.CharField()
     hits = serializers.IntegerField(help_text="Connections that it let pass; those open while rules change count once more.")
     hit_at = serializers.DateTimeField(allow_null=True, help_text="When the last of them was counted.")
+    sentence = serializers.SerializerMethodField(help_text="The rule as people say it.")
+    created_at = serializers.DateTimeField()
+
     def get_sentence(self, row: Any) -> str:
         return security_groups.sentence(row)
 
 
-class SecurityGroupShape(serializers.Serializer):
-    id = serializers.UUIDField()
-    name = serializers.CharField()
 class AddressGroupShape(serializers.Serializer):
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -210,6 +220,9 @@ class NameShape(serializers.Serializer):
     why_not = serializers.CharField()
 
 
+class SecurityGroupShape(serializers.Serializer):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
     description = serializers.CharField()
     is_default = serializers.BooleanField()
     rules = serializers.SerializerMethodField()

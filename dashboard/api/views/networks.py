@@ -14,27 +14,43 @@ from dashboard.api.fields import Flag, Id, Input, Text, Whole
 from dashboard.api.idempotency import idempotent
 from dashboard.api.openapi import listing, operation
 from dashboard.api.render import compute as render
+from dashboard.api.render import routers as routed
+from dashboard.api.views.routers import RouteInput
 
 
 class NetworkCreate(Input):
     name = Text(max_length=64)
     cidr = Text(default="", allow_blank=True, max_length=18, help_text="Empty: the next free 10.x.0.0/24 of the project.")
-    nat = Flag(default=True)
+    nat = Flag(default=True, help_text="Join a router of the project that leads outside; one is made where there is none.")
+    router_id = Id(allow_null=True, default=None, help_text="Join this router instead.")
+    gateway_ip = Text(default="", allow_blank=True, max_length=15, help_text="Empty: the first address.")
+    pool_first = Text(default="", allow_blank=True, max_length=15, help_text="The first address that new ports get.")
+    pool_last = Text(default="", allow_blank=True, max_length=15)
+    dhcp = Flag(default=True)
+    dns_servers = serializers.ListField(child=Text(max_length=15), default=list, max_length=16)
+    host_routes = serializers.ListField(child=RouteInput(), default=list, max_length=100)
+    mtu = Whole(default=1500, min_value=576, max_value=9000)
 
 
 class NetworkChange(Input):
-    name = Text(max_length=64)
+    name = Text(required=False, max_length=64)
+    pool_first = Text(required=False, allow_blank=True, max_length=15)
+    pool_last = Text(required=False, allow_blank=True, max_length=15)
+    dhcp = Flag(required=False)
+    dns_servers = serializers.ListField(child=Text(max_length=15), required=False, max_length=16)
+    host_routes = serializers.ListField(child=RouteInput(), required=False, max_length=100)
+    mtu = Whole(required=False, min_value=576, max_value=9000)
 
 
 class NetworksView(ApiView):
-    @listing("networks_list", "Networks of the project", of=render.NetworkShape)
+    @listing("networks_list", "Networks of the project", of=routed.NetworkShape)
     def get(self, request: Request, project: str) -> Response:
-        return self.list_page(networks.list(self.ctx), render.NetworkShape, self.query(PageQuery))
+        return self.list_page(networks.list(self.ctx), routed.NetworkShape, self.query(PageQuery))
 
     @operation(
         "networks_create",
         "Make a network with DHCP and metadata",
-        answer=render.NetworkShape,
+        answer=routed.NetworkShape,
         status=201,
         body=NetworkCreate,
         example={"name": "backend", "cidr": "10.30.0.0/24"},
@@ -43,17 +59,23 @@ class NetworksView(ApiView):
     @idempotent
     def post(self, request: Request, project: str) -> Response:
         row = networks.create(self.ctx, **self.body(NetworkCreate))
-        return self.show(row, render.NetworkShape, status=201, location=f"{request.path}/{row.id}")
+        return self.show(row, routed.NetworkShape, status=201, location=f"{request.path}/{row.id}")
 
 
 class NetworkView(ApiView):
-    @operation("networks_get", "One network", answer=render.NetworkShape)
+    @operation("networks_get", "One network", answer=routed.NetworkShape)
     def get(self, request: Request, project: str, id: UUID) -> Response:
-        return self.show(networks.get(self.ctx, id), render.NetworkShape)
+        return self.show(networks.get(self.ctx, id), routed.NetworkShape)
 
-    @operation("networks_rename", "Rename a network", answer=render.NetworkShape, body=NetworkChange, example={"name": "backend"})
+    @operation(
+        "networks_update",
+        "Change a network's name, and what DHCP tells",
+        answer=routed.NetworkShape,
+        body=NetworkChange,
+        example={"name": "backend"},
+    )
     def patch(self, request: Request, project: str, id: UUID) -> Response:
-        return self.show(networks.rename(self.ctx, id, self.body(NetworkChange)["name"]), render.NetworkShape)
+        return self.show(networks.update(self.ctx, id, self.body(NetworkChange)), routed.NetworkShape)
 
     @operation("networks_delete", "Delete a network that nothing is connected to", status=204)
     def delete(self, request: Request, project: str, id: UUID) -> Response:
