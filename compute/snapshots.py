@@ -141,10 +141,9 @@ def tree(ctx: Context, volume_id: UUID) -> tuple[tuple[int, Snapshot], ...]:
 
 def why_not_of(volume: Volume) -> str:
     """Why no snapshot can be taken of this volume now; empty: it can."""
-    if volume.status not in (V.AVAILABLE, V.ATTACHED):
-        return f"{volume.name} is {volume.get_status_display().lower()}. A snapshot is taken of a volume that is available or attached."
-    if volume.status == V.ATTACHED and volume.is_read_only:
-        return f"{volume.name} is attached read-only, so nothing on it changes. Detach it to take a snapshot."
+    reason = volumes.why_not_now(volume, "snapshot")
+    if reason:
+        return reason
     if volume.snapshots.exclude(status=S.DELETED).count() >= PER_VOLUME_MAX:
         return f"{volume.name} has {PER_VOLUME_MAX} snapshots, and can have no more. Delete one first."
     return ""
@@ -156,6 +155,8 @@ def create(ctx: Context, *, volume_id: UUID, name: str, description: str = "") -
     name, description = clean_name(name), clean_text(description, field="description")
     try:
         with transaction.atomic():
+            if not volumes.list(ctx).filter(id=volume_id).exists():
+                raise NotFound(f"There is no volume {volume_id}.", field="volume_id")
             volume = _locked(ctx, volume_id)
             reason = why_not_of(volume)
             if reason:

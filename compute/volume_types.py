@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -9,11 +10,13 @@ from django.db.models import QuerySet
 
 from cloudbox.common import events
 from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound
-from compute.models import VolumeType
+from compute.models import Volume, VolumeType
 from identity.context import Context
 from identity.names import clean_name, clean_text
 
 LIMIT_MAX = 10_000_000
+BACKENDS: dict[str, str] = dict(VolumeType.Backend.choices)
+PRICE_MICROS_MAX = 10**12
 
 
 def list(ctx: Context, *, retired: bool = False) -> QuerySet[VolumeType]:
@@ -38,23 +41,69 @@ def default(ctx: Context) -> VolumeType:
 
 
 def create(
-    ctx: Context, *, name: str, description: str = "", iops_max: int | None = None, mib_per_second_max: int | None = None, sort: int = 100
+    ctx: Context,
+    *,
+    name: str,
+    description: str = "",
+    iops_max: int | None = None,
+    mib_per_second_max: int | None = None,
+    price_micros: int | None = None,
+    backend: str = VolumeType.Backend.QCOW2,
+    sort: int = 100,
 ) -> VolumeType:
-    """Limits None: as fast as the disks below are."""
+    """Limits None: as fast as the disks below are. `price_micros`: of a GiB for a month, in millionths of the box's currency."""
     ctx.require("volume_types.manage")
+    if backend not in VolumeType.Backend.values:
+        raise Invalid("Choose where its volumes lie.", field="backend")
+    made = VolumeType(backend=backend, sort=sort)
+    _fill(made, name=name, description=description, iops_max=iops_max, mib_per_second_max=mib_per_second_max, price_micros=price_micros)
+    return _save(ctx, made, "create")
+
+
+def update(ctx: Context, id: UUID, **fields: Any) -> VolumeType:
+    """Other words, limits or price, as `create` takes them. One that volumes have is not changed: they were bought as it is."""
+    ctx.require("volume_types.manage")
+    with transaction.atomic():
+        found = get(ctx, id)
+        found = VolumeType.objects.select_for_update().get(id=found.id)
+        reason = why_no_update(found)
+        if reason:
+            raise Conflict(reason)
+        now = {name: getattr(found, name) for name in ("name", "description", "iops_max", "mib_per_second_max", "price_micros")}
+        assert fields.keys() <= now.keys(), fields
+        _fill(found, **(now | fields))
+        return _save(ctx, found, "update")
+
+
+def why_no_update(kind: VolumeType) -> str:
+    """Why it cannot be changed; empty: it can."""
+    count = kind.volume_set.exclude(status=Volume.Status.DELETED).count()
+    if count == 0:
+        return ""
+    have = "A volume has" if count == 1 else f"{count} volumes have"
+    return f"{have} the type {kind.name}. Retire it and make a new one; a volume can change its type while it is in use."
+
+
+def _fill(
+    kind: VolumeType, *, name: str, description: str, iops_max: int | None, mib_per_second_max: int | None, price_micros: int | None
+) -> None:
     for field, value in (("iops_max", iops_max), ("mib_per_second_max", mib_per_second_max)):
         if value is not None and not 1 <= value <= LIMIT_MAX:
             raise Invalid(f"A limit is a number from 1 to {LIMIT_MAX}, or empty for none.", field=field)
-    name, description = clean_name(name), clean_text(description, field="description")
+    if price_micros is not None and not 0 <= price_micros <= PRICE_MICROS_MAX:
+        raise Invalid("A price is a number from 0 up, or empty for none.", field="price_micros")
+    kind.name, kind.description = clean_name(name), clean_text(description, field="description")
+    kind.iops_max, kind.mib_per_second_max, kind.price_micros = iops_max, mib_per_second_max, price_micros
+
+
+def _save(ctx: Context, kind: VolumeType, verb: str) -> VolumeType:
     try:
         with transaction.atomic():
-            made = VolumeType.objects.create(
-                name=name, description=description, iops_max=iops_max, mib_per_second_max=mib_per_second_max, sort=sort
-            )
-            events.publish(ctx.actor, "create", "volume-type", made)
+            kind.save()
+            events.publish(ctx.actor, verb, "volume-type", kind)
     except IntegrityError as error:
-        raise AlreadyExists(f"There is a volume type {name} already.", field="name") from error
-    return made
+        raise AlreadyExists(f"There is a volume type {kind.name} already.", field="name") from error
+    return kind
 
 
 def retire(ctx: Context, id: UUID) -> VolumeType:

@@ -40,6 +40,11 @@ class Action:
     policy: str = "volumes.manage"
 
 
+_HINTS = {
+    S.AVAILABLE: "It is attached to no instance.",
+    S.ERROR: "It can only be deleted.",
+    S.OFFERED: "Withdraw the offer first.",
+}
 _RESTING = frozenset({S.AVAILABLE, S.ATTACHED})
 _THERE = frozenset(set(S.values) - {S.DELETING, S.DELETED})
 
@@ -56,6 +61,11 @@ ACTIONS: dict[str, Action] = {
         ),
         Action(key="grow", label="Grow", states=_RESTING, icon="disk"),
         Action(key="rename", label="Rename", states=_THERE, icon="edit"),
+        Action(key="snapshot", label="Take a snapshot", states=_RESTING, icon="disk", policy="snapshots.manage"),
+        Action(key="copy", label="Copy", states=_RESTING, icon="copy"),
+        Action(key="retype", label="Change the type", states=_RESTING, icon="size"),
+        Action(key="offer", label="Offer to another project", states=frozenset({S.AVAILABLE}), icon="users"),
+        Action(key="withdraw", label="Withdraw the offer", states=frozenset({S.OFFERED}), icon="x"),
         Action(key="protect", label="Protect from deletion", states=_THERE, icon="shield"),
         Action(key="unprotect", label="Allow deletion", states=_THERE, icon="shield"),
         Action(
@@ -81,14 +91,25 @@ def _why_not_now(volume: Volume, action: Action) -> str:
         if volume.status == S.ATTACHED and volume.instance is not None:
             return f"{volume.name} is attached to {volume.instance.name}. Detach it first."
         label = volume.get_status_display().lower()
-        hint = {S.AVAILABLE: "It is attached to no instance.", S.ERROR: "It can only be deleted."}.get(
-            S(volume.status), "Wait until that is done."
-        )
+        hint = _HINTS.get(S(volume.status), "Wait until that is done.")
         return f"{volume.name} is {label}. {hint}"
     if action.key == "delete" and volume.is_protected:
         return f"{volume.name} is protected from deletion. Allow deletion first."
-    if action.key == "delete" and (copy := being_copied(volume)):
+    if action.key in ("delete", "offer") and (copy := being_copied(volume)):
         return f"{copy.name} is being made from it. Wait until that is done."
+    if action.key == "offer":
+        return _why_no_offer(volume)
+    if action.key in ("snapshot", "copy") and volume.status == S.ATTACHED and volume.is_read_only:
+        return f"{volume.name} is attached read-only, so nothing on it changes. Detach it first."
+    return ""
+
+
+def _why_no_offer(volume: Volume) -> str:
+    if volume.is_protected:
+        return f"{volume.name} is protected from deletion, and would be gone from this project. Allow deletion first."
+    whole = volume.snapshots.filter(group__isnull=False).exclude(status=Snapshot.Status.DELETED).select_related("group__instance").first()
+    if whole is not None and whole.group is not None:
+        return f"{volume.name} is part of the snapshot {whole.group.name} of {whole.group.instance.name}. Delete that one first."
     return ""
 
 
@@ -97,8 +118,13 @@ def being_copied(volume: Volume) -> Volume | None:
     return Volume.objects.filter(Q(source_volume=volume) | Q(source_snapshot__volume=volume), status=S.CREATING).first()
 
 
+def why_not_now(volume: Volume, key: str) -> str:
+    """As `why_not`, for whoever has the right."""
+    return _why_not_now(volume, ACTIONS[key])
+
+
 def _check(volume: Volume, key: str) -> None:
-    reason = _why_not_now(volume, ACTIONS[key])
+    reason = why_not_now(volume, key)
     if reason:
         raise Conflict(reason, resource=str(volume.id))
 
@@ -108,7 +134,7 @@ def list(
 ) -> QuerySet[Volume]:
     """The volumes of the project; with `all_projects`, of the box. `q` matches name and id."""
     ctx.require("box.look" if all_projects else "volumes.list")
-    rows = Volume.objects.exclude(status=S.DELETED).select_related("type", "instance", "project")
+    rows = Volume.objects.exclude(status=S.DELETED).select_related("type", "instance", "project", "image", "base")
     if not all_projects:
         rows = rows.filter(project=ctx.project)
     if q:
@@ -199,8 +225,9 @@ def attach(ctx: Context, id: UUID, *, instance_id: UUID, read_only: bool = False
     """Give it to an instance, running or not. The guest finds it by its serial."""
     ctx.require("volumes.manage")
     with transaction.atomic():
-        volume = _locked(ctx, id, "attach")
-        instances.get(ctx, instance_id)
+        volume = locked(ctx, id, "attach")
+        if not instances.list(ctx).filter(id=instance_id).exists():
+            raise NotFound(f"There is no instance {instance_id}.", field="instance_id")
         # The row's lock: of two volumes that are attached at once, the second counts the first.
         instance = Instance.objects.select_for_update(of=("self",)).get(id=instance_id)
         reason = why_not_to(instance)
@@ -228,7 +255,7 @@ def detach(ctx: Context, id: UUID) -> Volume:
     """Take it from its instance. A guest that runs must let go of it, and may refuse."""
     ctx.require("volumes.manage")
     with transaction.atomic():
-        volume = _locked(ctx, id, "detach")
+        volume = locked(ctx, id, "detach")
         instance = volume.instance
         if instance is not None and instance.status == Instance.Status.SUSPENDED:
             raise Conflict(f"{instance.name} is suspended, and its memory expects the volume. Start it first.")
@@ -244,7 +271,7 @@ def grow(ctx: Context, id: UUID, *, size_gib: int) -> Volume:
     ctx.require("volumes.manage")
     _check_size(size_gib)
     with transaction.atomic():
-        volume = _locked(ctx, id, "grow")
+        volume = locked(ctx, id, "grow")
         if size_gib <= volume.size_gib:
             raise Invalid(f"{volume.name} has {volume.size_gib} GiB. A volume can only become larger.", field="size_gib")
         quotas.charge(volume.project_id, {"volume_gib": size_gib - volume.size_gib})
@@ -254,11 +281,30 @@ def grow(ctx: Context, id: UUID, *, size_gib: int) -> Volume:
     return get(ctx, id)
 
 
+def retype(ctx: Context, id: UUID, *, type_id: UUID) -> Volume:
+    """Another type, and with it other limits, in use or not. What lies elsewhere by its type is copied, not retyped."""
+    ctx.require("volumes.manage")
+    with transaction.atomic():
+        volume = locked(ctx, id, "retype")
+        kind, before = volume_types.get(ctx, type_id), volume.type
+        if kind.id == before.id:
+            return volume
+        if not kind.is_active:
+            raise Conflict(f"The type {kind.name} is no longer offered. Choose another.", field="type_id")
+        if kind.backend != before.backend:
+            raise Conflict(f"Volumes of the type {kind.name} lie elsewhere. Copy {volume.name} to one of it.", field="type_id")
+        detail = f"from {before.name} to {kind.name}"
+        machine.move(volume, S.RETYPING, actor=ctx.actor, verb="retype", type=kind, error="", detail=detail)
+        note_size(volume)
+        jobs.enqueue("retype-volume", id, actor=ctx.actor, project_id=volume.project_id, arguments={"before": str(before.id)})
+    return get(ctx, id)
+
+
 def update(ctx: Context, id: UUID, *, name: str | None = None, description: str | None = None) -> Volume:
     ctx.require("volumes.manage")
     try:
         with transaction.atomic():
-            volume = _locked(ctx, id, "rename")
+            volume = locked(ctx, id, "rename")
             changed = []
             if name is not None and clean_name(name) != volume.name:
                 changed.append(f"name from {volume.name}")
@@ -284,7 +330,7 @@ def unprotect(ctx: Context, id: UUID) -> Volume:
 def _flag(ctx: Context, id: UUID, key: str, **fields: object) -> Volume:
     ctx.require("volumes.manage")
     with transaction.atomic():
-        volume = _locked(ctx, id, key)
+        volume = locked(ctx, id, key)
         Volume.objects.filter(id=id).update(**fields)
         events.publish(ctx.actor, key, "volume", volume)
     return get(ctx, id)
@@ -297,7 +343,7 @@ def delete(ctx: Context, id: UUID, *, with_snapshots: bool = False) -> Volume:
         volume = get(ctx, id)
         if volume.status == S.DELETING:
             return volume
-        volume = _locked(ctx, id, "delete")
+        volume = locked(ctx, id, "delete")
         count = volume.snapshots.exclude(status=Snapshot.Status.DELETED).count()
         if count and not with_snapshots:
             some = "a snapshot, which goes" if count == 1 else f"{count} snapshots, which go"
@@ -307,7 +353,7 @@ def delete(ctx: Context, id: UUID, *, with_snapshots: bool = False) -> Volume:
     return get(ctx, id)
 
 
-def _locked(ctx: Context, id: UUID, key: str) -> Volume:
+def locked(ctx: Context, id: UUID, key: str) -> Volume:
     """The row, locked in the caller's transaction, if the action is possible."""
     get(ctx, id)
     volume = Volume.objects.select_for_update(of=("self",)).select_related("type", "instance").get(id=id)

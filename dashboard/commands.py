@@ -95,7 +95,10 @@ TABLE: dict[str, tuple[Request, ...]] = {
         f"{_P}/volumes",
         ("List them", "GET", ""),
         ("Create one", "POST", "", {"name": "archive-2", "size_gib": 10}),
+        ("Create one from a snapshot", "POST", "", {"name": "archive-3", "snapshot_id": "{snapshot_id}"}),
+        ("Copy one", "POST", "", {"name": "archive-4", "volume_id": "{volume_id}"}),
     )
+    + _of(_P, ("Accept one that is offered", "POST", "/volume-offers", {"key": "{key}"}))
     + _of("/volume-types", ("Show the types on offer", "GET", "")),
     "volume": _of(
         f"{_P}/volumes/{{id}}",
@@ -103,8 +106,25 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Attach it", "POST", "/attach", {"instance_id": "{instance_id}"}),
         ("Grow it", "POST", "/grow", {"size_gib": 20}),
         ("Detach it", "POST", "/detach", {}),
+        ("Change its type", "POST", "/retype", {"type_id": "{type_id}"}),
+        ("Offer it to another project", "POST", "/offer", {}),
+        ("Withdraw the offer", "DELETE", "/offer"),
         ("Rename", "PATCH", "", {"name": "{name}"}),
         ("Delete", "DELETE", ""),
+        ("Delete, with its snapshots", "DELETE", "?with_snapshots=true"),
+    )
+    + _of(
+        f"{_P}/snapshots",
+        ("List its snapshots", "GET", "?volume_id={id}"),
+        ("Take a snapshot", "POST", "", {"volume_id": "{id}", "name": "before the update"}),
+        ("Go back to one", "POST", "/{snapshot_id}/restore", {}),
+    ),
+    "snapshots": _of(
+        f"{_P}/snapshots",
+        ("List them", "GET", "{query}"),
+        ("Take one", "POST", "", {"volume_id": "{volume_id}", "name": "before the update"}),
+        ("Go back to one", "POST", "/{snapshot_id}/restore", {}),
+        ("Delete one", "DELETE", "/{snapshot_id}"),
     ),
     "networks": _of(f"{_P}/networks", ("List them", "GET", ""), ("Create one", "POST", "", {"name": "backend", "nat": True})),
     "network": _of(
@@ -201,6 +221,14 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Create one", "POST", "", {"name": "m1.small", "vcpus": 1, "memory_mib": 2048, "disk_gib": 20}),
         ("Retire one", "POST", "/{flavor_id}/retire", {}),
         ("Restore one", "POST", "/{flavor_id}/restore", {}),
+    ),
+    "admin-volume-types": _of(
+        "/admin/volume-types",
+        ("List them", "GET", ""),
+        ("Create one", "POST", "", {"name": "economy", "iops_max": 300, "mib_per_second_max": 60}),
+        ("Change one", "PATCH", "/{type_id}", {"price_micros": 50000}),
+        ("Retire one", "POST", "/{type_id}/retire", {}),
+        ("Restore one", "POST", "/{type_id}/restore", {}),
     ),
     "admin-images": _of("/admin/images", ("List them", "GET", ""))
     + _of(

@@ -32,6 +32,7 @@ PORTAL: tuple[Section, ...] = (
         (
             Entry("Instances", "instances", "server", "instances"),
             Entry("Volumes", "volumes", "disk", "volumes"),
+            Entry("Snapshots", "snapshots", "snap", "snapshots"),
             Entry("Images", "images", "image", "images"),
         ),
     ),
@@ -62,6 +63,7 @@ ADMIN: tuple[Section, ...] = (
             Entry("Hosts", "hosts", "building", "hosts"),
             Entry("Instances", "instances", "server", "instances"),
             Entry("Flavors", "flavors", "size", "flavors"),
+            Entry("Volume types", "volume-types", "disk", "volume-types"),
             Entry("Images", "images", "image", "images"),
             Entry("Object store", "store", "drive", "store"),
             Entry("Drives", "drives", "disk", "drives"),

@@ -68,6 +68,14 @@ VOLUMES: Columns = {
     **_same("serial", "is_read_only", "is_protected", "description", "created_at", "attached_at"),
 }
 
+SNAPSHOTS: Columns = {
+    **_same("id", "name", "status", "error"),
+    "volume": attrgetter("volume.name"),
+    "volume_id": attrgetter("volume_id"),
+    "parent": lambda row: row.parent.name if row.parent else "",
+    **_same("size_gib", "is_consistent", "description", "created_at", "taken_at"),
+}
+
 NETWORKS: Columns = _same("id", "name", "cidr", "gateway_ip", "nat", "mtu", "created_at")
 
 EVENTS: Columns = _same(

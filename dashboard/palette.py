@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from cloudbox.common.errors import CloudError
-from compute import images, instances, keypairs, networks, security_groups, volumes
+from compute import images, instances, keypairs, networks, security_groups, snapshots, volumes
 from dashboard.context import ADMIN, PORTAL
 from dashboard.portal import instance_rows
 from dashboard.shell import LAST_PROJECT, account_page
@@ -161,11 +161,17 @@ def _buckets(ctx: Context, q: str) -> Iterator[Item]:
         yield {"title": row.name, "note": "Bucket", "icon": "bucket", "url": f"{_base(ctx)}/buckets/{quote(row.name, safe='')}/overview"}
 
 
+def _snapshots(ctx: Context, q: str) -> Iterator[Item]:
+    for row in snapshots.list(ctx).filter(_by_name(q))[:EACH]:
+        yield {"title": row.name, "note": f"Snapshot of {row.volume.name}", "icon": "snap", "url": f"{_base(ctx)}/volumes/{row.volume_id}"}
+
+
 _SEARCHES: tuple[Callable[[Context, str], Iterator[Item]], ...] = (
     _instances,
     _buckets,
     _named("image", "images", images.list, lambda row: "Image"),
     _named("disk", "volumes", volumes.list, lambda row: f"Volume of {row.size_gib} GiB"),
+    _snapshots,
     _named("net", "networks", networks.list, lambda row: f"Network {row.cidr}"),
     _named("shield", "security-groups", security_groups.list, lambda row: "Security group"),
     _named("key", "keypairs", keypairs.list, lambda row: "Key pair"),

@@ -24,6 +24,11 @@ _DONE = {
 _DONE_OF = {
     ("instance", "suspend"): "suspended {} to disk",
     ("volume", "restore"): "took volume {} back to a snapshot",
+    ("volume", "retype"): "changed the type of volume {}",
+    ("volume", "offer"): "offered volume {} to another project",
+    ("volume", "withdraw"): "withdrew the offer of volume {}",
+    ("volume", "accept"): "took over volume {}",
+    ("volume", "hand-over"): "took over volume {}, which was offered",
     ("quota", "set"): "set the quota of project {}",
     ("user", "sign-in"): "signed in",
     ("instance", "rescue"): "put {} into rescue",

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from dashboard.api.reference import schema
-from tests.world import World
+from tests.world import World, work
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def store_drive() -> Any:
 
 def ids_of(world: World) -> dict[str, str]:
     """One thing of every noun of the world's project."""
-    from compute import floating_ips, keypairs, port_forwards, ports, security_groups, volume_types, volumes
+    from compute import floating_ips, keypairs, port_forwards, ports, security_groups, snapshots, volume_types, volumes
     from identity import credentials, saved_views
     from storage import configurations, keys, webhooks
 
@@ -90,6 +90,8 @@ def ids_of(world: World) -> dict[str, str]:
     forward = port_forwards.create(
         owner, router_id=world.network.router_id, protocol="tcp", external_port=8022, port_id=instance.ports.get().id, internal_port=22
     )
+    volume = volumes.create(owner, name="probe", size_gib=1)
+    work(volume.id)
     things = {
         "instances": instance.id,
         "images": world.image.id,
@@ -99,7 +101,8 @@ def ids_of(world: World) -> dict[str, str]:
         "floating-ips": floating.id,
         "port-forwards": forward.id,
         "external-networks": floating.external_id,
-        "volumes": volumes.create(owner, name="probe", size_gib=1).id,
+        "volumes": volume.id,
+        "snapshots": snapshots.create(owner, volume_id=volume.id, name="probe").id,
         "volume-types": volume_types.default(owner).id,
         "ports": ports.list(owner)[0].id,
         "security-groups": group.id,

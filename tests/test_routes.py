@@ -90,6 +90,16 @@ p/<slug:project>/volumes/<uuid:id>/attach                                    POS
 p/<slug:project>/volumes/<uuid:id>/grow                                      POST member
 p/<slug:project>/volumes/<uuid:id>/rename                                    POST member
 p/<slug:project>/volumes/<uuid:id>/do/<slug:key>                             POST member
+p/<slug:project>/volumes/<uuid:id>/snapshot                                  POST member
+p/<slug:project>/volumes/<uuid:id>/retype                                    POST member
+p/<slug:project>/volumes/<uuid:id>/offer                                     POST member
+p/<slug:project>/volumes/accept                                              GET reader  POST member
+p/<slug:project>/snapshots                                                   GET reader
+p/<slug:project>/snapshots.csv                                               GET reader
+p/<slug:project>/snapshots/<uuid:id>/do/<slug:key>                           POST member
+p/<slug:project>/instances/<uuid:id>/disks                                   GET reader
+p/<slug:project>/instances/<uuid:id>/disks/attach                            POST member
+p/<slug:project>/instances/<uuid:id>/disks/<uuid:volume_id>/detach           POST member
 p/<slug:project>/networks                                                    GET reader
 p/<slug:project>/networks.csv                                                GET reader
 p/<slug:project>/networks/new                                                GET reader  POST member
@@ -185,6 +195,11 @@ admin/flavors                                                                GET
 admin/flavors/new                                                            GET look    POST box
 admin/flavors/<uuid:id>/retire                                               POST box
 admin/flavors/<uuid:id>/restore                                              POST box
+admin/volume-types                                                           GET look
+admin/volume-types/new                                                       GET look    POST box
+admin/volume-types/<uuid:id>                                                 GET look    POST box
+admin/volume-types/<uuid:id>/retire                                          POST box
+admin/volume-types/<uuid:id>/restore                                         POST box
 admin/images                                                                 GET look
 admin/images.csv                                                             GET look
 admin/images/<uuid:id>/deactivate                                            POST box
@@ -289,6 +304,12 @@ api/v1/projects/<slug:project>/volumes                                       GET
 api/v1/projects/<slug:project>/volumes/<uuid:id>                             GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/volumes/<uuid:id>/attach                      POST member
 api/v1/projects/<slug:project>/volumes/<uuid:id>/grow                        POST member
+api/v1/projects/<slug:project>/volumes/<uuid:id>/retype                      POST member
+api/v1/projects/<slug:project>/volumes/<uuid:id>/offer                       GET reader  POST member DELETE member
+api/v1/projects/<slug:project>/volume-offers                                 POST member
+api/v1/projects/<slug:project>/snapshots                                     GET reader  POST member
+api/v1/projects/<slug:project>/snapshots/<uuid:id>                           GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/snapshots/<uuid:id>/restore                   POST member
 api/v1/projects/<slug:project>/volumes/<uuid:id>/detach                      POST member
 api/v1/projects/<slug:project>/volumes/<uuid:id>/protect                     POST member
 api/v1/projects/<slug:project>/volumes/<uuid:id>/unprotect                   POST member
@@ -323,6 +344,7 @@ api/v1/admin/flavors                                                         GET
 api/v1/admin/flavors/<uuid:id>/retire                                        POST box
 api/v1/admin/flavors/<uuid:id>/restore                                       POST box
 api/v1/openapi.json                                                          GET open
+api/v1/admin/volume-types/<uuid:id>                                          PATCH box
 api/v1/openapi.yaml                                                          GET open
 api/v1/docs                                                                  GET self
 api/v1/^.*$                                                                  -
@@ -347,6 +369,7 @@ NOT_200 = {
     "p/<slug:project>/instances/<uuid:id>/log.txt": {503},
     "api/v1/projects/<slug:project>/instances/<uuid:id>/console-log": {503},
 }
+    "api/v1/projects/<slug:project>/volumes/<uuid:id>/offer": {404},
 
 
 @dataclass(frozen=True)
@@ -410,10 +433,10 @@ class Probe:
     def address(self, route: str) -> str:
         parts: list[str] = []
         for part in route.split("/"):
-            noun = {"keys": "access-keys"}.get(parts[-1], parts[-1]) if parts else ""
+            noun = {"keys": "access-keys", "disks": "volumes"}.get(parts[-1], parts[-1]) if parts else ""
             known = {"<slug:project>": "shop", "<slug:slug>": "shop", "<slug:key>": "deactivate", "<int:pk>": "1", "<str:name>": "probe"}
             if part == "<slug:key>" and noun == "do":
-                part = "protect" if "volumes" in parts else "stop"
+                part = "protect" if "volumes" in parts else "restore" if "snapshots" in parts else "stop"
             elif part == "<slug:key>" and "encryption-keys" in parts:
                 part = "disable"
             elif part == "<uuid:user_id>" or (noun == "members" and part.startswith("<")):

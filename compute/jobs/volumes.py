@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from uuid import UUID
 
 from django.db import transaction
 
@@ -11,8 +12,8 @@ from cloudbox.common.errors import CloudError, Conflict
 from cloudbox.common.jobs import Kind, Later, Run, Step
 from compute import charges, desired, host
 from compute.drivers.specs import Power
-from compute.jobs import disks
-from compute.models import Instance, Snapshot, Volume
+from compute.jobs import disks, filling
+from compute.models import Instance, Snapshot, Volume, VolumeType
 from compute.volume_lifecycle import machine, note_size, resting, snapshot_machine
 
 S = Volume.Status
@@ -45,6 +46,8 @@ def _forget(run: Run) -> None:
 def _make(run: Run) -> None:
     volume = _subject(run)
     store, size_gib = host.volumes(), volume.size_gib
+    if filling.fill(volume.id, size_gib=size_gib):
+        return
     if volume.source_snapshot is not None:
         snapshot = volume.source_snapshot
         store.copy_volume(volume.id, source=snapshot.volume_id, snapshot_id=snapshot.id, size_gib=size_gib)
@@ -61,11 +64,13 @@ def _unmake(run: Run) -> None:
 
 
 def _made(run: Run) -> None:
+    filling.done(run.subject_id)
     machine.move(_subject(run), S.AVAILABLE, actor=run.actor, error="")
     disks.note_room(_subject(run))
 
 
 def _not_made(run: Run, sentence: str) -> None:
+    filling.done(run.subject_id)
     machine.move(_subject(run), S.ERROR, actor=run.actor, detail=sentence, error=sentence)
 
 
@@ -155,6 +160,28 @@ def _not_grown(run: Run, sentence: str) -> None:
         note_size(volume)
 
 
+# --- retype
+
+
+def _limit(run: Run) -> None:
+    volume = _subject(run)
+    if volume.instance is not None:
+        host.hypervisor().limit_disk(volume.instance.id, desired.disk(volume))
+
+
+def _limit_as_before(run: Run) -> None:
+    """Undone, it has the type from before; its limits follow."""
+    before = VolumeType.objects.filter(id=UUID(run.arguments["before"])).first() if run.arguments else None
+    with transaction.atomic():
+        volume = Volume.objects.select_for_update(of=("self",)).select_related("type", "instance").get(id=run.subject_id)
+        if before is None or volume.status != S.RETYPING:
+            return
+        Volume.objects.filter(id=volume.id).update(type=before)
+        volume.type = before
+        note_size(volume)
+    _limit(run)
+
+
 # --- delete
 
 
@@ -201,6 +228,12 @@ KINDS = (
         on_failed=_not_detached,
     ),
     Kind(name="grow-volume", noun="volume", steps=(Step("Growing", _grow), Step("Noting its size", _grown)), on_failed=_not_grown),
+    Kind(
+        name="retype-volume",
+        noun="volume",
+        steps=(Step("Setting its limits", _limit, _limit_as_before), Step("Noting its type", _grown)),
+        on_failed=_not_detached,
+    ),
     Kind(
         name="delete-volume",
         noun="volume",

@@ -13,7 +13,7 @@ from identity.models import Project, User
 
 
 class VolumeType(models.Model):
-    """A quality of volumes: where they lie, how fast they may be, and what they cost. Changed limits reach the volumes that have it."""
+    """A quality of volumes: where they lie, how fast they may be, and what they cost. Never changed once it is used."""
 
     class Backend(models.TextChoices):
         QCOW2 = "qcow2", "Files of this box"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard.admin import audit, drives, flavors, health, home, hosts, images, instances, projects, store, users
+from dashboard.admin import audit, drives, flavors, health, home, hosts, images, instances, projects, store, users, volume_types
 
 urlpatterns = [
     *home.urlpatterns,
@@ -11,6 +11,7 @@ urlpatterns = [
     *users.urlpatterns,
     *instances.urlpatterns,
     *flavors.urlpatterns,
+    *volume_types.urlpatterns,
     *store.urlpatterns,
     *drives.urlpatterns,
     *images.urlpatterns,

@@ -19,6 +19,7 @@ from dashboard.api.views import (
     networks,
     ports,
     routers,
+    snapshots,
     volumes,
 )
 
@@ -50,6 +51,8 @@ _bucket: Routes = [
 _volume: Routes = [
     path("attach", volumes.AttachView.as_view()),
     path("grow", volumes.GrowView.as_view()),
+    path("retype", volumes.RetypeView.as_view()),
+    path("offer", snapshots.OfferView.as_view()),
     *(path(key, volumes.action_view(key)) for key in ("detach", "protect", "unprotect")),
 ]
 
@@ -68,6 +71,10 @@ _project: Routes = [
     path("volumes", volumes.VolumesView.as_view()),
     path("volumes/<uuid:id>", volumes.VolumeView.as_view()),
     path("volumes/<uuid:id>/", include(_volume)),
+    path("volume-offers", snapshots.AcceptOfferView.as_view()),
+    path("snapshots", snapshots.SnapshotsView.as_view()),
+    path("snapshots/<uuid:id>", snapshots.SnapshotView.as_view()),
+    path("snapshots/<uuid:id>/restore", snapshots.RestoreSnapshotView.as_view()),
     path("images", catalogue.ImagesView.as_view()),
     path("images/<uuid:id>", catalogue.ImageView.as_view()),
     path("images/<uuid:id>/deactivate", catalogue.ImageDeactivateView.as_view()),
@@ -139,6 +146,7 @@ _admin: Routes = [
     path("flavors/<uuid:id>/retire", admin.RetireFlavorView.as_view()),
     path("flavors/<uuid:id>/restore", admin.RestoreFlavorView.as_view()),
     path("volume-types", volumes.AllVolumeTypesView.as_view()),
+    path("volume-types/<uuid:id>", volumes.AnyVolumeTypeView.as_view()),
     path("volume-types/<uuid:id>/retire", volumes.RetireVolumeTypeView.as_view()),
     path("volume-types/<uuid:id>/restore", volumes.RestoreVolumeTypeView.as_view()),
 ]

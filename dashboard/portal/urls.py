@@ -11,6 +11,7 @@ from dashboard.portal import (
     credentials,
     encryption_keys,
     images,
+    instance_disks,
     instances,
     keypairs,
     members,
@@ -19,6 +20,7 @@ from dashboard.portal import (
     overview,
     security_groups,
     settings,
+    snapshots,
     volumes,
 )
 
@@ -27,6 +29,8 @@ urlpatterns = [
     *instances.urlpatterns,
     *images.urlpatterns,
     *volumes.urlpatterns,
+    *snapshots.urlpatterns,
+    *instance_disks.urlpatterns,
     *networks.urlpatterns,
     *security_groups.urlpatterns,
     *buckets.urlpatterns,

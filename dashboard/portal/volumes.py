@@ -6,17 +6,19 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
-from cloudbox.common.errors import Invalid
-from compute import instances, progress, volume_types, volumes
+from cloudbox.common.errors import CloudError, Invalid
+from compute import images, instances, progress, snapshots, volume_transfers, volume_types, volumes
 from compute.volume_lifecycle import MOVING
 from dashboard import commands, downloads, lists
 from dashboard.admin.tools import listing
 from dashboard.forms.base import Form
+from dashboard.portal import snapshots as snapshot_rows
 from dashboard.shell import attempt, page, portal_page
 from identity import activity, quotas
 from identity.context import Context
@@ -24,12 +26,14 @@ from identity.context import Context
 EVENTS = 8
 RESOURCES = ("volumes", "volume_gib")
 SIZE_DEFAULT = "10"
+SOURCES_MAX = 200
 # What needs no more than a click, and what to say when it is done.
-DO: dict[str, tuple[Callable[[Context, UUID], Any], str]] = {
+DO: dict[str, tuple[Callable[..., Any], str]] = {
     "detach": (volumes.detach, "{} is being detached."),
     "protect": (volumes.protect, "{} is protected from deletion."),
     "unprotect": (volumes.unprotect, "{} can be deleted."),
     "delete": (volumes.delete, "{} is being deleted."),
+    "withdraw": (volume_transfers.withdraw, "{} is no longer offered."),
 }
 
 
@@ -73,15 +77,18 @@ def export(request: HttpRequest, ctx: Context) -> HttpResponse:
 def new(request: HttpRequest, ctx: Context) -> HttpResponse:
     offered = volume_types.list(ctx)
     first = offered.first()
-    form = Form(request, name="", size_gib=SIZE_DEFAULT, type_id=str(first.id) if first else "", description="")
+    # What begins as something is as large as that, unless one says otherwise.
+    size = "" if request.GET.get("source") else SIZE_DEFAULT
+    form = Form(request, name="", size_gib=size, type_id=str(first.id) if first else "", description="", source="")
 
     def act() -> Any:
         return volumes.create(
             ctx,
             name=form.text("name"),
-            size_gib=_size(form),
+            size_gib=form.number("size_gib"),
             type_id=form.id_of("type_id"),
             description=form.text("description"),
+            **_source(form),
         )
 
     if form.posted and form.run(act):
@@ -89,11 +96,45 @@ def new(request: HttpRequest, ctx: Context) -> HttpResponse:
     context = {
         "form": form,
         "types": offered,
+        "sources": _sources(ctx),
         "lines": [line for line in quotas.of(ctx.needed_project) if line.resource in RESOURCES],
         "command": commands.curl(request, ctx, "volumes", {"name": form.text("name"), "size_gib": 10}),
         "why": ctx.why_not("volumes.manage"),
     }
     return page(request, "portal/volumes/new.html", context, status=form.status)
+
+
+def _sources(ctx: Context) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """What a volume can begin as: kind, title, and of each its id and its words."""
+    return [
+        ("image", "An image", [(str(row.id), row.name) for row in images.list(ctx).filter(status="ready")[:SOURCES_MAX]]),
+        (
+            "snapshot",
+            "A snapshot",
+            [
+                (str(row.id), f"{row.name} of {row.volume.name}, {row.size_gib} GiB")
+                for row in snapshots.list(ctx, status="ready")[:SOURCES_MAX]
+            ],
+        ),
+        (
+            "volume",
+            "A volume as it is now",
+            [(str(row.id), f"{row.name}, {row.size_gib} GiB") for row in volumes.list(ctx) if row.status in ("available", "attached")],
+        ),
+    ]
+
+
+def _source(form: Form) -> dict[str, UUID]:
+    """`snapshot:<id>` of the form's one field, as the verb takes it; nothing: empty."""
+    kind, _, id = form.text("source").partition(":")
+    if not kind:
+        return {}
+    try:
+        if kind in ("image", "snapshot", "volume"):
+            return {f"{kind}_id": UUID(id)}
+    except ValueError:
+        pass
+    raise Invalid("Choose one of the list.", field="source")
 
 
 def _size(form: Form) -> int:
@@ -115,7 +156,12 @@ def _detail(request: HttpRequest, ctx: Context, id: UUID, *, form: Form | None =
     volume = volumes.get(ctx, id)
     context = {
         "v": volume,
-        "move": progress.of([volume]).get(volume.id) if volume.status in MOVING else None,
+        "move": progress.of([volume]).get(volume.id),
+        "snapshots": snapshot_rows.rows(ctx, id),
+        "take": form if opened == "snapshot" else Form(request, name="", description=""),
+        "retype": form if opened == "retype" else Form(request, type_id=str(volume.type_id)),
+        "types": [kind for kind in volume_types.list(ctx) if kind.backend == volume.type.backend],
+        "offer": volume_transfers.of(ctx, id) if volume.status == "offered" else None,
         "why": {key: volumes.why_not(ctx, volume, key) for key in volumes.ACTIONS},
         "actions": volumes.ACTIONS,
         "places": _places(ctx),
@@ -163,6 +209,60 @@ def rename(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     return _submitted(request, ctx, id, form, act, "rename")
 
 
+@require_POST
+@portal_page
+def snapshot(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    form = Form(request, name="", description="")
+    act = lambda: snapshots.create(ctx, volume_id=id, name=form.text("name"), description=form.text("description"))  # noqa: E731
+    return _submitted(request, ctx, id, form, act, "snapshot")
+
+
+@require_POST
+@portal_page
+def retype(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    form = Form(request, type_id="")
+
+    def act() -> Any:
+        type_id = form.id_of("type_id")
+        if type_id is None:
+            raise Invalid("Choose the type.", field="type_id")
+        return volumes.retype(ctx, id, type_id=type_id)
+
+    return _submitted(request, ctx, id, form, act, "retype")
+
+
+@require_POST
+@portal_page
+def offer(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    """The key is in this answer and nowhere else."""
+    volume = volumes.get(ctx, id)
+    try:
+        made, key = volume_transfers.offer(ctx, id)
+    except CloudError as error:
+        messages.error(request, error.message)
+        return HttpResponseRedirect(f"{_base(ctx)}/{id}")
+    answer = page(request, "portal/volumes/offered.html", {"v": volume, "offer": made, "key": key})
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+@portal_page
+def accept(request: HttpRequest, ctx: Context) -> HttpResponse:
+    form = Form(request, key="", name="")
+    if form.posted and form.run(lambda: volume_transfers.accept(ctx, key=form.text("key"), name=form.text("name"))):
+        messages.success(request, f"{form.result.name} belongs to {ctx.needed_project.name} now.")
+        return HttpResponseRedirect(f"{_base(ctx)}/{form.result.id}")
+    if form.status == 404:
+        form.status = 400  # the page is there; it is the key that opens nothing
+    context = {
+        "form": form,
+        "lines": [line for line in quotas.of(ctx.needed_project) if line.resource in RESOURCES],
+        "command": commands.curl(request, ctx, "volume-offers", {"key": "KEY"}),
+        "why": ctx.why_not("volumes.manage"),
+    }
+    return page(request, "portal/volumes/accept.html", context, status=form.status)
+
+
 def _submitted(request: HttpRequest, ctx: Context, id: UUID, form: Form, act: Callable[[], Any], dialog: str) -> HttpResponse:
     volumes.get(ctx, id)
     if form.run(act):
@@ -177,7 +277,9 @@ def do(request: HttpRequest, ctx: Context, id: UUID, key: str) -> HttpResponse:
         raise Http404
     verb, done = DO[key]
     volume = volumes.get(ctx, id)
-    gone = attempt(request, lambda: verb(ctx, id), done=done.format(volume.name)) and key == "delete"
+    # Its page has named the snapshots that go with it.
+    more = {"with_snapshots": "with_snapshots" in request.POST} if key == "delete" else {}
+    gone = attempt(request, lambda: verb(ctx, id, **more), done=done.format(volume.name)) and key == "delete"
     return HttpResponseRedirect(_base(ctx) if gone else f"{_base(ctx)}/{id}")
 
 
@@ -185,9 +287,13 @@ urlpatterns = [
     path("/volumes", index, name="volumes"),
     path("/volumes.csv", export, name="volumes-csv"),
     path("/volumes/new", new, name="volume-new"),
+    path("/volumes/accept", accept, name="volume-accept"),
     path("/volumes/<uuid:id>", detail, name="volume"),
     path("/volumes/<uuid:id>/attach", attach, name="volume-attach"),
     path("/volumes/<uuid:id>/grow", grow, name="volume-grow"),
     path("/volumes/<uuid:id>/rename", rename, name="volume-rename"),
+    path("/volumes/<uuid:id>/snapshot", snapshot, name="volume-snapshot"),
+    path("/volumes/<uuid:id>/retype", retype, name="volume-retype"),
+    path("/volumes/<uuid:id>/offer", offer, name="volume-offer"),
     path("/volumes/<uuid:id>/do/<slug:key>", do, name="volume-do"),
 ]

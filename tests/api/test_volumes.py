@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.test import Client
+
 from tests.world import World, work
 
 Speak = Callable[..., Any]
@@ -41,4 +43,56 @@ def test_a_volume_s_life(world: World, speak: Speak) -> None:
     api.post(f"{at}/unprotect", {})
     assert api.delete(at).json()["status"] == "deleting"
     work()
+    assert api.get(at).status_code == 404
+
+
+def test_snapshots_and_copies(world: World, speak: Speak) -> None:
+    api = speak("member")
+    volume = api.post("/volumes", {"name": "data", "size_gib": 2}).json()
+    work()
+    body = {"volume_id": volume["id"], "name": "monday"}
+    taken = api.post("/snapshots", body, Idempotency_Key="one")
+    assert (taken.status_code, taken.json()["status"], taken.json()["volume"]["name"]) == (202, "creating", "data")
+    assert api.post("/snapshots", body, Idempotency_Key="one").json()["id"] == taken.json()["id"]
+    at = f"/snapshots/{taken.json()['id']}"
+    assert api.get(at).json()["actions"]["restore"] == "monday is creating. Wait until that is done."
+    work()
+    shown = api.get(at).json()
+    assert (shown["status"], shown["size_gib"], shown["is_consistent"], shown["parent"]) == ("ready", 2, None, None)
+    assert api.get(f"/volumes/{volume['id']}").json()["base"]["name"] == "monday"
+    assert api.post(f"{at}/restore", {}).status_code == 202
+    assert api.get(f"/volumes/{volume['id']}").json()["status"] == "restoring"
+    work()
+    assert api.patch(at, {"name": "sunday"}).json()["name"] == "sunday"
+    assert [row["name"] for row in api.get(f"/snapshots?volume_id={volume['id']}").json()["items"]] == ["sunday"]
+    copy = api.post("/volumes", {"name": "copy", "snapshot_id": taken.json()["id"], "size_gib": 3}).json()
+    assert api.post("/volumes", {"name": "odd", "snapshot_id": taken.json()["id"], "volume_id": copy["id"]}).status_code == 422
+    work()
+    assert api.get(f"/volumes/{copy['id']}").json()["size_gib"] == 3
+    refused = api.delete(f"/volumes/{volume['id']}")
+    assert (refused.status_code, "a snapshot, which goes with it" in refused.json()["detail"]) == (409, True)
+    assert api.delete(f"/volumes/{volume['id']}?with_snapshots=true").json()["status"] == "deleting"
+    work()
+    assert api.get(at).status_code == 404
+
+
+def test_types_and_offers(world: World, speak: Speak, browser: Callable[[str], Client]) -> None:
+    api, other, box = speak("member"), speak("stranger"), browser("admin")
+    types = "/api/v1/admin/volume-types"
+    kind = box.post(types, {"name": "economy", "iops_max": 300, "price_micros": 30000}, "application/json").json()
+    changed = box.patch(f"{types}/{kind['id']}", {"iops_max": 200}, "application/json")
+    assert (changed.status_code, changed.json()["iops_max"], changed.json()["price_micros"]) == (200, 200, 30000)
+    volume = api.post("/volumes", {"name": "data", "size_gib": 2}).json()
+    work()
+    at = f"/volumes/{volume['id']}"
+    assert api.post(f"{at}/retype", {"type_id": kind["id"]}).json()["type"]["name"] == "economy"
+    work()
+    assert box.patch(f"{types}/{kind['id']}", {"iops_max": 100}, "application/json").status_code == 409
+    assert api.get(f"{at}/offer").status_code == 404
+    offered = api.post(f"{at}/offer", {})
+    assert offered.status_code == 201
+    assert "key" not in api.get(f"{at}/offer").json()
+    assert other.post("/api/v1/projects/elsewhere/volume-offers", {"key": "wrong"}).status_code == 404
+    taken = other.post("/api/v1/projects/elsewhere/volume-offers", {"key": offered.json()["key"], "name": "orders"})
+    assert (taken.status_code, taken.json()["name"], taken.json()["project"]) == (200, "orders", "elsewhere")
     assert api.get(at).status_code == 404

@@ -20,7 +20,7 @@ from django.utils import timezone  # noqa: E402
 
 from cloudbox.common.object_client import ObjectClient, endpoint  # noqa: E402
 from cloudbox.common.object_signing import Keys  # noqa: E402
-from compute import flavors, images, instances, keypairs, networks, security_groups, volumes  # noqa: E402
+from compute import flavors, images, instances, keypairs, networks, security_groups, snapshots, volumes  # noqa: E402
 from compute.instances import LaunchSpec  # noqa: E402
 from compute.models import Image, Instance  # noqa: E402
 from identity import credentials, projects, quotas, temporary, users  # noqa: E402
@@ -120,7 +120,10 @@ def _volumes(ctx: Context, instance_id: str) -> dict[str, str]:
     _until(lambda: volumes.list(ctx, status="available").count() == 2)
     volumes.attach(ctx, volume.id, instance_id=UUID(instance_id))
     _until(lambda: volumes.list(ctx, status="attached").count() == 1)
-    return {"volume": str(volume.id), "free": str(free.id)}
+    for name in ("monday", "tuesday"):
+        snapshots.create(ctx, volume_id=volume.id, name=name)
+    _until(lambda: snapshots.list(ctx, status="ready").count() == 2)
+    return {"volume": str(volume.id), "free": str(free.id), "volume_type": str(volume.type_id)}
 
 
 def _until(come: Callable[[], bool]) -> None:

@@ -38,6 +38,9 @@ def check_books(volume: Volume) -> None:
     assert quotas.recount() == []
     assert not Job.objects.exclude(state__in=["done", "failed"]).exists()
     open_sizes = [*volume.intervals.filter(end=None).values_list("size_gib", flat=True)]
+    assert not volume.intervals.filter(end=None).exclude(type=volume.type.name).exists()
+    if volume.status == "attached":
+        assert _limits(volume) == (volume.type.iops_max, volume.type.mib_per_second_max)
     assert open_sizes == ([] if volume.status == "deleted" else [volume.size_gib])
     there = volume.id in host.volumes().all_volumes()
     assert there == (volume.status not in ("deleted", "error"))
@@ -45,6 +48,13 @@ def check_books(volume: Volume) -> None:
         assert host.volumes().volume_bytes(volume.id)[0] == volume.size_gib * 2**30
     for instance in Instance.objects.exclude(status="deleted"):
         assert (volume.id in host.hypervisor().disks(instance.id)) == (volume.status == "attached" and volume.instance_id == instance.id)
+
+
+def _limits(volume: Volume) -> tuple[int | None, int | None]:
+    """Of the disk that the machine has."""
+    machine = host.hypervisor()._machines[volume.instance_id]  # type: ignore[attr-defined]
+    disk = machine.disks[volume.id]
+    return disk.iops_max, disk.bytes_per_second_max and disk.bytes_per_second_max // 2**20
 
 
 def test_a_volume_s_life(world: World) -> None:
@@ -223,6 +233,11 @@ def _ask_attach(world: World, volume: Volume) -> object:
     return volumes.attach(world.ctx("member"), volume.id, instance_id=world.running().id)
 
 
+def _ask_retype(world: World, volume: Volume) -> object:
+    kind = volume_types.create(SYSTEM, name="fast", iops_max=900)
+    return volumes.retype(world.ctx("member"), volume.id, type_id=kind.id)
+
+
 def _ask(verb: str, **options: int) -> Callable[[World, Volume], object]:
     return lambda world, volume: getattr(volumes, verb)(world.ctx("member"), volume.id, **options)
 
@@ -239,6 +254,8 @@ TRIALS = {
     "detach": Trial("detach-volume", attached, _ask("detach"), "available", "attached"),
     "grow": Trial("grow-volume", made, _ask("grow", size_gib=4), "available", "available"),
     "grow attached": Trial("grow-volume", attached, _ask("grow", size_gib=4), "attached", "attached"),
+    "retype": Trial("retype-volume", made, _ask_retype, "available", "available"),
+    "retype attached": Trial("retype-volume", attached, _ask_retype, "attached", "attached"),
     "delete": Trial("delete-volume", made, _ask("delete"), "deleted", "error"),
 }
 EVERY_STEP = [

@@ -29,14 +29,27 @@ class VolumeQuery(PageQuery):
 
 class VolumeCreate(Input):
     name = Text(max_length=64)
-    size_gib = Whole(min_value=1, max_value=volumes.SIZE_GIB_MAX)
-    type_id = Id(allow_null=True, default=None, help_text="null: the first on offer.")
+    size_gib = Whole(
+        allow_null=True, default=None, min_value=1, max_value=volumes.SIZE_GIB_MAX, help_text="null: as large as what it begins as."
+    )
+    type_id = Id(allow_null=True, default=None, help_text="null: of what it begins as, else the first on offer.")
     description = Text(default="", allow_blank=True)
+    image_id = Id(allow_null=True, default=None, help_text="It begins as this image.")
+    volume_id = Id(allow_null=True, default=None, help_text="It begins as this volume is now.")
+    snapshot_id = Id(allow_null=True, default=None, help_text="It begins as a volume was at this snapshot.")
 
 
 class VolumeChange(Input):
     name = Text(required=False, max_length=64)
     description = Text(required=False, allow_blank=True)
+
+
+class VolumeDelete(Input):
+    with_snapshots = serializers.BooleanField(default=False, help_text="Its snapshots lie with it: true, when they may go, too.")
+
+
+class VolumeRetype(Input):
+    type_id = Id()
 
 
 class VolumeAttach(Input):
@@ -48,12 +61,12 @@ class VolumeGrow(Input):
     size_gib = Whole(min_value=1, max_value=volumes.SIZE_GIB_MAX)
 
 
-class _VolumeShell(ApiView):
+class VolumeShell(ApiView):
     def rendering(self, rows: Any) -> dict[str, Any]:
         return {"ctx": self.ctx, "progress": progress.of(rows)}
 
 
-class VolumesView(_VolumeShell):
+class VolumesView(VolumeShell):
     @listing("volumes_list", "Volumes of the project", of=render.VolumeShape, query=VolumeQuery)
     def get(self, request: Request, project: str) -> Response:
         query = self.query(VolumeQuery)
@@ -62,7 +75,7 @@ class VolumesView(_VolumeShell):
 
     @operation(
         "volumes_create",
-        "Create an empty volume; it is creating when this answers",
+        "Create a volume: empty, or from an image, a volume or a snapshot; it is creating when this answers",
         answer=render.VolumeShape,
         status=202,
         body=VolumeCreate,
@@ -75,7 +88,7 @@ class VolumesView(_VolumeShell):
         return self.show(row, render.VolumeShape, status=202, location=f"{request.path}/{row.id}")
 
 
-class VolumeView(_VolumeShell):
+class VolumeView(VolumeShell):
     @operation("volumes_get", "One volume", answer=render.VolumeShape)
     def get(self, request: Request, project: str, id: UUID) -> Response:
         return self.show(volumes.get(self.ctx, id), render.VolumeShape)
@@ -84,12 +97,12 @@ class VolumeView(_VolumeShell):
     def patch(self, request: Request, project: str, id: UUID) -> Response:
         return self.show(volumes.update(self.ctx, id, **self.body(VolumeChange)), render.VolumeShape)
 
-    @operation("volumes_delete", "Delete a volume and all on it", answer=render.VolumeShape, status=202)
+    @operation("volumes_delete", "Delete a volume and all on it", answer=render.VolumeShape, status=202, query=VolumeDelete)
     def delete(self, request: Request, project: str, id: UUID) -> Response:
-        return self.show(volumes.delete(self.ctx, id), render.VolumeShape, status=202)
+        return self.show(volumes.delete(self.ctx, id, **self.query(VolumeDelete)), render.VolumeShape, status=202)
 
 
-class AttachView(_VolumeShell):
+class AttachView(VolumeShell):
     @operation(
         "volumes_attach",
         "Give it to an instance, running or not",
@@ -102,12 +115,25 @@ class AttachView(_VolumeShell):
         return self.show(volumes.attach(self.ctx, id, **self.body(VolumeAttach)), render.VolumeShape, status=202)
 
 
-class GrowView(_VolumeShell):
+class GrowView(VolumeShell):
     @operation(
         "volumes_grow", "Make it larger, in use or not", answer=render.VolumeShape, status=202, body=VolumeGrow, example={"size_gib": 20}
     )
     def post(self, request: Request, project: str, id: UUID) -> Response:
         return self.show(volumes.grow(self.ctx, id, **self.body(VolumeGrow)), render.VolumeShape, status=202)
+
+
+class RetypeView(VolumeShell):
+    @operation(
+        "volumes_retype",
+        "Another type, and its limits, in use or not",
+        answer=render.VolumeShape,
+        status=202,
+        body=VolumeRetype,
+        example={"type_id": _ID},
+    )
+    def post(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(volumes.retype(self.ctx, id, **self.body(VolumeRetype)), render.VolumeShape, status=202)
 
 
 _SUMMARIES = {"detach": "Take it from its instance", "protect": "Refuse its deletion", "unprotect": "Allow its deletion"}
@@ -117,11 +143,11 @@ def action_view(key: str) -> Any:
     """The view of an action that needs no words."""
 
     @operation(f"volumes_{key}", _SUMMARIES[key], answer=render.VolumeShape, status=202)
-    def post(self: _VolumeShell, request: Request, project: str, id: UUID) -> Response:
+    def post(self: VolumeShell, request: Request, project: str, id: UUID) -> Response:
         self.body(Input)
         return self.show(getattr(volumes, key)(self.ctx, id), render.VolumeShape, status=202)
 
-    return type(f"Volume{key.title()}View", (_VolumeShell,), {"post": post}).as_view()
+    return type(f"Volume{key.title()}View", (VolumeShell,), {"post": post}).as_view()
 
 
 class VolumeTypesView(ApiView):
@@ -136,11 +162,26 @@ class VolumeTypeView(ApiView):
         return self.show(volume_types.get(self.ctx, id), render.VolumeTypeShape)
 
 
+def _price(**more: Any) -> Whole:
+    text = "Of a GiB for a month, in millionths of the box's currency; null: not set."
+    return Whole(allow_null=True, min_value=0, max_value=volume_types.PRICE_MICROS_MAX, help_text=text, **more)
+
+
 class VolumeTypeCreate(Input):
     name = Text(max_length=64)
     description = Text(default="", allow_blank=True)
     iops_max = Whole(allow_null=True, default=None, min_value=1, max_value=volume_types.LIMIT_MAX)
     mib_per_second_max = Whole(allow_null=True, default=None, min_value=1, max_value=volume_types.LIMIT_MAX)
+    price_micros = _price(default=None)
+    backend = serializers.ChoiceField(render.BACKENDS, default="qcow2", help_text="Where its volumes lie.")
+
+
+class VolumeTypeChange(Input):
+    name = Text(required=False, max_length=64)
+    description = Text(required=False, allow_blank=True)
+    iops_max = Whole(allow_null=True, required=False, min_value=1, max_value=volume_types.LIMIT_MAX)
+    mib_per_second_max = Whole(allow_null=True, required=False, min_value=1, max_value=volume_types.LIMIT_MAX)
+    price_micros = _price(required=False)
 
 
 class AllVolumeTypesView(ApiView):
@@ -163,6 +204,19 @@ class AllVolumeTypesView(ApiView):
     def post(self, request: Request) -> Response:
         row = volume_types.create(self.ctx, **self.body(VolumeTypeCreate))
         return self.show(row, render.VolumeTypeShape, status=201, location=f"/api/v1/volume-types/{row.id}")
+
+
+class AnyVolumeTypeView(ApiView):
+    @operation(
+        "admin_volume_types_update",
+        "Change a type that no volume has",
+        answer=render.VolumeTypeShape,
+        body=VolumeTypeChange,
+        example={"iops_max": 500},
+        tag="admin",
+    )
+    def patch(self, request: Request, id: UUID) -> Response:
+        return self.show(volume_types.update(self.ctx, id, **self.body(VolumeTypeChange)), render.VolumeTypeShape)
 
 
 class RetireVolumeTypeView(ApiView):
