@@ -99,12 +99,12 @@ def drive_count() -> int | None:
 
 
 def _check_class(name: str) -> None:
-    """That there is such a class, and drives enough for its fragments: copies make do with fewer for a while, fragments do not."""
+    """That there is such a class, and drives enough for its copies or fragments. When one fails later, copies make do for a while."""
     wanted = STORAGE_CLASSES.get(name)
     if wanted is None:
         raise Invalid(f"A storage class is one of {', '.join(STORAGE_CLASSES)}.", field="storage_class")
     drives = drive_count()
-    if wanted.data and drives is not None and drives < wanted.replicas:
+    if drives is not None and drives < wanted.replicas:
         raise Invalid(f"{name} needs {wanted.replicas} drives, and the store has {drives}. Choose another class.", field="storage_class")
 
 

@@ -20,7 +20,7 @@ from cloudbox.common.errors import Invalid
 from storage.server import tls
 from storage.server.tls import Pair
 
-DOMAINS, SITES = ("s3.localhost",), ("s3-website.localhost",)  # where box.json names none
+DOMAINS, SITES, SWIFT = ("s3.localhost",), ("s3-website.localhost",), ("swift.localhost",)  # where box.json names none
 
 
 def authority(home: Path) -> Pair:
@@ -55,7 +55,8 @@ def names(box: Mapping[str, Any]) -> list[str]:
     for url in (box.get("url"), box.get("store_url")):
         if url and (host := urlsplit(url).hostname):
             found.append(host)
-    for domain in (*box.get("store_domains", DOMAINS), *box.get("store_website_domains", SITES)):
+    domains = (("store_domains", DOMAINS), ("store_website_domains", SITES), ("store_swift_domains", SWIFT))
+    for domain in (one for setting, usual in domains for one in box.get(setting, usual)):
         found += [domain, f"*.{domain}"]
     found += _addresses()
     return [name for name in dict.fromkeys(found) if name.isascii()]

@@ -99,7 +99,7 @@ def config_of(home: Path, box: dict[str, Any]) -> Config:
         workers=count,
         domains=tuple(box.get("store_domains", certificates.DOMAINS)),
         sites=tuple(box.get("store_website_domains", certificates.SITES)),
-        swift_domains=tuple(box.get("store_swift_domains", ("swift.localhost",))),
+        swift_domains=tuple(box.get("store_swift_domains", certificates.SWIFT)),
         region=str(box.get("store_region", "us-east-1")),
         storage_class=storage_class,
         tls_port=int(box["store_tls_port"]) if box.get("store_tls_port") else None,

@@ -7,6 +7,7 @@ import logging
 import time
 
 from storage import deliveries, expirer, outbox, usage
+from storage.engine.rounds import Progress
 from storage.plane import Plane
 
 log = logging.getLogger(__name__)
@@ -22,14 +23,22 @@ async def run(plane: Plane, *, expire_seconds: float = EXPIRE_SECONDS, count_sec
         await asyncio.sleep(min(count_seconds, expire_seconds))
         try:
             await plane.run(usage.record, plane.store.usage)
-            await expirer.reap(plane, usage.infos)
+            _say(plane, Progress("expire", done=await expirer.reap(plane, usage.infos)))
             if time.monotonic() >= expire_at:
                 expire_at = time.monotonic() + expire_seconds
                 done = await expirer.run(plane, await plane.run(usage.with_lifecycle))
+                notes = [f"{done.locked:,} versions stay, since a lock keeps them"] if done.locked else []
+                _say(plane, Progress("lifecycle", done=done.expired + done.aborted, left=done.failed, notes=notes))
                 if done.expired or done.aborted or done.failed:
                     log.info("lifecycle: %s", done)
         except Exception:
             log.exception("a round of the object store failed")
+
+
+def _say(plane: Plane, progress: Progress) -> None:
+    """For the admin console, with the engine's own rounds."""
+    if progress.done or progress.what not in plane.store.rounds:
+        plane.store.rounds[progress.what] = (time.time(), progress)
 
 
 async def forward(plane: Plane, *, seconds: float = FORWARD_SECONDS) -> None:
@@ -37,7 +46,7 @@ async def forward(plane: Plane, *, seconds: float = FORWARD_SECONDS) -> None:
     while True:
         await asyncio.sleep(seconds)
         try:
-            await forward_once(plane)
+            _say(plane, Progress("events", done=await forward_once(plane)))
         except Exception:
             log.exception("events could not be carried over; they wait")
 

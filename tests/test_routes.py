@@ -325,6 +325,14 @@ api/v1/admin/audit                                                           GET
 api/v1/admin/audit/chain                                                     GET look
 api/v1/admin/instances                                                       GET look
 api/v1/admin/buckets                                                         GET look
+api/v1/admin/drives                                                          GET look    POST box
+api/v1/admin/drives/<uuid:id>                                                GET look    PATCH box
+api/v1/admin/drives/<uuid:id>/replace                                        POST box
+api/v1/admin/drives/<uuid:id>/drain                                          POST box
+api/v1/admin/drives/<uuid:id>/keep                                           POST box
+api/v1/admin/drives/<uuid:id>/remove                                         POST box
+api/v1/admin/drive-orders                                                    GET look
+api/v1/admin/store/rounds                                                    GET look
 api/v1/admin/images                                                          GET look
 api/v1/admin/projects                                                        GET look    POST box
 api/v1/admin/projects/<slug:slug>/suspend                                    POST box

@@ -347,8 +347,8 @@ class ObjectClient:
         body = f"<Tagging><TagSet>{rows}</TagSet></Tagging>".encode()
         self._send("PUT", bucket, key, query={"tagging": "", **_version(version)}, body=body)
 
-    def replicas(self, bucket: str, key: str, *, version: str = "") -> tuple[str, list[Replica]]:
-        """(storage class, what each drive has): an extension of the box's own store. Raises NotSupported of another one."""
+    def replicas(self, bucket: str, key: str, *, version: str = "") -> tuple[int, list[Replica]]:
+        """(on how many drives it should be, what each has): an extension of the box's own store. Raises NotSupported of another one."""
         answer = self._send("GET", bucket, key, query={"cloudbox-replicas": "", **_version(version)}, stream=True)
         try:
             if "etag" in answer.headers:
@@ -362,7 +362,7 @@ class ObjectClient:
             Replica(row["drive"], row["state"], datetime.fromisoformat(at) if (at := row["verified_at"]) else None)
             for row in found["replicas"]
         ]
-        return str(found["class"]), rows
+        return int(found["expected"]), rows
 
     # --- uploads in parts
 

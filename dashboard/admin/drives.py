@@ -38,6 +38,9 @@ _ROUNDS = {
     "collect": "Removes what nothing refers to",
     "sweep": "Looks for what was left behind",
     "checkpoint": "Writes the index down",
+    "lifecycle": "Ends what rules of buckets end",
+    "expire": "Ends what has a time of its own to end",
+    "events": "Hands events of buckets on to webhooks",
 }
 
 

@@ -175,13 +175,11 @@ def read(where: Place, key: str, version: str, url: str) -> Detail:
     return found
 
 
-def places_of(storage_class: str, replicas: list[Replica]) -> Places | None:
+def places_of(whole: int, replicas: list[Replica]) -> Places | None:
     """For people: how many copies are good, and how long ago the one looked at longest ago was compared with its checksum."""
     if not replicas:
         return None
     good = [one for one in replicas if one.state == GOOD_COPY]
-    said = storage_class.removeprefix("replicated-")
-    whole = int(said) if said.isdecimal() else len(replicas)
     unseen = any(one.verified is None for one in good)
     if len(good) >= whole:
         status = "unknown" if unseen and not any(one.verified for one in good) else "ok"

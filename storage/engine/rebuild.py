@@ -57,14 +57,16 @@ def segments_on_drives(members: Members) -> dict[int, OnDrives]:
 
 
 def demand_drives(members: Members, found: dict[int, OnDrives]) -> None:
-    """An acknowledged record is on a quorum of its segment's drives: enough of them must be here to meet each such quorum."""
+    """An acknowledged record is on a quorum of its segment's drives: enough of them must be here to meet each such quorum.
+
+    Only a drive that is away can bring anything: those that were given up have been mourned, and nobody can attach them.
+    """
     quorums = [CLASS_BY_NUMBER[s.header.storage_class].quorum for s in found.values()]
-    here = set(members.bays)
     short = [
         id
         for id, segment in found.items()
         if len(segment.files) < len(segment.header.drives) - CLASS_BY_NUMBER[segment.header.storage_class].quorum + 1
-        and not set(segment.header.drives) <= here
+        and not members.missing.isdisjoint(segment.header.drives)
     ]
     if (members.missing and len(members.missing) >= max(quorums)) or short:
         raise Unavailable(

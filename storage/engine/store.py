@@ -237,6 +237,10 @@ class Store:
             self.pool, whereabouts.replicas, self.index, self.members, self.reader, version
         )
 
+    async def replicas_expected(self, version: Version) -> int:
+        """On how many drives it should be."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, whereabouts.expected, self.index, self.reader, version)
+
     async def _rounds(self, hurry: bool) -> Sequence[Progress]:
         index, bays, reader = self.index, self.members, self.reader
         wait = at_once if hurry else self._throttle

@@ -28,6 +28,21 @@ class Replica:
     verified: float | None
 
 
+def expected(index: Index, reader: Reader, version: Version) -> int:
+    """On how many drives it should be, by how it was kept: small bodies have copies also where large ones have fragments."""
+    if version.delete_marker:
+        return 0
+    if version.location is not None:
+        return version.storage_class.log.replicas
+    wanted = 0
+    for id, _, _ in reader.pieces(version, 0, version.size):
+        blob = index.blob(id)
+        if blob is not None:
+            coded = blob.data + blob.parity if blob.data else blob.copies
+            wanted = max(wanted, coded if blob.kind == EXTENT else version.storage_class.log.replicas)
+    return wanted
+
+
 def replicas(index: Index, members: Members, reader: Reader, version: Version) -> list[Replica]:
     """By drive; empty for a delete marker. May read a manifest: call it in a thread. Raises as reading does."""
     if version.delete_marker:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from storage.engine import Version
 from storage.engine.index import BUCKET
-from storage.offline.names import Names
+from storage.offline.names import OWN, Names
 from storage.offline.opening import Opened
 from storage.offline.walking import buckets, versions
 from storage.properties import unpack
@@ -28,7 +28,7 @@ def chosen(store: Opened, names: Names, bucket: str) -> list[UUID]:
     """Raises LookupError if a bucket was named and there is none of that name."""
     there = buckets(store.index)
     if not bucket:
-        return there
+        return [id for id in there if id not in OWN]
     wanted = names.called(bucket)
     found = [id for id in there if id in wanted]
     if not found:

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from storage import expirations, outbox
 from storage.drive_list import NAMES as NAME
 from storage.engine.drives import Drive
 
 FORMAT = 1
+# The store's own queues (storage/expirations.py, storage/outbox.py): buckets that are in no table, and nobody's.
+OWN = {expirations.QUEUE: "(objects that end by themselves)", outbox.QUEUE: "(events on their way)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Names:
 
     def of(self, bucket: UUID) -> str:
         known = self.buckets.get(bucket)
-        return str(known["name"]) if known else str(bucket)
+        return str(known["name"]) if known else OWN.get(bucket, str(bucket))
 
     def called(self, name: str) -> set[UUID]:
         """The buckets of that name or id."""

@@ -519,19 +519,19 @@ def test_a_container_of_one_name_in_two_projects(shop: Cloud, browse: Callable[.
 def test_where_it_lies_in_words() -> None:
     now = clock.now()
 
-    def said(storage_class: str, *copies: tuple[str, bool]) -> tuple[str, str]:
-        found = places_of(storage_class, [Replica(f"drive-{n}", state, now if seen else None) for n, (state, seen) in enumerate(copies)])
+    def said(wanted: int, *copies: tuple[str, bool]) -> tuple[str, str]:
+        found = places_of(wanted, [Replica(f"drive-{n}", state, now if seen else None) for n, (state, seen) in enumerate(copies)])
         return (found.status, found.label) if found else ("", "")
 
     whole, unseen = ("whole", True), ("whole", False)
-    assert said("replicated-3", whole, whole, whole) == ("ok", "3 of 3 good")
-    assert said("replicated-3", whole, unseen, whole) == ("ok", "3 of 3 good")
-    assert said("replicated-3", unseen, unseen, unseen) == ("unknown", "Not checked yet")
-    assert said("replicated-3", whole, ("missing", True), whole) == ("warn", "2 of 3 good")
-    assert said("replicated-3", whole, whole) == ("warn", "2 of 3 good")
-    assert said("replicated-2", ("damaged", True), ("missing", False)) == ("bad", "0 of 2 good")
-    assert said("erasure-4-2", *[whole] * 6) == ("ok", "6 of 6 good")
-    assert said("replicated-3") == ("", "")
+    assert said(3, whole, whole, whole) == ("ok", "3 of 3 good")
+    assert said(3, whole, unseen, whole) == ("ok", "3 of 3 good")
+    assert said(3, unseen, unseen, unseen) == ("unknown", "Not checked yet")
+    assert said(3, whole, ("missing", True), whole) == ("warn", "2 of 3 good")
+    assert said(3, whole, whole) == ("warn", "2 of 3 good")
+    assert said(2, ("damaged", True), ("missing", False)) == ("bad", "0 of 2 good")
+    assert said(6, *[whole] * 6) == ("ok", "6 of 6 good")
+    assert said(3) == ("", "")
 
 
 def test_where_it_lies_on_the_page(shop: Cloud, browse: Callable[..., Client]) -> None:

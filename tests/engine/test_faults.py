@@ -267,6 +267,27 @@ def test_missing_drives_that_may_know_more_stop_a_rebuild(tmp_path: Path) -> Non
     run(scene, tmp_path)
 
 
+def test_drives_that_were_given_up_are_waited_for_no_longer(tmp_path: Path) -> None:
+    """Somebody has said that two of five are gone for good; then the index is lost before everything has three copies again."""
+
+    async def scene(box: Box) -> None:
+        store = await box.start()
+        bodies = await fill(store, 30)
+        await store.close()
+        store = await box.start(without=(0, 1))
+        for drive in sorted(store.members.missing):
+            await store.give_up(drive)
+        box.abandon(store)
+        box.lose_index()
+        store = await box.start(without=(0, 1))
+        kept = {name: body for name, body in bodies.items() if store.get(BUCKET, name) is not None}
+        assert len(kept) > 20, "of most something is on the three that are left"
+        await store.tend(hurry=True)
+        await store.close()
+
+    run(scene, tmp_path, drives=5)
+
+
 def test_full_drives_refuse_puts_but_not_deletions(tmp_path: Path) -> None:
     """Then the clear error, nothing half written, reads as before; and after deletions and rounds there is room again."""
 

@@ -330,7 +330,7 @@ def test_where_the_copies_of_an_object_lie(cloud: Cloud) -> None:
 
     for key, size in (("small", 100), ("large", 3 << 20)):
         told = ask(key).json()
-        assert told["class"] == "replicated-3"
+        assert (told["class"], told["expected"]) == ("replicated-3", 3)
         assert [(one["state"], one["bytes"]) for one in told["replicas"]] == [("whole", size)] * 3
         assert {one["verified_at"] for one in told["replicas"]} == {None}
         assert all("/" not in one["drive"] for one in told["replicas"])

@@ -148,7 +148,10 @@ async def put_legal_hold(call: Call) -> Response:
 
 
 async def get_replicas(call: Call) -> Response:
-    """An extension of ours, for who may read the object: {"class", "replicas": [{"drive", "state", "verified_at", "bytes"}]}."""
+    """An extension of ours, for who may read the object: {"class", "expected", "replicas": [{"drive", "state", "verified_at", "bytes"}]}.
+
+    A replica is what one drive has: a copy, or a fragment; `expected` says on how many drives there should be one.
+    """
     version, _ = find(call, "s3:GetObject", "s3:GetObjectVersion", "READ")
     replicas = [
         {
@@ -159,5 +162,6 @@ async def get_replicas(call: Call) -> Response:
         }
         for one in await call.plane.store.replicas(version)
     ]
-    body = json.dumps({"class": version.storage_class.name, "replicas": replicas}).encode()
+    expected = await call.plane.store.replicas_expected(version)
+    body = json.dumps({"class": version.storage_class.name, "expected": expected, "replicas": replicas}).encode()
     return Response(200, {"Content-Type": "application/json"} | _version_header(call, version), body)
