@@ -86,12 +86,12 @@ def ids_of(world: World) -> dict[str, str]:
     from compute import address_groups
 
     hook, _ = webhooks.create(owner, name="probe", url="https://hooks.example.org/")
+    volume = volumes.create(owner, name="probe", size_gib=1)
+    work(volume.id)
     floating = floating_ips.allocate(owner)
     forward = port_forwards.create(
         owner, router_id=world.network.router_id, protocol="tcp", external_port=8022, port_id=instance.ports.get().id, internal_port=22
     )
-    volume = volumes.create(owner, name="probe", size_gib=1)
-    work(volume.id)
     things = {
         "instances": instance.id,
         "images": world.image.id,
@@ -106,6 +106,7 @@ def ids_of(world: World) -> dict[str, str]:
         "volume-types": volume_types.default(owner).id,
         "ports": ports.list(owner)[0].id,
         "security-groups": group.id,
+        "address-groups": address_groups.create(owner, name="probe", cidrs=["203.0.113.0/24"]).id,
         "rules": rule.id,
         "flavors": world.flavor.id,
         "members": world.users["member"].id,
@@ -117,7 +118,6 @@ def ids_of(world: World) -> dict[str, str]:
         "drives": store_drive().id,
         "webhooks": hook.id,
         "deliveries": webhooks.send_test(owner, hook.id).event_id,
-        "address-groups": address_groups.create(owner, name="probe", cidrs=["203.0.113.0/24"]).id,
         "encryption-keys": keys.create(owner, name="probe").id,
     }
     return {noun: str(id) for noun, id in things.items()}

@@ -344,6 +344,7 @@ api/v1/admin/users/<uuid:id>/suspend                                         POS
 api/v1/admin/users/<uuid:id>/resume                                          POST box
 api/v1/admin/users/<uuid:id>/password                                        POST box
 api/v1/admin/volume-types                                                    GET look    POST box
+api/v1/admin/volume-types/<uuid:id>                                          PATCH box
 api/v1/admin/volume-types/<uuid:id>/retire                                   POST box
 api/v1/admin/volume-types/<uuid:id>/restore                                  POST box
 api/v1/admin/external-networks                                               GET look    POST box
@@ -352,7 +353,6 @@ api/v1/admin/flavors                                                         GET
 api/v1/admin/flavors/<uuid:id>/retire                                        POST box
 api/v1/admin/flavors/<uuid:id>/restore                                       POST box
 api/v1/openapi.json                                                          GET open
-api/v1/admin/volume-types/<uuid:id>                                          PATCH box
 api/v1/openapi.yaml                                                          GET open
 api/v1/docs                                                                  GET self
 api/v1/^.*$                                                                  -
@@ -369,6 +369,7 @@ NOT_200 = {
     "p/<slug:project>/buckets/<str:name>/o/download": {400},
     "p/<slug:project>/instances/<uuid:id>/screen.png": {404},
     "api/v1/projects/<slug:project>/instances/<uuid:id>/screenshot": {404},
+    "api/v1/projects/<slug:project>/volumes/<uuid:id>/offer": {404},
     "p/<slug:project>/instances/<str:name>": {200, 302},
     "p/<slug:project>/buckets/<str:name>": {302},
     "api/v1/projects/<slug:project>/buckets/<str:name>": {200, 503},
@@ -377,7 +378,6 @@ NOT_200 = {
     "p/<slug:project>/instances/<uuid:id>/log.txt": {503},
     "api/v1/projects/<slug:project>/instances/<uuid:id>/console-log": {503},
 }
-    "api/v1/projects/<slug:project>/volumes/<uuid:id>/offer": {404},
 
 
 @dataclass(frozen=True)
