@@ -18,11 +18,21 @@ class Locks:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self.worker = folder, worker
         self._own = self._open(f"worker-{worker}.lock")
+        if self._try():
+            return
+        # Who opens the store at this moment may be standing in for us, to read what our log has: that ends before they let go of it.
+        with self.opening():
+            if self._try():
+                return
+        os.close(self._own)
+        raise Conflict(f"Another process is worker {worker} of this object store.")
+
+    def _try(self) -> bool:
         try:
             fcntl.flock(self._own, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._own)
-            raise Conflict(f"Another process is worker {worker} of this object store.") from None
+            return False
+        return True
 
     def _open(self, name: str) -> int:
         return os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
