@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from cloudbox.common import events
-from compute import metrics, reconcilers
+from compute import backup_schedules, guest_rounds, metrics, office_hours, reconcilers
 from identity import tokens
 from storage import certificates, deliveries
 
@@ -30,6 +30,10 @@ TABLE = (
     Periodic("volumes", 30, reconcilers.volumes),
     Periodic("images", 300, reconcilers.images),
     Periodic("windows", 60, reconcilers.windows),
+    Periodic("guests", 30, guest_rounds.ask),
+    Periodic("hours", 15, office_hours.apply),
+    Periodic("backups", 30, reconcilers.backups.on_their_way),
+    Periodic("backup-schedules", 30, backup_schedules.run),
     Periodic("books", 60, reconcilers.books),
     Periodic("leftovers", 300, reconcilers.leftovers),
     Periodic("metrics", 60, metrics.roll_up),

@@ -14,9 +14,10 @@ from cloudbox.common.events import SYSTEM
 from cloudbox.common.models import Job
 from compute import charges, desired, host
 from compute.drivers.specs import Power
+from compute.jobs import backups
 from compute.lifecycle import JOB_OF as INSTANCE_JOB_OF
 from compute.lifecycle import MOVING, bring_back, has_job, is_calm, machine, observe, unfinished
-from compute.models import ConsoleToken, Image, Instance, Reversal, Snapshot, Volume, VolumeTransfer
+from compute.models import Backup, ConsoleToken, Image, Instance, Reversal, Snapshot, Volume, VolumeTransfer
 from compute.volume_lifecycle import JOB_OF, SNAPSHOT_JOB_OF, resting
 from compute.volume_lifecycle import machine as volume_machine
 from identity import quotas
@@ -64,6 +65,8 @@ def orphans() -> None:
     machines, disks = set(host.hypervisor().all()), host.volumes().all()
     # A shelved one's disk lies in the image store.
     kept = set(Instance.objects.exclude(status=S.DELETED).filter(shelved_at=None).values_list("id", flat=True))
+    # A copy of a backup that is tried out bears the backup's id.
+    kept |= set(Backup.objects.filter(trial=Backup.Trial.RUNNING).values_list("id", flat=True))
     for id in machines - kept:
         log.warning("machine %s stands for no instance; removing it", id)
         host.hypervisor().stop(id)
@@ -177,6 +180,7 @@ ALL = {
     "volumes": volumes,
     "images": images,
     "windows": windows,
+    "backups": backups.on_their_way,
     "networks": networks,
     "hits": hits,
     "books": books,

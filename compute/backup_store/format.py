@@ -91,8 +91,8 @@ def _unpacked(body: bytes, name: str, limit: int) -> bytes:
             data = unpack.decompress(body[1:], limit + 1)
         except zlib.error as error:
             raise Damaged(f"{name} in the bucket was changed or damaged: it does not unpack.", resource=name) from error
-        if len(data) <= limit and not unpack.eof:
-            raise Damaged(f"{name} in the bucket is cut off.", resource=name)
+        if len(data) <= limit and (not unpack.eof or unpack.unused_data):
+            raise Damaged(f"{name} in the bucket is cut off, or has something behind its end.", resource=name)
         return data
     raise Damaged(f"{name} in the bucket is of an unknown kind.", resource=name)
 

@@ -1,10 +1,24 @@
 """Slow work on instances and volumes. Steps carry out with models and drivers and never call a verb."""
 
 from cloudbox.common.jobs import registry
-from compute.jobs import delete_instance, launch_instance, power, rebuild, rescue, resize, shelve, snapshots, volumes
+from compute.jobs import (
+    backups,
+    delete_instance,
+    filling,
+    launch_instance,
+    password,
+    power,
+    rebuild,
+    rescue,
+    resize,
+    shelve,
+    snapshots,
+    volumes,
+)
 
 
 def register() -> None:
     """Make the kinds known to the house; called once, when the app is ready."""
     registry.add([launch_instance.KIND, delete_instance.KIND, *power.KINDS, *volumes.KINDS, *snapshots.KINDS])
-    registry.add([*resize.KINDS, *rebuild.KINDS, *rescue.KINDS, *shelve.KINDS])
+    registry.add([*backups.KINDS, *filling.KINDS])
+    registry.add([*resize.KINDS, *rebuild.KINDS, *rescue.KINDS, *shelve.KINDS, password.KIND])

@@ -6,6 +6,7 @@ from cloudbox.common import clock
 from cloudbox.common.errors import Conflict
 from cloudbox.common.jobs import Kind, Run, Step
 from compute import desired, host
+from compute.jobs import filling
 from compute.jobs.bring_up import bring_up
 from compute.lifecycle import machine
 from compute.models import Instance
@@ -24,6 +25,12 @@ def _subject(run: Run) -> Instance:
 def _disk(run: Run) -> None:
     instance = _subject(run)
     host.volumes().create_root(instance.id, base=host.images().path(instance.image_id), size_gib=instance.disk_gib)
+    if filling.fill(instance.id, size_gib=instance.disk_gib, is_root=True):
+        return
+    boot = Volume.objects.filter(instance=instance, is_boot=True).first()
+    if boot is not None:
+        _boot_volume(run, boot)
+        return
 
 
 def _no_disk(run: Run) -> None:
@@ -52,6 +59,7 @@ def _start(run: Run) -> None:
 
 def _stop(run: Run) -> None:
     host.hypervisor().stop(run.subject_id)
+    filling.done(instance.id)
 
 
 def _failed(run: Run, sentence: str) -> None:
@@ -66,6 +74,7 @@ KIND = Kind(
     noun="instance",
     steps=(
         Step("Making the root disk", _disk, _no_disk),
+    filling.done(run.subject_id)
         Step("Setting up the machine", _define, _undefine),
         Step("Connecting its networks and starting", _start, _stop),
     ),

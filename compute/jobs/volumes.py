@@ -12,7 +12,7 @@ from cloudbox.common.errors import CloudError, Conflict
 from cloudbox.common.jobs import Kind, Later, Run, Step
 from compute import charges, desired, host
 from compute.drivers.specs import Power
-from compute.jobs import disks
+from compute.jobs import disks, filling
 from compute.models import Instance, Snapshot, Volume, VolumeType
 from compute.volume_lifecycle import machine, note_size, resting, snapshot_machine
 
@@ -46,6 +46,8 @@ def _forget(run: Run) -> None:
 def _make(run: Run) -> None:
     volume = _subject(run)
     store, size_gib = host.volumes(), volume.size_gib
+    if filling.fill(volume.id, size_gib=size_gib):
+        return
     if volume.source_snapshot is not None:
         snapshot = volume.source_snapshot
         store.copy_volume(volume.id, source=snapshot.volume_id, snapshot_id=snapshot.id, size_gib=size_gib)
@@ -62,11 +64,13 @@ def _unmake(run: Run) -> None:
 
 
 def _made(run: Run) -> None:
+    filling.done(run.subject_id)
     machine.move(_subject(run), S.AVAILABLE, actor=run.actor, error="")
     disks.note_room(_subject(run))
 
 
 def _not_made(run: Run, sentence: str) -> None:
+    filling.done(run.subject_id)
     machine.move(_subject(run), S.ERROR, actor=run.actor, detail=sentence, error=sentence)
 
 
