@@ -339,6 +339,8 @@ def test_the_store_is_away(world: World, store: Buckets) -> None:
     check(store, vault)
 
 
+# Each takes half a second, and there are seventy: half of them are left to the full run.
+WRAPS = [fail_after, die_once, *(pytest.param(wrap, marks=pytest.mark.slow) for wrap in (fail_before, twice))]
 TRIALS = (
     [("take-backups", step) for step in range(2)]
     + [("copy-backup", step) for step in range(2)]
