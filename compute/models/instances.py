@@ -100,6 +100,9 @@ class Instance(models.Model):
     rescue_image = models.ForeignKey(Image, on_delete=models.PROTECT, null=True, related_name="+")
     # Set: its disk lies in the image store, and it takes no processor and no memory, nor their quota.
     shelved_at = models.DateTimeField(null=True)
+    # EC2's IMDSv2: whether the metadata service tells anything without a token, and how far its answer with one may travel.
+    tokens_required = models.BooleanField(default=False)
+    token_hops = models.PositiveSmallIntegerField(default=1)
     # As the guest's administrator has it now, encrypted for the public key; base64 (what Nova calls the server's password).
     sealed_password = models.TextField(blank=True)
     intended = models.CharField(max_length=10, choices=Intent.choices, default=Intent.RUNNING)
