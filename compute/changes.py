@@ -53,7 +53,8 @@ def resize(ctx: Context, id: UUID, *, flavor_id: UUID) -> Instance:
         instance = _locked(ctx, id, "resize")
         if reason := why_not_size(instance, flavor):
             raise Conflict(f"{reason} Choose another.", field="flavor_id")
-        disk_gib = max(instance.disk_gib, flavor.disk_gib)
+        # One that boots from a volume has no root disk to grow.
+        disk_gib = max(instance.disk_gib, flavor.disk_gib) if instance.disk_gib else 0
         reversal = Reversal.objects.create(
             instance=instance,
             kind=Kind.RESIZE,

@@ -141,6 +141,7 @@ def machine(instance: Instance) -> MachineSpec:
         .select_related("type")
         .order_by("attached_at", "id")
     )
+    boot = next((disk(volume) for volume in volumes if volume.is_boot), None)
     nics = tuple(
         NicSpec(port_id=port.id, network_id=port.network_id, mac=port.mac, mtu=port.network.mtu)
         for port in instance.ports.select_related("network").order_by("index")
@@ -150,9 +151,10 @@ def machine(instance: Instance) -> MachineSpec:
         name=instance.name,
         vcpus=instance.vcpus,
         memory_mib=instance.memory_mib,
-        root_disk=host.volumes().root_path(instance.id),
+        root_disk=boot.path if boot else host.volumes().root_path(instance.id),
+        boot=boot,
         rescue_disk=host.volumes().rescue_path(instance.id) if instance.rescue_image_id else None,
         nics=nics,
-        disks=tuple(disk(volume) for volume in volumes),
+        disks=tuple(disk(volume) for volume in volumes if not volume.is_boot),
         project=str(instance.project_id),
     )

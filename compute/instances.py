@@ -12,7 +12,8 @@ from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from cloudbox.common import events, jobs
 from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound, TooLarge
-from compute import actions, charges, flavors, images, keypairs, networks, ports, security_groups
+from compute import actions, boot_volumes, charges, flavors, images, keypairs, networks, ports, security_groups
+from compute.boot_volumes import BootVolume
 from compute.lifecycle import machine
 from compute.models import Flavor, Image, Instance, InstanceSnapshot, Keypair, Network, Port, Reversal, SecurityGroup, UsageInterval, Volume
 from identity import quotas
@@ -41,8 +42,9 @@ class LaunchSpec:
     """
 
     name: str
-    image_id: UUID
     flavor_id: UUID
+    image_id: UUID | None = None  # None: of what it boots from
+    boot: BootVolume | None = None  # None: from a root disk of its own
     keypair_id: UUID | None = None
     network_ids: Sequence[UUID] = ()
     port_ids: Sequence[UUID] = ()
@@ -70,6 +72,7 @@ class _Plan:
     networks: list[Network]
     groups: list[SecurityGroup]
     disk_gib: int
+    boot_gib: int  # of a volume that is new
     tags: dict[str, str]
 
 
@@ -86,7 +89,8 @@ def launch(ctx: Context, spec: LaunchSpec) -> list[Instance]:  # type: ignore[va
             quotas.charge(
                 ctx.project_id,
                 charges.of_instance(vcpus=plan.flavor.vcpus, memory_mib=plan.flavor.memory_mib, disk_gib=plan.disk_gib, count=spec.count)
-                | {"ports": len(plan.networks) * spec.count},
+                | {"ports": len(plan.networks) * spec.count}
+                | ({"volumes": spec.count, "volume_gib": plan.boot_gib * spec.count} if plan.boot_gib else {}),
             )
             return [_create(ctx, plan, number) for number in range(spec.count)]
     except IntegrityError as error:
@@ -107,9 +111,8 @@ def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:
         raise TooLarge(f"The user data has {len(spec.user_data)} bytes; {USER_DATA_BYTES_MAX} is the most.", field="user_data")
     if spec.token is not None and not _TOKEN.fullmatch(spec.token):
         raise Invalid("An idempotency key has 1 to 64 printable characters, no blanks and no #.", field="token")
-    image, flavor = images.get(ctx, spec.image_id), flavors.get(ctx, spec.flavor_id)
-    disk_gib = spec.disk_gib if spec.disk_gib is not None else max(flavor.disk_gib, image.min_disk_gib)
-    _check_fit(image, flavor, disk_gib)
+    flavor = flavors.get(ctx, spec.flavor_id)
+    image, disk_gib, boot_gib = _disk_of(ctx, spec, flavor)
     reserved = [ports.get(ctx, id) for id in dict.fromkeys(spec.port_ids)]
     if reserved and spec.count > 1:
         raise Invalid("Several instances cannot share one port; launch them one by one.", field="port_ids")
@@ -127,22 +130,49 @@ def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:
         networks=[networks.get(ctx, id) for id in wanted],
         groups=groups or [security_groups.default(ctx)],
         disk_gib=disk_gib,
+        boot_gib=boot_gib,
         tags=clean_tags(spec.tags),
     )
+
+
+def _disk_of(ctx: Context, spec: LaunchSpec, flavor: Flavor) -> tuple[Image, int, int]:
+    """The system that it starts with, how large a root disk it gets (0: none), and how large a new volume instead (0: none)."""
+    if spec.boot is not None and spec.boot.has_system:
+        if spec.boot.volume_id is not None and spec.count > 1:
+            raise Invalid("Several instances cannot boot from one volume. Launch from a snapshot of it.", field="boot_volume_id")
+        image, size_gib = boot_volumes.system_of(ctx, spec.boot)
+        _check_size(image, flavor)
+        return image, 0, 0 if spec.boot.volume_id else _checked_gib(spec.disk_gib or size_gib, least=size_gib)
+    if spec.image_id is None:
+        raise Invalid("Choose an image.", field="image_id")
+    image = images.get(ctx, spec.image_id)
+    disk_gib = spec.disk_gib if spec.disk_gib is not None else max(flavor.disk_gib, image.min_disk_gib)
+    _check_fit(image, flavor, disk_gib)
+    return (image, disk_gib, 0) if spec.boot is None else (image, 0, disk_gib)
+
+
+def _checked_gib(size_gib: int, *, least: int) -> int:
+    if not least <= size_gib <= DISK_GIB_MAX:
+        raise Invalid(f"What it boots from has {least} GiB. Take {least} to {DISK_GIB_MAX}.", field="disk_gib")
+    return size_gib
+
+
+def _check_size(image: Image, flavor: Flavor) -> None:
+    if not flavor.is_active:
+        raise Conflict(f"The size {flavor.name} is no longer offered. Choose another.", field="flavor_id")
+    if flavor.memory_mib < image.min_memory_mib:
+        raise Invalid(f"The image needs {image.min_memory_mib} MiB of memory; {flavor.name} has {flavor.memory_mib}.", field="flavor_id")
 
 
 def _check_fit(image: Image, flavor: Flavor, disk_gib: int) -> None:
     if image.status != Image.Status.READY:
         raise Conflict(f"The image {image.name} is {image.get_status_display().lower()}. Choose another.", field="image_id")
-    if not flavor.is_active:
-        raise Conflict(f"The size {flavor.name} is no longer offered. Choose another.", field="flavor_id")
+    _check_size(image, flavor)
     if not 1 <= disk_gib <= DISK_GIB_MAX:
         raise Invalid(f"A root disk has 1 to {DISK_GIB_MAX} GiB.", field="disk_gib")
     if disk_gib < image.min_disk_gib or disk_gib * 2**30 < image.virtual_bytes:
         needs = max(image.min_disk_gib, -(-image.virtual_bytes // 2**30))
         raise Invalid(f"The image needs {needs} GiB and the root disk has {disk_gib} GiB. Make the disk larger.", field="disk_gib")
-    if flavor.memory_mib < image.min_memory_mib:
-        raise Invalid(f"The image needs {image.min_memory_mib} MiB of memory; {flavor.name} has {flavor.memory_mib}.", field="flavor_id")
 
 
 def _launched_before(ctx: Context, token: str) -> list[Instance]:  # type: ignore[valid-type]
@@ -176,6 +206,8 @@ def _create(ctx: Context, plan: _Plan, number: int) -> Instance:
         ports.place(port.id, instance, index=index)
     for index, network in enumerate(plan.networks, start=len(plan.ports)):
         ports.create(network, instance, index=index, groups=plan.groups)
+    if spec.boot is not None:
+        boot_volumes.give(ctx, instance, spec.boot, size_gib=plan.boot_gib)
     UsageInterval.objects.create(
         instance=instance, project=ctx.needed_project, status=instance.status, flavor=plan.flavor.name, start=instance.created_at
     )

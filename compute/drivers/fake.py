@@ -98,7 +98,7 @@ class FakeHypervisor(Faults):
             else:
                 known.spec = spec
             if known.power not in ON:
-                known.disks = {disk.volume_id: disk for disk in spec.disks}
+                known.disks = {disk.volume_id: disk for disk in (*spec.disks, *([spec.boot] if spec.boot else []))}
 
     def start(self, id: UUID, *, paused: bool = False) -> None:
         self._may_fail("start")

@@ -73,6 +73,7 @@ class MachineSpec:
     vcpus: int
     memory_mib: int
     root_disk: Path
+    boot: DiskSpec | None = None  # a volume in place of the root disk, which has its path then
     rescue_disk: Path | None = None  # boots in place of the root disk, which is the second then
     nics: tuple[NicSpec, ...] = ()
     disks: tuple[DiskSpec, ...] = ()

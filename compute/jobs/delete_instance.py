@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import transaction
 
-from cloudbox.common import clock
-from cloudbox.common.jobs import Kind, Run, Step
+from cloudbox.common import clock, jobs
+from cloudbox.common.jobs import Kind, Later, Run, Step
 from compute import charges, desired, host
 from compute.lifecycle import machine
-from compute.models import Instance, Port, Volume
+from compute.models import Instance, Port, Snapshot, Volume
+from compute.volume_lifecycle import MOVING
 from compute.volume_lifecycle import machine as volume_machine
 
 S = Instance.Status
@@ -34,16 +37,35 @@ def _ports(run: Run) -> None:
 
 
 def _volumes(run: Run) -> None:
-    """They stay, with their data. One that is busy with a job of its own ends as free, too: its steps look for the instance."""
-    for volume in Volume.objects.filter(instance_id=run.subject_id):
+    """They stay, with their data, but for a boot volume that was to go with its instance. One that is busy with a job of its own ends as
+    free, too: its steps look for the instance."""
+    for id in Volume.objects.filter(instance_id=run.subject_id).values_list("id", flat=True):
         with transaction.atomic():
-            row = Volume.objects.select_for_update().get(id=volume.id)
+            row = Volume.objects.select_for_update().get(id=id)
+            if row.instance_id != run.subject_id:
+                continue
+            if _goes(row):
+                _delete(run, row)
+                continue
+            free: dict[str, Any] = {"instance": None, "attached_at": None, "is_boot": False}
             if row.status == Volume.Status.ATTACHED:
-                volume_machine.move(
-                    row, Volume.Status.AVAILABLE, actor=run.actor, instance=None, attached_at=None, detail="its instance was deleted"
-                )
-            elif row.instance_id == run.subject_id:
-                Volume.objects.filter(id=row.id).update(instance=None, attached_at=None)
+                volume_machine.move(row, Volume.Status.AVAILABLE, actor=run.actor, detail="its instance was deleted", **free)
+            else:
+                Volume.objects.filter(id=row.id).update(**free)
+
+
+def _goes(volume: Volume) -> bool:
+    """Is it to be deleted with its instance? What is protected or holds snapshots stays: nobody has said that those may go."""
+    kept = volume.is_protected or volume.snapshots.exclude(status=Snapshot.Status.DELETED).exists()
+    return volume.is_boot and volume.dies_with_instance and not kept
+
+
+def _delete(run: Run, volume: Volume) -> None:
+    if volume.status in MOVING:
+        raise Later(1)
+    free: dict[str, Any] = {"instance": None, "attached_at": None, "is_boot": False, "error": ""}
+    volume_machine.move(volume, Volume.Status.DELETING, actor=run.actor, verb="delete", detail="with its instance", **free)
+    jobs.enqueue("delete-volume", volume.id, actor=run.actor, project_id=volume.project_id)
 
 
 def _disk(run: Run) -> None:

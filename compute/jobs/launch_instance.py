@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from cloudbox.common import clock
 from cloudbox.common.errors import Conflict
-from cloudbox.common.jobs import Kind, Run, Step
+from cloudbox.common.jobs import Kind, Later, Run, Step
 from compute import desired, host
 from compute.jobs import filling
 from compute.jobs.bring_up import bring_up
 from compute.lifecycle import machine
-from compute.models import Instance
+from compute.models import Instance, Volume
+from compute.volume_lifecycle import machine as volume_machine
 
 S = Instance.Status
 
@@ -24,6 +25,10 @@ def _subject(run: Run) -> Instance:
 
 def _disk(run: Run) -> None:
     instance = _subject(run)
+    boot = Volume.objects.filter(instance=instance, is_boot=True).first()
+    if boot is not None:
+        _boot_volume(run, boot)
+        return
     host.volumes().create_root(instance.id, base=host.images().path(instance.image_id), size_gib=instance.disk_gib)
     if filling.fill(instance.id, size_gib=instance.disk_gib, is_root=True):
         return
@@ -31,6 +36,16 @@ def _disk(run: Run) -> None:
     if boot is not None:
         _boot_volume(run, boot)
         return
+
+
+def _boot_volume(run: Run, volume: Volume) -> None:
+    """A new one is made by a job of its own; then it is the instance's."""
+    if volume.status == Volume.Status.ERROR:
+        raise Conflict(f"The volume that it boots from could not be made: {volume.error}")
+    if volume.status == Volume.Status.CREATING:
+        raise Later(1)
+    if volume.status == Volume.Status.AVAILABLE:
+        volume_machine.move(volume, Volume.Status.ATTACHED, actor=run.actor, attached_at=clock.now())
 
 
 def _no_disk(run: Run) -> None:

@@ -65,7 +65,8 @@ def _wait_off(run: Run) -> None:
 
 def _as_it_was(run: Run) -> None:
     instance = Instance.objects.get(id=run.subject_id)
-    if instance.intended != Instance.Intent.DELETED and host.volumes().root_path(instance.id).exists():
+    has_disk = not instance.disk_gib or host.volumes().root_path(instance.id).exists()  # 0: it boots from a volume
+    if instance.intended != Instance.Intent.DELETED and has_disk:
         come_back(instance)
 
 

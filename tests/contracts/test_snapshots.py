@@ -18,6 +18,7 @@ from compute.drivers.fake import FakeHypervisor, FakeVolumes
 from compute.drivers.qcow2 import Qcow2Volumes
 from compute.drivers.qemu_user import as_qemu_user
 from compute.drivers.specs import DiskSpec, MachineSpec
+from tests.machines import eventually
 
 NewMachine = Callable[..., MachineSpec]
 MIB = 2**20
@@ -173,3 +174,22 @@ def test_a_machine_that_is_on(hypervisor: Hypervisor, new_machine: NewMachine) -
     assert holds(store, path, "a")
     for id in (disk, copy):
         store.delete_volume(id)
+
+
+def test_a_machine_that_boots_from_a_volume(hypervisor: Hypervisor, new_machine: NewMachine, small_disk: Path) -> None:
+    """The volume is its first disk and no other is there; the system on it comes up, and it is remembered like any volume."""
+    home = hypervisor.home  # type: ignore[attr-defined]
+    store: Any = FakeVolumes(home) if isinstance(hypervisor, FakeHypervisor) else Qcow2Volumes(home)
+    id, snapshot = uuid4(), uuid4()
+    path = store.create_volume_from(id, base=small_disk, size_gib=1)
+    spec = replace(new_machine(), root_disk=path, boot=DiskSpec(volume_id=id, path=path, iops_max=1000))
+    hypervisor.define(spec)
+    hypervisor.start(spec.id)
+    if not isinstance(hypervisor, FakeHypervisor):
+        log = hypervisor.console_log(spec.id)
+        eventually(lambda: log.exists() and log.read_bytes().endswith(b">"))
+    assert hypervisor.disks(spec.id) == {id}
+    assert hypervisor.snapshot_disks(spec.id, {id: snapshot})
+    assert store.snapshots(id) == {snapshot}
+    hypervisor.stop(spec.id)
+    store.delete_volume(id)

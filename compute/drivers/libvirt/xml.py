@@ -92,11 +92,14 @@ def _smbios(root: ET.Element, spec: MachineSpec) -> None:
 def _disk(devices: ET.Element, spec: MachineSpec) -> None:
     """The root disk; in rescue the rescue disk in its place and the root disk behind it. Firmware takes the first of the disks, and
     so does a system that looks for its own by a label that both bear."""
-    if spec.rescue_disk is None:
-        _root(devices, spec, spec.root_disk, place=0, serial=spec.id.hex[:20])
-    else:
+    place = 0
+    if spec.rescue_disk is not None:
         _root(devices, spec, spec.rescue_disk, place=0, serial="rescue")
-        _root(devices, spec, spec.root_disk, place=1, serial=spec.id.hex[:20])
+        place = 1
+    if spec.boot is not None:
+        devices.append(volume(spec.boot, target=_boot_name(spec, place), bus=spec.disk_bus))
+    else:
+        _root(devices, spec, spec.root_disk, place=place, serial=spec.id.hex[:20])
 
 
 def _root(devices: ET.Element, spec: MachineSpec, path: Path, *, place: int, serial: str) -> None:
@@ -105,9 +108,12 @@ def _root(devices: ET.Element, spec: MachineSpec, path: Path, *, place: int, ser
     source = _add(disk, "source", file=str(path))
     # The store gives the disk to QEMU's user and keeps the image below it read-only; libvirt shall not change their owners.
     _add(source, "seclabel", model="dac", relabel="no")
-    prefix = {"virtio": "vd", "ide": "hd"}.get(spec.disk_bus, "sd")
-    _add(disk, "target", dev=f"{prefix}{'ab'[place]}", bus=spec.disk_bus)
+    _add(disk, "target", dev=_boot_name(spec, place), bus=spec.disk_bus)
     _add(disk, "serial", serial)
+
+
+def _boot_name(spec: MachineSpec, place: int) -> str:
+    return f"{ {'virtio': 'vd', 'ide': 'hd'}.get(spec.disk_bus, 'sd') }{'ab'[place]}"
 
 
 def target_name(place: int) -> str:
@@ -115,12 +121,12 @@ def target_name(place: int) -> str:
     return f"vd{chr(ord('b') + place)}"
 
 
-def volume(disk: DiskSpec, *, target: str) -> ET.Element:
+def volume(disk: DiskSpec, *, target: str, bus: str = "virtio") -> ET.Element:
     """A volume's <disk>, for a definition or for a machine that runs."""
     found = ET.Element("disk", {"type": "file", "device": "disk"})
     _add(found, "driver", name="qemu", type="qcow2", cache="none", io="native", discard="unmap")
     _add(_add(found, "source", file=str(disk.path)), "seclabel", model="dac", relabel="no")
-    _add(found, "target", dev=target, bus="virtio")
+    _add(found, "target", dev=target, bus=bus)
     if disk.iops_max or disk.bytes_per_second_max:
         tune = _add(found, "iotune")
         if disk.bytes_per_second_max:

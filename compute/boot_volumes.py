@@ -1,0 +1,104 @@
+"""Instances that boot from a volume: a new one from the image or a snapshot, or one that is there. It may outlive its instance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from cloudbox.common import clock, events, jobs
+from cloudbox.common.errors import Conflict, Invalid, NotFound
+from compute import volume_types
+from compute.models import Image, Instance, Snapshot, Volume, VolumeType
+from compute.volume_lifecycle import machine, note_size
+from identity.context import Context
+
+S = Volume.Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootVolume:
+    """The volume `volume_id`; or a new one from the snapshot, or else from the image, of the type (None: the first on offer).
+
+    `dies`: it is deleted with the instance, unless it has snapshots or is protected.
+    """
+
+    volume_id: UUID | None = None
+    snapshot_id: UUID | None = None
+    type_id: UUID | None = None
+    dies: bool = False
+
+    @property
+    def has_system(self) -> bool:
+        """Is there a system on it already, so that no image is needed?"""
+        return self.volume_id is not None or self.snapshot_id is not None
+
+
+def system_of(ctx: Context, boot: BootVolume) -> tuple[Image, int]:
+    """The image whose system is on the volume or snapshot, and its size; Conflict when nothing on it boots, as far as we know."""
+    if boot.volume_id is not None and boot.snapshot_id is not None:
+        raise Invalid("It boots from one thing: a volume or a snapshot.", field="boot_snapshot_id")
+    if boot.snapshot_id is not None:
+        ctx.require("snapshots.list")
+        found = Snapshot.objects.filter(project=ctx.project, id=boot.snapshot_id).exclude(status=Snapshot.Status.DELETED)
+        snapshot = found.select_related("volume__image").first()
+        if snapshot is None:
+            raise NotFound(f"There is no snapshot {boot.snapshot_id}.", field="boot_snapshot_id")
+        if snapshot.status != Snapshot.Status.READY:
+            label = snapshot.get_status_display().lower()
+            raise Conflict(f"The snapshot {snapshot.name} is {label}. Choose another.", field="boot_snapshot_id")
+        return _image(snapshot.volume, "boot_snapshot_id"), snapshot.size_gib
+    ctx.require("volumes.list")
+    volume = Volume.objects.filter(project=ctx.project, id=boot.volume_id).exclude(status=S.DELETED).select_related("image").first()
+    if volume is None:
+        raise NotFound(f"There is no volume {boot.volume_id}.", field="boot_volume_id")
+    if volume.status != S.AVAILABLE:
+        raise Conflict(f"{volume.name} is {volume.get_status_display().lower()}. Choose one that is available.", field="boot_volume_id")
+    return _image(volume, "boot_volume_id"), volume.size_gib
+
+
+def _image(volume: Volume, field: str) -> Image:
+    if volume.image is None:
+        raise Conflict(f"{volume.name} was not made from an image, so nothing on it is known to boot. Choose another.", field=field)
+    return volume.image
+
+
+def type_of(ctx: Context, boot: BootVolume) -> VolumeType:
+    kind = volume_types.get(ctx, boot.type_id) if boot.type_id else volume_types.default(ctx)
+    if not kind.is_active:
+        raise Conflict(f"The type {kind.name} is no longer offered. Choose another.", field="boot_type_id")
+    return kind
+
+
+def give(ctx: Context, instance: Instance, boot: BootVolume, *, size_gib: int) -> Volume:
+    """Make it the instance's, in the transaction of its launch, which has charged a new one's quota."""
+    if boot.volume_id is not None:
+        volume = Volume.objects.select_for_update(of=("self",)).get(id=boot.volume_id)
+        if volume.status != S.AVAILABLE:
+            raise Conflict(f"{volume.name} was taken meanwhile. Choose another.", field="boot_volume_id")
+        theirs = {"instance": instance, "is_boot": True, "dies_with_instance": boot.dies, "attached_at": clock.now(), "error": ""}
+        machine.move(volume, S.ATTACHED, actor=ctx.actor, verb="attach", **theirs)  # type: ignore[arg-type]
+        return volume
+    volume = Volume.objects.create(
+        project_id=instance.project_id,
+        user=ctx.needed_user,
+        name=_free_name(instance),
+        type=type_of(ctx, boot),
+        size_gib=size_gib,
+        image=instance.image,
+        source_snapshot_id=boot.snapshot_id,
+        instance=instance,
+        is_boot=True,
+        dies_with_instance=boot.dies,
+    )
+    note_size(volume)
+    jobs.enqueue("create-volume", volume.id, actor=ctx.actor, project_id=volume.project_id)
+    events.publish(ctx.actor, "create", "volume", volume, detail=f"{size_gib} GiB, to boot {instance.name}")
+    return volume
+
+
+def _free_name(instance: Instance) -> str:
+    """`web-boot`, or the first of web-boot-2, web-boot-3, … that no volume has."""
+    base = f"{instance.name[:52]}-boot"
+    rows = Volume.objects.filter(project_id=instance.project_id, name__istartswith=base).exclude(status=S.DELETED)
+    taken = {name.lower() for name in rows.values_list("name", flat=True)}
+    return next(name for n in range(1, len(taken) + 2) if (name := base if n == 1 else f"{base}-{n}").lower() not in taken)
