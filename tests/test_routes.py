@@ -74,6 +74,8 @@ p/<slug:project>/instances/<uuid:id>/log                                     GET
 p/<slug:project>/instances/<uuid:id>/log.txt                                 GET reader
 p/<slug:project>/instances/<uuid:id>/metrics                                 GET reader
 p/<slug:project>/instances/<uuid:id>/networking                              GET reader  POST member
+p/<slug:project>/instances/<uuid:id>/guest                                   GET reader  POST member
+p/<slug:project>/instances/<uuid:id>/hours                                   GET reader  POST member
 p/<slug:project>/instances/<uuid:id>/change                                  GET reader  POST member
 p/<slug:project>/instances/<uuid:id>/activity                                GET reader
 p/<slug:project>/instances/<uuid:id>/settings                                GET reader  POST member
@@ -234,6 +236,9 @@ api/v1/projects/<slug:project>/instances/<uuid:id>/reset                     POS
 api/v1/projects/<slug:project>/instances/<uuid:id>/pause                     POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/resume                    POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/suspend                   POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/guest                     GET reader
+api/v1/projects/<slug:project>/instances/<uuid:id>/password                  GET reader  POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/office-hours              GET reader  PUT member  DELETE member
 api/v1/projects/<slug:project>/instances/<uuid:id>/resize                    POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/rebuild                   POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/rescue                    POST member

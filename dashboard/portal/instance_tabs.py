@@ -24,7 +24,8 @@ from identity.context import Context
 
 TABS = (
     ("", "Overview"), ("console", "Console"), ("log", "Log"), ("metrics", "Metrics"),
-    ("disks", "Disks"), ("networking", "Networking"), ("change", "Change"), ("activity", "Activity"), ("settings", "Settings"),
+    ("disks", "Disks"), ("networking", "Networking"), ("guest", "Guest"), ("change", "Change"), ("hours", "Hours"),
+    ("activity", "Activity"), ("settings", "Settings"),
 )  # fmt: skip
 RANGES = {"5m": "5 min", "1h": "1 h", "24h": "24 h", "7d": "7 d", "30d": "30 d"}
 NUMBERS = 60

@@ -57,6 +57,8 @@ PAGES: tuple[Page, ...] = (
     Page("instance-log", "/p/demo/instances/{web}/log"),
     Page("instance-metrics", "/p/demo/instances/{web}/metrics"),
     Page("instance-networking", "/p/demo/instances/{web}/networking"),
+    Page("instance-guest", "/p/demo/instances/{web}/guest"),
+    Page("instance-hours", "/p/demo/instances/{web}/hours"),
     Page("instance-change", "/p/demo/instances/{web}/change"),
     Page("instance-change-reader", "/p/demo/instances/{web}/change", who="reader"),
     Page("instance-activity", "/p/demo/instances/{web}/activity"),

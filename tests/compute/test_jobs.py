@@ -9,7 +9,7 @@ import pytest
 
 from cloudbox.common import jobs
 from cloudbox.common.models import Job
-from compute import changes, desired, flavors, host, instances
+from compute import changes, desired, flavors, guests, host, instances
 from compute.drivers.specs import Power
 from compute.lifecycle import bring_back
 from compute.models import Flavor, Instance, Port
@@ -65,6 +65,10 @@ def _resize(world: World, instance: Instance) -> object:
     return changes.resize(world.ctx("member"), instance.id, flavor_id=larger.id)
 
 
+def _password(world: World, instance: Instance) -> object:
+    return guests.set_password(world.ctx("member"), instance.id, password="correct horse")
+
+
 def _then(ask: Callable[[World, Instance], object]) -> Callable[[World], Instance]:
     def prepare(world: World) -> Instance:
         instance = world.running()
@@ -93,6 +97,7 @@ TRIALS = {
     "resume": Trial("resume-instance", _in("pause"), _ask("resume"), "running", Power.RUNNING),
     "suspend": Trial("suspend-instance", _running, _ask("suspend"), "suspended", Power.SAVED),
     "suspend paused": Trial("suspend-instance", _in("pause"), _ask("suspend"), "suspended", Power.SAVED),
+    "password": Trial("set-password-instance", _running, _password, "running", Power.RUNNING),
     "restore": Trial("restore-instance", _crashed, lambda world, instance: bring_back(instance), "running", Power.RUNNING),
 }
 LONG = {  # of many steps each: the everyday loop runs each step twice, the full run kills and fails at every one
