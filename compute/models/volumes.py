@@ -74,6 +74,7 @@ class Volume(models.Model):
     # What it is copied from while it is created: the image, or one of these.
     source_volume = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="copies")
     source_snapshot = models.ForeignKey("Snapshot", on_delete=models.SET_NULL, null=True, related_name="copies")
+    source_instance_snapshot = models.ForeignKey("InstanceSnapshot", on_delete=models.SET_NULL, null=True, related_name="copies")
     # The snapshot that its present content goes on from.
     base = models.ForeignKey("Snapshot", on_delete=models.SET_NULL, null=True, related_name="+")
     used_bytes = models.PositiveBigIntegerField(null=True)  # with its snapshots, when last looked at
