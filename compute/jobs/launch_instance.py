@@ -25,17 +25,13 @@ def _subject(run: Run) -> Instance:
 
 def _disk(run: Run) -> None:
     instance = _subject(run)
-    boot = Volume.objects.filter(instance=instance, is_boot=True).first()
-    if boot is not None:
-        _boot_volume(run, boot)
-        return
-    host.volumes().create_root(instance.id, base=host.images().path(instance.image_id), size_gib=instance.disk_gib)
     if filling.fill(instance.id, size_gib=instance.disk_gib, is_root=True):
         return
     boot = Volume.objects.filter(instance=instance, is_boot=True).first()
     if boot is not None:
         _boot_volume(run, boot)
         return
+    host.volumes().create_root(instance.id, base=host.images().path(instance.image_id), size_gib=instance.disk_gib)
 
 
 def _boot_volume(run: Run, volume: Volume) -> None:
@@ -63,6 +59,7 @@ def _undefine(run: Run) -> None:
 
 def _start(run: Run) -> None:
     instance = _subject(run)
+    filling.done(instance.id)
     if instance.intended == Instance.Intent.STOPPED:
         desired.apply_fabric()
         machine.move(instance, S.STOPPED, actor=run.actor, error="")
@@ -74,10 +71,10 @@ def _start(run: Run) -> None:
 
 def _stop(run: Run) -> None:
     host.hypervisor().stop(run.subject_id)
-    filling.done(instance.id)
 
 
 def _failed(run: Run, sentence: str) -> None:
+    filling.done(run.subject_id)
     instance = Instance.objects.get(id=run.subject_id)
     # Whatever it had become: after the undo there is no machine.
     if instance.status not in (S.DELETING, S.DELETED) and instance.intended != Instance.Intent.DELETED:
@@ -89,7 +86,6 @@ KIND = Kind(
     noun="instance",
     steps=(
         Step("Making the root disk", _disk, _no_disk),
-    filling.done(run.subject_id)
         Step("Setting up the machine", _define, _undefine),
         Step("Connecting its networks and starting", _start, _stop),
     ),

@@ -138,7 +138,8 @@ def test_every_tab_opens(world: World) -> None:  # noqa: F811
     instance = world.running(tags={"role": "web"})
     client = _as(world, "reader")
     client.get(LIST)
-    for tab in ("", "/console", "/log", "/metrics", "/metrics?range=30d", "/metrics?range=x", "/networking", "/change", "/guest", "/hours", "/settings"):
+    tabs = ("", "/console", "/log", "/metrics", "/metrics?range=30d", "/metrics?range=x", "/networking", "/change", "/guest", "/hours")
+    for tab in (*tabs, "/activity", "/settings"):
         with CaptureQueriesContext(connection) as queries:
             answer = client.get(f"{LIST}/{instance.id}{tab}")
         assert answer.status_code == 200, tab
