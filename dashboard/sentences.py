@@ -26,6 +26,7 @@ _DONE = {
 _DONE_OF = {
     ("instance", "suspend"): "suspended {} to disk",
     ("instance", "rescue"): "put {} into rescue",
+    ("instance", "metadata-tokens"): "changed how the metadata of {} is asked for",
     ("router", "attach-network"): "put a network on router {}",
     ("router", "detach-network"): "took a network off router {}",
     ("router", "set-gateway"): "changed where router {} leads",

@@ -225,6 +225,7 @@ api/v1/projects/<slug:project>/access-keys                                   GET
 api/v1/projects/<slug:project>/access-keys/<str:id>                          DELETE self
 api/v1/projects/<slug:project>/instances                                     GET reader  POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>                           GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/instances/<uuid:id>/metadata-options          GET reader  PUT member
 api/v1/projects/<slug:project>/instances/<uuid:id>/consoles                  POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/console-log               GET reader
 api/v1/projects/<slug:project>/instances/<uuid:id>/screenshot                GET reader

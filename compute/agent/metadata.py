@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from compute.agent.metadata_tree import InstanceMetadata
+from django.db.models import QuerySet
+
+from compute.agent.metadata_tree import Card, InstanceMetadata
 from compute.desired import domain_of
 from compute.models import Instance, Port
 
 
 def lookup(network_id: UUID, ip: str) -> InstanceMetadata | None:
     """Who has this address on this network? The fabric drops forged senders, so the answer is the caller."""
-    rows = Port.objects.filter(network_id=network_id, ip=ip).exclude(instance=None)
-    port = rows.select_related("network", "instance__flavor", "instance__keypair").prefetch_related("security_groups").first()
-    if port is None or port.instance is None or port.instance.status == Instance.Status.DELETED:
+    port = _asking(network_id, ip)
+    if port is None or port.instance is None:
         return None
     instance = port.instance
     key_name = instance.keypair.name if instance.keypair else "key"
+    cards = _ports().filter(instance=instance).order_by("index")
     return InstanceMetadata(
         id=instance.id,
         name=instance.name,
@@ -32,4 +34,46 @@ def lookup(network_id: UUID, ip: str) -> InstanceMetadata | None:
         security_groups=tuple(group.name for group in port.security_groups.all()),
         dns_domain=domain_of(port.network),
         tags={str(key): str(value) for key, value in instance.tags.items()},
+        metadata={str(key): str(value) for key, value in instance.metadata.items()},
+        cards=tuple(_card(each) for each in cards),
+        password=instance.sealed_password,
+        tokens_required=instance.tokens_required,
+        token_hops=instance.token_hops,
+    )
+
+
+def keep_password(network_id: UUID, ip: str, password: str) -> bool:
+    """Keep what a guest says its password is, encrypted for its owner. False: it has one already, or nobody is there."""
+    port = _asking(network_id, ip)
+    if port is None:
+        return False
+    return Instance.objects.filter(ports=port, sealed_password="").update(sealed_password=password) == 1
+
+
+def _ports() -> QuerySet[Port]:
+    rows = Port.objects.select_related("network__router", "instance__flavor", "instance__keypair", "floating_ip")
+    return rows.prefetch_related("security_groups")
+
+
+def _asking(network_id: UUID, ip: str) -> Port | None:
+    rows = _ports().filter(network_id=network_id, ip=ip).exclude(instance=None)
+    return rows.exclude(instance__status=Instance.Status.DELETED).first()
+
+
+def _card(port: Port) -> Card:
+    network = port.network
+    floating = getattr(port, "floating_ip", None)
+    return Card(
+        port_id=str(port.id),
+        network_id=str(network.id),
+        mac=port.mac,
+        ip=port.ip,
+        cidr=network.cidr,
+        gateway=network.gateway_ip if network.router_id else "",
+        public_ip=floating.address if floating is not None else "",
+        mtu=network.mtu,
+        dhcp=network.dhcp,
+        dns_servers=tuple(network.dns_servers) or (network.gateway_ip,),
+        routes=tuple((route["destination"], route["next_hop"]) for route in network.host_routes),
+        security_groups=tuple((str(group.id), group.name) for group in port.security_groups.all()),
     )

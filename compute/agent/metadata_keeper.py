@@ -32,6 +32,7 @@ from compute.drivers import netns
 log = logging.getLogger(__name__)
 
 Lookup = Callable[[UUID, str], InstanceMetadata | None]
+Keep = Callable[[UUID, str, str], bool]
 
 ADDRESS = ("169.254.169.254", 80)
 # An account of its own, made by `up`; in a test, or where it is missing, the one that owns nothing by custom.
@@ -44,8 +45,10 @@ STEADY_SECONDS = 60.0
 
 
 class MetadataKeeper:
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, lookup: Lookup, keep: Keep = lambda network, ip, password: False) -> None:
+        """`keep` stores a password that a guest has left, and says whether it did."""
         self._lookup = lookup
+        self._keep_password = keep
         self._lock = threading.Lock()  # over all below, and over sending
         self._wanted: dict[UUID, str] = {}
         # What the present process serves: the namespace, and which one, for one made anew under its name needs a new socket.
@@ -181,8 +184,12 @@ class MetadataKeeper:
             number = int(message["ask"])
             answer: dict[str, Any] = {"answer": number, "error": True}
             try:
-                instance = self._lookup(UUID(message["network"]), str(IPv4Address(message["ip"])))
-                answer = {"answer": number, "instance": wire.instance_to_wire(instance) if instance else None}
+                network, ip = UUID(message["network"]), str(IPv4Address(message["ip"]))
+                if "password" in message:
+                    answer = {"answer": number, "kept": self._keep_password(network, ip, str(message["password"]))}
+                else:
+                    instance = self._lookup(network, ip)
+                    answer = {"answer": number, "instance": wire.instance_to_wire(instance) if instance else None}
             except Exception:
                 # The database may be away; the guest asks again.
                 log.exception("the metadata of %s on network %s could not be read", message.get("ip"), message.get("network"))

@@ -43,9 +43,9 @@ class Process:
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
-        self._server = MetadataServer(self._ask)
+        self._server = MetadataServer(self._ask, self._keep)
         self._numbers = itertools.count()
-        self._asked: dict[int, asyncio.Future[InstanceMetadata | None]] = {}
+        self._asked: dict[int, asyncio.Future[Any]] = {}
         # Orders in their order, one after the other; None: the worker is gone.
         self._orders: asyncio.Queue[tuple[UUID, socket.socket | None] | None] = asyncio.Queue()
 
@@ -85,15 +85,25 @@ class Process:
             case {"answer": number} if (future := self._asked.get(number)) and not future.done():
                 if message.get("error"):
                     future.set_exception(ConnectionError("The worker could not say."))
+                elif "kept" in message:
+                    future.set_result(bool(message["kept"]))
                 else:
                     instance = message["instance"]
                     future.set_result(wire.instance_from_wire(instance) if instance else None)
 
     async def _ask(self, network: UUID, ip: str) -> InstanceMetadata | None:
+        found: InstanceMetadata | None = await self._say({"network": str(network), "ip": ip})
+        return found
+
+    async def _keep(self, network: UUID, ip: str, password: str) -> bool:
+        kept: bool = await self._say({"network": str(network), "ip": ip, "password": password})
+        return kept
+
+    async def _say(self, message: dict[str, Any]) -> Any:
         number = next(self._numbers)
         future = self._asked[number] = asyncio.get_running_loop().create_future()
         try:
-            self._line.send(wire.pack({"ask": number, "network": str(network), "ip": ip}))
+            self._line.send(wire.pack({"ask": number} | message))
             return await future
         finally:
             del self._asked[number]

@@ -4,7 +4,8 @@ It is handed, for each network, a socket that listens inside its router namespac
 is known by the network of the socket and its address, unique although addresses of networks overlap; the fabric drops forged ones.
 Nothing in a request says who asks.
 
-Tokens of EC2's IMDSv2 are signed, not stored; their answer travels one hop only, so a proxy inside the guest cannot pass it on.
+Tokens of EC2's IMDSv2 are signed, not stored; their answer travels one hop only, unless the instance allows more (containers), so a
+proxy inside the guest cannot pass it on. An instance may require them: then nothing of it is told without one, in either dialect.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 from uuid import UUID
 
-from compute.agent.metadata_tree import Answer, InstanceMetadata, find
+from compute.agent.metadata_tree import Answer, InstanceMetadata, find, is_password
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,14 @@ REQUESTS_MAX = 100  # on one connection
 CONNECTIONS_MAX = 256  # of one network
 CONNECTIONS_PER_CALLER_MAX = 32
 TOKEN_SECONDS_MAX = 21600
+PASSWORD_BYTES_MAX = 1020  # as Nova has it: 4 pieces of 255
 HOPS = 64
 
 Lookup = Callable[[UUID, str], Awaitable[InstanceMetadata | None]]
+Keep = Callable[[UUID, str, str], Awaitable[bool]]
 
 _PHRASES = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
-_PHRASES |= {413: "Content Too Large", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
+_PHRASES |= {409: "Conflict", 413: "Content Too Large", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,10 @@ class _Listener:
 
 
 class MetadataServer:
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, lookup: Lookup, keep: Keep | None = None) -> None:
+        """`keep` stores a password that a guest leaves, and says whether it did; without it none can be left."""
         self._lookup = lookup
+        self._keep = keep
         self._listeners: dict[UUID, _Listener] = {}
         self._key = secrets.token_bytes(32)
 
@@ -137,9 +142,13 @@ class MetadataServer:
         if request is None:
             await _respond(writer, _Response(400), keep=False, body=True)
             return False
-        # A body would have to be read; nothing here takes one.
         keep = not last and request.headers.get("connection", "").lower() != "close"
-        if request.headers.get("transfer-encoding") or request.headers.get("content-length", "0") != "0":
+        length = request.headers.get("content-length", "0")
+        if self._keep is not None and request.method == "POST" and is_password(request.path) and _is_short(length):
+            # The one place that takes a body.
+            password = await asyncio.wait_for(reader.readexactly(int(length)), HEAD_SECONDS)
+            response = await self._leave(network, caller, request, password)
+        elif request.headers.get("transfer-encoding") or length != "0":
             response, keep = _Response(413), False
         else:
             response = await self._answer(network, caller, request)
@@ -148,22 +157,51 @@ class MetadataServer:
 
     async def _answer(self, network: UUID, caller: str, request: _Request) -> _Response:
         if request.path == "/latest/api/token":
-            return self._token(network, caller, request)
+            return await self._token(network, caller, request)
         if request.method not in ("GET", "HEAD"):
             return _Response(405, headers=(("Allow", "GET, HEAD"),))
+        found = await self._asker(network, caller, request)
+        if isinstance(found, _Response):
+            return found
+        answer = find(found, request.path)
+        return _Response(404) if answer is None else _Response(200, answer)
+
+    async def _asker(self, network: UUID, caller: str, request: _Request) -> InstanceMetadata | _Response:
+        """Who asks, if its token is good or it needs none; or why there is no answer."""
         token = request.headers.get("x-aws-ec2-metadata-token")
         if token is not None and not self._is_good(token, network, caller):
             return _Response(401)
+        found = await self._found(network, caller)
+        if isinstance(found, InstanceMetadata) and found.tokens_required and token is None:
+            return _Response(401)
+        return found
+
+    async def _found(self, network: UUID, caller: str) -> InstanceMetadata | _Response:
         try:
             instance = await asyncio.wait_for(self._lookup(network, caller), LOOKUP_SECONDS)
         except Exception:
             # The database may be away; the guest asks again.
             log.exception("The metadata of %s on network %s could not be read.", caller, network)
             return _Response(503, headers=(("Retry-After", "2"),))
-        answer = find(instance, request.path) if instance is not None else None
-        return _Response(404) if answer is None else _Response(200, answer)
+        return _Response(404) if instance is None else instance
 
-    def _token(self, network: UUID, caller: str, request: _Request) -> _Response:
+    async def _leave(self, network: UUID, caller: str, request: _Request, password: bytes) -> _Response:
+        """A guest leaves its password, encrypted for its owner: once, so that nobody in the guest replaces it later."""
+        assert self._keep is not None
+        found = await self._asker(network, caller, request)
+        if isinstance(found, _Response):
+            return found
+        text = password.decode("latin-1").strip()
+        if not text or not text.isascii() or not text.isprintable():
+            return _Response(400)
+        try:
+            kept = not found.password and await asyncio.wait_for(self._keep(network, caller, text), LOOKUP_SECONDS)
+        except Exception:
+            log.exception("The password of %s on network %s could not be kept.", caller, network)
+            return _Response(503, headers=(("Retry-After", "2"),))
+        return _Response(200) if kept else _Response(409)
+
+    async def _token(self, network: UUID, caller: str, request: _Request) -> _Response:
         if request.method != "PUT":
             return _Response(405, headers=(("Allow", "PUT"),))
         if "x-forwarded-for" in request.headers:
@@ -171,8 +209,12 @@ class MetadataServer:
         ttl = request.headers.get("x-aws-ec2-metadata-token-ttl-seconds", "")
         if not ttl.isascii() or not ttl.isdigit() or len(ttl) > 6 or not 1 <= int(ttl) <= TOKEN_SECONDS_MAX:
             return _Response(400)
+        found = await self._found(network, caller)
+        if isinstance(found, _Response):
+            return found
         token = self._sign(int(time.time()) + int(ttl), network, caller)
-        return _Response(200, Answer(token.encode()), (("X-aws-ec2-metadata-token-ttl-seconds", str(int(ttl))),), hops=1)
+        headers = (("X-aws-ec2-metadata-token-ttl-seconds", str(int(ttl))),)
+        return _Response(200, Answer(token.encode()), headers, hops=found.token_hops)
 
     def _sign(self, expires: int, network: UUID, caller: str) -> str:
         stamp = expires.to_bytes(8)
@@ -187,6 +229,10 @@ class MetadataServer:
         if expires < time.time() or expires > time.time() + TOKEN_SECONDS_MAX:
             return False
         return hmac.compare_digest(self._sign(expires, network, caller).encode(), token.encode())
+
+
+def _is_short(length: str) -> bool:
+    return length.isascii() and length.isdigit() and len(length) <= 4 and 0 < int(length) <= PASSWORD_BYTES_MAX
 
 
 def _parse(head: bytes) -> _Request | None:

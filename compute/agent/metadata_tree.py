@@ -11,6 +11,7 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import IPv4Network
 from uuid import UUID
 
 EC2_VERSIONS = (
@@ -28,7 +29,28 @@ EC2_VERSIONS = (
 OPENSTACK_VERSIONS = ("2012-08-10", "2013-04-04", "2013-10-17", "2015-10-15", "2016-10-06", "2018-08-27", "latest")
 SEED_BYTES = 512
 
+PASSWORD = "password"
+
 Tree = dict[str, "Tree | str | bytes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One network card, in the order of the machine. `dns_servers` as DHCP tells them; `gateway` empty: no way out; `routes`: pairs of
+    a range and the next hop."""
+
+    port_id: str
+    network_id: str
+    mac: str
+    ip: str
+    cidr: str
+    gateway: str = ""
+    public_ip: str = ""
+    mtu: int = 1500
+    dhcp: bool = True
+    dns_servers: tuple[str, ...] = ()
+    routes: tuple[tuple[str, str], ...] = ()
+    security_groups: tuple[tuple[str, str], ...] = ()  # ids and names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +72,13 @@ class InstanceMetadata:
     security_groups: tuple[str, ...] = ()
     dns_domain: str = ""
     tags: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
+    cards: tuple[Card, ...] = ()
+    # The password that the guest has set, encrypted for the owner's key; it keeps it here once.
+    password: str = ""
+    # IMDSv2 only: nothing is told without a token, whose answer lives this many hops.
+    tokens_required: bool = False
+    token_hops: int = 1
 
     @property
     def full_name(self) -> str:
@@ -109,28 +138,56 @@ def ec2_id(prefix: str, id: UUID | str) -> str:
 
 
 def _meta_data(instance: InstanceMetadata) -> Tree:
-    card: Tree = {"device-number": "0", "local-hostname": instance.full_name, "local-ipv4s": instance.ip, "mac": instance.mac}
+    macs: Tree = {card.mac: _card(instance, card, number) for number, card in enumerate(instance.cards)}
+    public = next((card.public_ip for card in instance.cards if card.mac == instance.mac), "")
     tree: Tree = {
         "ami-id": ec2_id("ami", instance.image_id),
         "ami-launch-index": "0",
+        "ami-manifest-path": "(unknown)",
+        "block-device-mapping": {"ami": "/dev/vda", "root": "/dev/vda"},
         "hostname": instance.full_name,
+        "instance-action": "none",
         "instance-id": ec2_id("i", instance.id),
         "instance-life-cycle": "on-demand",
         "instance-type": instance.instance_type,
         "local-hostname": instance.full_name,
         "local-ipv4": instance.ip,
         "mac": instance.mac,
-        "network": {"interfaces": {"macs": {instance.mac: card}}},
+        "network": {"interfaces": {"macs": macs}},
         "placement": {"availability-zone": instance.availability_zone, "region": instance.availability_zone},
+        "profile": "default-hvm",
         "reservation-id": ec2_id("r", instance.id),
         "security-groups": "\n".join(instance.security_groups),
     }
+    if public:
+        tree["public-ipv4"] = public
     if instance.public_keys:
         tree["public-keys"] = {str(number): {"openssh-key": line.strip() + "\n"} for number, (_, line) in enumerate(instance.public_keys)}
     # A key with a slash has no place in a tree.
     tags: Tree = {key: value for key, value in sorted(instance.tags.items()) if key and "/" not in key}
     if tags:
         tree["tags"] = {"instance": tags}
+    return tree
+
+
+def _card(instance: InstanceMetadata, card: Card, number: int) -> Tree:
+    tree: Tree = {
+        "device-number": str(number),
+        "interface-id": ec2_id("eni", card.port_id),
+        "local-hostname": instance.full_name,
+        "local-ipv4s": card.ip,
+        "mac": card.mac,
+        "owner-id": instance.project_id,
+        "security-group-ids": "\n".join(ec2_id("sg", id) for id, _ in card.security_groups),
+        "security-groups": "\n".join(name for _, name in card.security_groups),
+        "subnet-id": ec2_id("subnet", card.network_id),
+        "subnet-ipv4-cidr-block": card.cidr,
+        "vpc-id": ec2_id("vpc", card.network_id),
+        "vpc-ipv4-cidr-block": card.cidr,
+        "vpc-ipv4-cidr-blocks": card.cidr,
+    }
+    if card.public_ip:
+        tree |= {"public-ipv4s": card.public_ip, "ipv4-associations": {card.public_ip: card.ip}}
     return tree
 
 
@@ -158,14 +215,19 @@ def _openstack(instance: InstanceMetadata, parts: list[str]) -> Answer | None:
         return _text("\n".join(OPENSTACK_VERSIONS))
     if parts[0] not in OPENSTACK_VERSIONS or len(parts) > 2:
         return None
-    files = ["meta_data.json", "vendor_data.json", "vendor_data2.json", *(["user_data"] if instance.user_data else [])]
+    files = ["meta_data.json", "network_data.json", PASSWORD, "vendor_data.json", "vendor_data2.json"]
+    files += ["user_data"] if instance.user_data else []
     match parts[1:]:
         case []:
             return _text("\n".join(files))
         case ["meta_data.json"]:
             return _json(_openstack_meta_data(instance))
+        case ["network_data.json"]:
+            return _json(network_data(instance))
         case ["vendor_data.json" | "vendor_data2.json"]:
             return _json({})
+        case ["password"]:
+            return _text(instance.password)
         case ["user_data"] if instance.user_data:
             return Answer(instance.user_data, "application/octet-stream")
     return None
@@ -181,7 +243,45 @@ def _openstack_meta_data(instance: InstanceMetadata) -> dict[str, object]:
         "project_id": instance.project_id,
         "public_keys": dict(instance.public_keys),
         "keys": [{"name": name, "type": "ssh", "data": line} for name, line in instance.public_keys],
-        "meta": instance.tags,
+        "meta": instance.tags | instance.metadata,
         "random_seed": base64.b64encode(secrets.token_bytes(SEED_BYTES)).decode(),
         "devices": [],
+    }
+
+
+def is_password(path: str) -> bool:
+    """Is it where a guest leaves its password? (`POST`, once; https://docs.openstack.org/nova/latest/user/metadata.html)"""
+    parts = [part for part in path.split("/") if part]
+    return len(parts) == 3 and parts[0] == "openstack" and parts[1] in OPENSTACK_VERSIONS and parts[2] == PASSWORD
+
+
+def network_data(instance: InstanceMetadata) -> dict[str, object]:
+    """OpenStack's network_data.json: a card of a network with DHCP is told to ask it, one of another its address."""
+    links = [
+        {"id": f"tap{card.port_id[:11]}", "vif_id": card.port_id, "type": "phy", "ethernet_mac_address": card.mac, "mtu": card.mtu}
+        for card in instance.cards
+    ]
+    networks = [_network(card, number) for number, card in enumerate(instance.cards)]
+    servers = dict.fromkeys(server for card in instance.cards for server in card.dns_servers)
+    return {"links": links, "networks": networks, "services": [_dns(server) for server in servers]}
+
+
+def _dns(server: str) -> dict[str, str]:
+    return {"type": "dns", "address": server}
+
+
+def _network(card: Card, number: int) -> dict[str, object]:
+    told: dict[str, object] = {"id": f"network{number}", "link": f"tap{card.port_id[:11]}", "network_id": card.network_id}
+    if card.dhcp:
+        return told | {"type": "ipv4_dhcp"}
+    routes = [*card.routes, *([("0.0.0.0/0", card.gateway)] if card.gateway else [])]
+    return told | {
+        "type": "ipv4",
+        "ip_address": card.ip,
+        "netmask": str(IPv4Network(card.cidr).netmask),
+        "routes": [
+            {"network": str(IPv4Network(range).network_address), "netmask": str(IPv4Network(range).netmask), "gateway": hop}
+            for range, hop in routes
+        ],
+        "services": [_dns(server) for server in card.dns_servers],
     }

@@ -2,7 +2,8 @@
 
 A socket pair that keeps messages apart (SOCK_SEQPACKET); each message is JSON. The worker says `{"listen": <network>}` with a
 listening socket beside it, `{"shut": <network>}`, and `{"answer": <number>, "instance": {…} | null}` or `{"answer": <number>,
-"error": true}`. The process says `{"ask": <number>, "network": <id>, "ip": "<address>"}`. Either end closing ends both.
+"error": true}`. The process says `{"ask": <number>, "network": <id>, "ip": "<address>"}`. With `"password": "<text>"` it asks to keep
+that for the instance, and hears `{"answer": <number>, "kept": <whether>}`. Either end closing ends both.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from compute.agent.metadata_tree import InstanceMetadata
+from compute.agent.metadata_tree import Card, InstanceMetadata
 
 # The longest: 64 KiB of user-data in base64, with names, keys and tags. Below what a socket takes at once by default.
 MESSAGE_BYTES_MAX = 200_000
-ASK_BYTES_MAX = 256
+ASK_BYTES_MAX = 2048
 
 
 def pack(message: dict[str, Any]) -> bytes:
@@ -62,5 +63,11 @@ def instance_from_wire(wire: dict[str, Any]) -> InstanceMetadata:
             "launched_at": datetime.fromisoformat(launched) if launched else None,
             "public_keys": tuple((name, line) for name, line in wire["public_keys"]),
             "security_groups": tuple(wire["security_groups"]),
+            "cards": tuple(_card(card) for card in wire["cards"]),
         }
     )
+
+
+def _card(wire: dict[str, Any]) -> Card:
+    pairs = {name: tuple((first, second) for first, second in wire[name]) for name in ("routes", "security_groups")}
+    return Card(**wire | pairs | {"dns_servers": tuple(wire["dns_servers"])})

@@ -30,7 +30,7 @@ from cloudbox.common.errors import CloudError
 from compute import host, metrics
 from compute.agent import screens
 from compute.agent.console_hub import ConsoleHub
-from compute.agent.metadata import lookup
+from compute.agent.metadata import keep_password, lookup
 from compute.agent.metadata_keeper import MetadataKeeper
 from compute.agent.sampler import Sampler
 from compute.drivers.specs import ON, MachineEvent, Power
@@ -79,7 +79,7 @@ class Worker:
         await _in_thread(give_back_jobs)
         self._hub = ConsoleHub(settings.RUN_DIR / "console.sock", log_of=host.hypervisor().console_log, owner=_web_owner())
         await self._hub.start()
-        self._metadata = MetadataKeeper(_lookup_closing)
+        self._metadata = MetadataKeeper(_lookup_closing, _keep_password_closing)
         end_watch = await asyncio.to_thread(host.hypervisor().watch, self._tell(loop))
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(task) for task in (self._jobs(), self._observe(), self._sample(), self._heartbeat(), self._screens())
@@ -222,6 +222,13 @@ class Worker:
 def _lookup_closing(network_id: UUID, ip: str) -> Any:
     try:
         return lookup(network_id, ip)
+    finally:
+        connection.close()
+
+
+def _keep_password_closing(network_id: UUID, ip: str, password: str) -> bool:
+    try:
+        return keep_password(network_id, ip, password)
     finally:
         connection.close()
 

@@ -13,7 +13,7 @@ from django.urls import path
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cloudbox.common.errors import CloudError, Unavailable
-from compute import consoles, instances, metrics, security_groups
+from compute import consoles, instances, metadata_options, metrics, security_groups
 from dashboard import errors, live
 from dashboard.api import pages
 from dashboard.forms import instances as forms
@@ -181,6 +181,7 @@ def activity_tab(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
 def settings(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     read = _, instance = _read(ctx, id)
     values = {"name": instance.name, "description": instance.description, "tags": forms.tags_text(instance.tags)}
+    values["token_hops"] = str(instance.token_hops)
     wrong: dict[str, str] = {}
     if request.method == "POST":
         part = request.POST.get("form", "")
@@ -190,6 +191,10 @@ def settings(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
                 instances.update(ctx, id, name=values["name"], description=values["description"])
             elif part == "tags":
                 instances.set_tags(ctx, id, forms.tags_of(values["tags"]))
+            elif part == "metadata":
+                hops = int(values["token_hops"]) if re.fullmatch("[0-9]{1,3}", values["token_hops"]) else 0
+                required = request.POST.get("tokens_required") == "on"
+                metadata_options.set(ctx, id, tokens_required=required, token_hops=hops)
         except CloudError as error:
             wrong[error.field if error.field in values else part] = error.message
         else:

@@ -20,7 +20,7 @@ import pytest
 from compute.agent import metadata_server, metadata_wire
 from compute.agent.metadata_keeper import MetadataKeeper
 from compute.agent.metadata_server import MetadataServer
-from compute.agent.metadata_tree import InstanceMetadata, find
+from compute.agent.metadata_tree import Card, InstanceMetadata, find
 from compute.drivers.fabric import LinuxFabric
 from compute.drivers.specs import FabricSpec, NetworkSpec, PortSpec, tap_name
 from tests.guests import Guest
@@ -40,6 +40,31 @@ INSTANCE = InstanceMetadata(
     security_groups=("default", "web"),
     dns_domain="lab.internal",
     tags={"role": "web", "a/b": "no place"},
+    metadata={"shard": "7"},
+    cards=(
+        Card(
+            port_id="aaaaaaaa-0000-4000-8000-000000000001",
+            network_id="bbbbbbbb-0000-4000-8000-000000000001",
+            mac="52:54:00:00:00:0a",
+            ip="192.168.0.10",
+            cidr="192.168.0.0/24",
+            gateway="192.168.0.1",
+            public_ip="203.0.113.9",
+            dns_servers=("192.168.0.1",),
+            security_groups=(("cccccccc-0000-4000-8000-000000000001", "default"),),
+        ),
+        Card(
+            port_id="aaaaaaaa-0000-4000-8000-000000000002",
+            network_id="bbbbbbbb-0000-4000-8000-000000000002",
+            mac="52:54:00:00:00:0b",
+            ip="10.9.0.10",
+            cidr="10.9.0.0/16",
+            mtu=1400,
+            dhcp=False,
+            dns_servers=("9.9.9.9",),
+            routes=(("10.98.0.0/24", "10.9.0.1"),),
+        ),
+    ),
 )
 
 
@@ -57,6 +82,12 @@ def test_ec2_tree() -> None:
     assert get("/latest/meta-data/public-keys/0/openssh-key") == "ssh-ed25519 AAAA me\n"
     assert get("/latest/meta-data/tags/instance/role") == "web"
     assert get("/latest/user-data").encode("latin-1") == INSTANCE.user_data
+    assert get("/latest/meta-data/public-ipv4") == "203.0.113.9"
+    macs = "/latest/meta-data/network/interfaces/macs/"
+    assert get(macs).split() == ["52:54:00:00:00:0a/", "52:54:00:00:00:0b/"]
+    assert get(macs + "52:54:00:00:00:0b/subnet-ipv4-cidr-block") == "10.9.0.0/16"
+    assert get(macs + "52:54:00:00:00:0b/device-number") == "1"
+    assert get(macs + "52:54:00:00:00:0a/ipv4-associations/203.0.113.9") == "192.168.0.10"
     assert "latest" in get("/").split()
     assert json.loads(get("/latest/dynamic/instance-identity/document"))["privateIp"] == INSTANCE.ip
 
@@ -90,14 +121,31 @@ def test_openstack_files() -> None:
     assert facts["public_keys"] == {"laptop": "ssh-ed25519 AAAA me", "desk": "ssh-rsa BBBB me"}
     assert facts["hostname"] == "web-1.lab.internal"
     assert find(INSTANCE, "/openstack/latest/user_data").body == INSTANCE.user_data  # type: ignore[union-attr]
+    assert facts["meta"] == {"role": "web", "a/b": "no place", "shard": "7"}
+    answer = find(INSTANCE, "/openstack/latest/network_data.json")
+    assert answer is not None
+    told = json.loads(answer.body)
+    assert [link["ethernet_mac_address"] for link in told["links"]] == ["52:54:00:00:00:0a", "52:54:00:00:00:0b"]
+    dynamic, static = told["networks"]
+    assert (dynamic["type"], static["type"], static["ip_address"], static["netmask"]) == ("ipv4_dhcp", "ipv4", "10.9.0.10", "255.255.0.0")
+    assert static["routes"] == [{"network": "10.98.0.0", "netmask": "255.255.255.0", "gateway": "10.9.0.1"}]
+    assert {dynamic["link"], static["link"]} == {link["id"] for link in told["links"]}
+    assert [service["address"] for service in told["services"]] == ["192.168.0.1", "9.9.9.9"]
+    listed = find(INSTANCE, "/openstack/latest")
+    assert listed is not None
+    assert all(find(INSTANCE, f"/openstack/latest/{name}") is not None for name in listed.body.decode().split())
     assert find(INSTANCE, "/openstack/2018-08-27/vendor_data.json").body == b"{}"  # type: ignore[union-attr]
     assert "latest" in find(INSTANCE, "/openstack").body.decode().split()  # type: ignore[union-attr]
+
+
+KEPT: list[str] = []  # passwords left by the guest of `Service`
 
 
 class Service:
     """A metadata server in a loop of its own thread."""
 
     def __init__(self, lookup: Callable[[UUID, str], InstanceMetadata | None]) -> None:
+        KEPT.clear()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
@@ -105,7 +153,11 @@ class Service:
         async def answer(network: UUID, ip: str) -> InstanceMetadata | None:
             return lookup(network, ip)
 
-        self.server = MetadataServer(answer)
+        async def keep(network: UUID, ip: str, password: str) -> bool:
+            KEPT.append(password)
+            return True
+
+        self.server = MetadataServer(answer, keep)
 
     def listen(self, network: UUID, sock: socket.socket) -> None:
         asyncio.run_coroutine_threadsafe(self.server.listen(network, sock), self.loop).result(10)
@@ -133,7 +185,7 @@ def talk(call: socket.socket, request: bytes) -> tuple[int, dict[str, str], byte
 def local() -> Iterator[Callable[[], socket.socket]]:
     """The service on a loopback port of this host instead of a namespace; gives new connections to it."""
     listener = socket.create_server(("127.0.0.1", 0))
-    service = Service(lambda network, ip: INSTANCE)
+    service = Service(lambda network, ip: replace(INSTANCE, password="".join(KEPT)))
     service.listen(uuid4(), listener)
     calls: list[socket.socket] = []
 
@@ -161,6 +213,40 @@ def test_tokens(local: Callable[[], socket.socket]) -> None:
     assert talk(call, put + b"X-aws-ec2-metadata-token-ttl-seconds: 21601\r\n\r\n")[0] == 400
     assert talk(call, put + b"X-Forwarded-For: 1.2.3.4\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\n\r\n")[0] == 403
     assert talk(call, b"GET /latest/api/token HTTP/1.1\r\n\r\n")[0] == 405
+
+
+def test_tokens_can_be_required() -> None:
+    """Then nothing is told without one, in either dialect, and a token's answer travels as far as the instance allows."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    service = Service(lambda network, ip: replace(INSTANCE, tokens_required=True, token_hops=3))
+    service.listen(uuid4(), listener)
+    try:
+        with socket.create_connection(listener.getsockname(), timeout=5) as call:
+            for path in (b"/latest/user-data", b"/openstack/latest/user_data", b"/"):
+                assert talk(call, b"GET " + path + b" HTTP/1.1\r\n\r\n")[0] == 401
+            put = b"PUT /latest/api/token HTTP/1.1\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\n\r\n"
+            status, _, token = talk(call, put)
+            assert status == 200
+            head = b" HTTP/1.1\r\nX-aws-ec2-metadata-token: " + token + b"\r\n\r\n"
+            assert talk(call, b"GET /latest/user-data" + head)[::2] == (200, INSTANCE.user_data)
+            assert talk(call, b"GET /openstack/latest/user_data" + head)[::2] == (200, INSTANCE.user_data)
+    finally:
+        service.close()
+
+
+def test_a_password_is_left_once(local: Callable[[], socket.socket]) -> None:
+    """By POST, where OpenStack has it; what is too long, empty or no text is refused, a second one is a conflict, and other paths take
+    none."""
+    post = b"POST /openstack/latest/password HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s"
+    assert talk(local(), post % (4, b"aaaa"))[0] == 200
+    assert KEPT == ["aaaa"]
+    assert talk(local(), post % (4, b"bbbb"))[0] == 409
+    assert talk(local(), b"GET /openstack/latest/password HTTP/1.1\r\n\r\n")[::2] == (200, b"aaaa")
+    KEPT.clear()
+    assert talk(local(), post % (4, b"\xff\x00a\n"))[0] == 400
+    assert talk(local(), post % (2000, b"a" * 2000))[0] == 413
+    assert talk(local(), b"POST /openstack/latest/user_data HTTP/1.1\r\nContent-Length: 1\r\n\r\na")[0] == 413
+    assert KEPT == []
 
 
 @pytest.mark.parametrize(
@@ -222,8 +308,9 @@ def check_rights(pid: int | None) -> None:
 def test_nobody_asks_what_is_no_question() -> None:
     """A process that was taken over says what it likes: wrong questions go unanswered, what is no message ends it, and the next one
     serves."""
-    asked = []
-    keeper = MetadataKeeper(lambda network, ip: asked.append((network, ip)))
+    asked: list[tuple[UUID, str]] = []
+    kept: list[tuple[UUID, str, str]] = []
+    keeper = MetadataKeeper(lambda network, ip: asked.append((network, ip)), lambda *said: bool(kept.append(said)))
     try:
         eventually(lambda: keeper.pid is not None)
         assert keeper._line is not None
@@ -237,6 +324,9 @@ def test_nobody_asks_what_is_no_question() -> None:
         theirs.send(metadata_wire.pack(good))
         eventually(lambda: asked)
         assert asked == [(UUID(str(good["network"])), "10.0.0.1")]
+        theirs.send(metadata_wire.pack(good | {"password": "x"}))
+        eventually(lambda: kept)
+        assert kept == [(asked[0][0], "10.0.0.1", "x")]
         theirs.send(b"[" * 200)
         listener.join(10)
         assert not listener.is_alive()

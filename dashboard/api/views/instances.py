@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cloudbox.common.errors import NotFound
+from cloudbox.common.errors import Invalid, NotFound
 from compute import consoles, instances, metrics, progress
 from compute.instances import LaunchSpec
 from dashboard.api import idempotency
@@ -20,6 +21,8 @@ from dashboard.api.idempotency import idempotent
 from dashboard.api.openapi import PNG, listing, operation
 from dashboard.api.render import compute as render
 
+# Four characters for three bytes.
+USER_DATA_BASE64_MAX = -(-instances.USER_DATA_BYTES_MAX // 3) * 4
 SORTS = ["name", "-name", "status", "-status", "created", "-created", "size", "-size"]
 
 
@@ -38,12 +41,24 @@ class Launch(Input):
     network_ids = serializers.ListField(child=Id(), max_length=instances.NICS_MAX, default=list, help_text="Empty: the project's only one.")
     security_group_ids = serializers.ListField(child=Id(), max_length=10, default=list, help_text="Empty: the default group.")
     user_data = Text(default="", allow_blank=True, max_length=instances.USER_DATA_BYTES_MAX, help_text="For cloud-init.")
+    user_data_base64 = Text(
+        default="", allow_blank=True, max_length=USER_DATA_BASE64_MAX, help_text="The same for bytes that are no text, as of gzip."
+    )
     hostname = Text(default="", allow_blank=True, max_length=63)
     description = Text(default="", allow_blank=True)
     tags = serializers.DictField(child=Text(allow_blank=True, max_length=128), default=dict)
     count = Whole(default=1, min_value=1, max_value=instances.COUNT_MAX)
     disk_gib = Whole(allow_null=True, default=None, min_value=1, max_value=instances.DISK_GIB_MAX, help_text="null: as the size has.")
     start = Flag(default=True)
+
+
+def _user_data(text: str, base64_text: str) -> bytes:
+    if text and base64_text:
+        raise Invalid("Give the user data once: as text, or in base64.", field="user_data_base64")
+    try:
+        return base64.b64decode(base64_text, validate=True) if base64_text else text.encode()
+    except ValueError as error:
+        raise Invalid("This is no base64.", field="user_data_base64") from error
 
 
 class Launched(serializers.Serializer):
@@ -88,7 +103,8 @@ class InstancesView(_InstanceShell):
     @idempotent
     def post(self, request: Request, project: str) -> Response:
         body = self.body(Launch)
-        spec = LaunchSpec(**{**body, "user_data": body["user_data"].encode(), "token": idempotency.key_of(request)})
+        body["user_data"] = _user_data(body["user_data"], body.pop("user_data_base64"))
+        spec = LaunchSpec(**{**body, "token": idempotency.key_of(request)})
         rows = [instances.get(self.ctx, row.id) for row in instances.launch(self.ctx, spec)]
         shown = render.InstanceShape(rows, many=True, context=self.rendering(rows)).data
         return Response({"items": shown}, status=202, headers={"Location": f"{request.path}/{rows[0].id}"})
