@@ -182,6 +182,7 @@ ACTIONS: dict[str, Action] = {
             confirm="It is shut down, and its disk goes to the image store. Name, addresses and volumes stay; its processors and memory "
             "are free for others until it is unshelved.",
         ),
+        _action("nics", "Put a network card in", _OPEN, "net", policy="instances.update"),
         _action("password", "Set a password", {S.RUNNING}, "key", policy="instances.update"),
         _action("unshelve", "Unshelve", {S.SHELVED}, "play", policy="instances.update"),
         _action(

@@ -134,6 +134,11 @@ def disk(volume: Volume) -> DiskSpec:
     )
 
 
+def nic(port: Port) -> NicSpec:
+    """A port as a machine is to see it."""
+    return NicSpec(port_id=port.id, network_id=port.network_id, mac=port.mac, mtu=port.network.mtu)
+
+
 def machine(instance: Instance) -> MachineSpec:
     volumes = (
         Volume.objects.filter(instance=instance)
@@ -142,10 +147,7 @@ def machine(instance: Instance) -> MachineSpec:
         .order_by("attached_at", "id")
     )
     boot = next((disk(volume) for volume in volumes if volume.is_boot), None)
-    nics = tuple(
-        NicSpec(port_id=port.id, network_id=port.network_id, mac=port.mac, mtu=port.network.mtu)
-        for port in instance.ports.select_related("network").order_by("index")
-    )
+    nics = tuple(nic(port) for port in instance.ports.select_related("network").order_by("index"))
     return MachineSpec(
         id=instance.id,
         name=instance.name,

@@ -69,6 +69,7 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Drop the old disk", "POST", "/drop-old-disk", {}),
         ("Rescue", "POST", "/rescue", {}),
         ("Leave rescue", "POST", "/unrescue", {}),
+        ("Put a network card in", "POST", "/nics", {"network_id": "{network_id}"}),
         ("Show what its guest tells", "GET", "/guest"),
         ("Set a password in it", "POST", "/password", {"user": "root", "password": "PASSWORD"}),
         ("Let it run at office hours", "PUT", "/office-hours", {"days": [0, 1, 2, 3, 4], "starts": "08:00", "stops": "18:00"}),

@@ -105,6 +105,7 @@ def ids_of(world: World) -> dict[str, str]:
         "snapshots": snapshots.create(owner, volume_id=volume.id, name="probe").id,
         "volume-types": volume_types.default(owner).id,
         "ports": ports.list(owner)[0].id,
+        "nics": ports.list(owner, instance_id=instance.id)[0].id,
         "security-groups": group.id,
         "address-groups": address_groups.create(owner, name="probe", cidrs=["203.0.113.0/24"]).id,
         "rules": rule.id,

@@ -76,6 +76,8 @@ p/<slug:project>/instances/<uuid:id>/metrics                                 GET
 p/<slug:project>/instances/<uuid:id>/networking                              GET reader  POST member
 p/<slug:project>/instances/<uuid:id>/guest                                   GET reader  POST member
 p/<slug:project>/instances/<uuid:id>/hours                                   GET reader  POST member
+p/<slug:project>/instances/<uuid:id>/nics/attach                             POST member
+p/<slug:project>/instances/<uuid:id>/nics/<uuid:port_id>/detach              POST member
 p/<slug:project>/instances/<uuid:id>/change                                  GET reader  POST member
 p/<slug:project>/instances/<uuid:id>/activity                                GET reader
 p/<slug:project>/instances/<uuid:id>/settings                                GET reader  POST member
@@ -240,6 +242,8 @@ api/v1/projects/<slug:project>/instances/<uuid:id>/suspend                   POS
 api/v1/projects/<slug:project>/instances/<uuid:id>/guest                     GET reader
 api/v1/projects/<slug:project>/instances/<uuid:id>/password                  GET reader  POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/office-hours              GET reader  PUT member  DELETE member
+api/v1/projects/<slug:project>/instances/<uuid:id>/nics                      POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/nics/<uuid:port_id>       DELETE member
 api/v1/projects/<slug:project>/instances/<uuid:id>/resize                    POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/rebuild                   POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/rescue                    POST member

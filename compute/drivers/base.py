@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol
 from uuid import UUID
 
 from compute.drivers.guest_facts import GuestFacts
-from compute.drivers.specs import DiskSpec, FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power
+from compute.drivers.specs import DiskSpec, FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, NicSpec, Power
 
 
 class Hypervisor(Protocol):
@@ -69,6 +69,16 @@ class Hypervisor(Protocol):
 
     def limit_disk(self, id: UUID, disk: DiskSpec) -> None:
         """Give a volume that the machine has these limits from now on. It has no such disk: nothing."""
+
+    def attach_nic(self, id: UUID, nic: NicSpec) -> None:
+        """Give the machine a network card, at once if it runs and for its next start. It has it already: nothing. Its bridge must be
+        there. Not defined: NotFound."""
+
+    def detach_nic(self, id: UUID, mac: str) -> bool:
+        """Take a card out, as `detach_disk` does a disk: False while the guest still holds it. Not there, or no such machine: True."""
+
+    def nics(self, id: UUID) -> set[str]:
+        """The MACs of the cards that the machine has now. No such machine: none."""
 
     def freeze(self, id: UUID) -> bool:
         """Have the guest write out everything and hold its file systems still, for a consistent copy. True: so it is, until `thaw`;

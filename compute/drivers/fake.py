@@ -33,6 +33,7 @@ from compute.drivers.specs import (
     MachineEvent,
     MachineSpec,
     MachineStats,
+    NicSpec,
     Power,
     bridge_name,
     tap_name,
@@ -223,6 +224,30 @@ class FakeHypervisor(Faults):
                 before = machine.disks[disk.volume_id]
                 limits = {"iops_max": disk.iops_max, "bytes_per_second_max": disk.bytes_per_second_max}
                 machine.disks[disk.volume_id] = replace(before, **limits)  # type: ignore[arg-type]
+
+    def attach_nic(self, id: UUID, nic: NicSpec) -> None:
+        self._may_fail("attach_nic")
+        with self._lock:
+            machine = self._get(id)
+            if nic.mac not in self.nics(id):
+                machine.spec = replace(machine.spec, nics=(*machine.spec.nics, nic))
+
+    def detach_nic(self, id: UUID, mac: str) -> bool:
+        self._may_fail("detach_nic")
+        with self._lock:
+            machine = self._machines.get(id)
+            if machine is None or mac not in self.nics(id):
+                return True
+            if machine.power in ON and id in self.holding:
+                return False
+            machine.spec = replace(machine.spec, nics=tuple(nic for nic in machine.spec.nics if nic.mac != mac))
+            return True
+
+    def nics(self, id: UUID) -> set[str]:
+        self._may_fail("nics")
+        with self._lock:
+            machine = self._machines.get(id)
+            return {nic.mac for nic in machine.spec.nics} if machine else set()
 
     def freeze(self, id: UUID) -> bool:
         self._may_fail("freeze")

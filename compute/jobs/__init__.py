@@ -6,6 +6,7 @@ from compute.jobs import (
     delete_instance,
     filling,
     launch_instance,
+    nics,
     password,
     power,
     rebuild,
@@ -21,4 +22,4 @@ def register() -> None:
     """Make the kinds known to the house; called once, when the app is ready."""
     registry.add([launch_instance.KIND, delete_instance.KIND, *power.KINDS, *volumes.KINDS, *snapshots.KINDS])
     registry.add([*backups.KINDS, *filling.KINDS])
-    registry.add([*resize.KINDS, *rebuild.KINDS, *rescue.KINDS, *shelve.KINDS, password.KIND])
+    registry.add([*resize.KINDS, *rebuild.KINDS, *rescue.KINDS, *shelve.KINDS, password.KIND, *nics.KINDS])

@@ -13,7 +13,7 @@ from django.urls import path
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from cloudbox.common.errors import CloudError, Unavailable
-from compute import consoles, instances, metadata_options, metrics, security_groups
+from compute import consoles, instances, metadata_options, metrics, networks, security_groups
 from dashboard import errors, live
 from dashboard.api import pages
 from dashboard.forms import instances as forms
@@ -164,9 +164,15 @@ def networking(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
                 done="Security groups saved. They take effect within a second.",
             )
         return HttpResponseRedirect(request.path)
-    return tab(
-        request, ctx, id, "networking", {"all_groups": list(security_groups.list(ctx)), "why_not": ctx.why_not("security_groups.manage")}
-    )
+    read = _, instance = _read(ctx, id)
+    more = {
+        "read": read,
+        "all_groups": list(security_groups.list(ctx)),
+        "why_not": ctx.why_not("security_groups.manage"),
+        "nics": instance_rows.button(ctx, instance, "nics"),
+        "all_networks": networks.list(ctx),
+    }
+    return tab(request, ctx, id, "networking", more)
 
 
 @require_safe

@@ -18,7 +18,7 @@ from compute import changes, consoles, instances
 from dashboard import commands, downloads, lists, words
 from dashboard.api import pages
 from dashboard.forms.instances import uuids
-from dashboard.portal import instance_changes, instance_guest, instance_looks, instance_rows, instance_tabs, launch
+from dashboard.portal import instance_changes, instance_guest, instance_looks, instance_nics, instance_rows, instance_tabs, launch
 from dashboard.shell import attempt, page, portal_page
 from identity import activity
 from identity.context import Context
@@ -256,5 +256,6 @@ urlpatterns = [
     *instance_tabs.urlpatterns,
     *instance_changes.urlpatterns,
     *instance_guest.urlpatterns,
+    *instance_nics.urlpatterns,
     path("/instances/<str:name>", by_name),
 ]

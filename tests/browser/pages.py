@@ -222,6 +222,8 @@ NOT_PAGES: frozenset[str] = frozenset(
         "p/<slug:project>/instances/<str:name>",
         "p/<slug:project>/instances/<uuid:id>/do/<slug:key>",
         "p/<slug:project>/instances/<uuid:id>/menu",
+        "p/<slug:project>/instances/<uuid:id>/nics/attach",
+        "p/<slug:project>/instances/<uuid:id>/nics/<uuid:port_id>/detach",
         "p/<slug:project>/instances/<uuid:id>/screen.png",
         "p/<slug:project>/instances/<uuid:id>/log.txt",
         "p/<slug:project>/instances/<uuid:id>/open-console",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import threading
 import time
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,30 @@ def test_the_agent(booted: Booted) -> None:
         hypervisor.set_password(machine, "nobody-of-that-name", "x")
 
 
+def test_a_card_in_the_guest(booted: Booted) -> None:
+    """Put in while it runs, with its firewall there before it: the guest gets its address by DHCP. Taken out again, it is gone."""
+    machine, hypervisor = booted.spec.id, booted.hypervisor
+    fabric = LinuxFabric(booted.box.home, booted.box.name)
+    net, _ = a_network()
+    net = replace(net, id=booted.port.network_id)
+    second = replace(booted.port, id=uuid4(), mac="52:54:00:66:00:06", ip="10.66.0.6", hostname="first-1")
+    fabric.apply(FabricSpec(networks=(net,), ports=(booted.port, second)))
+    nic = NicSpec(port_id=second.id, network_id=net.id, mac=second.mac)
+    hypervisor.attach_nic(machine, nic)
+    hypervisor.attach_nic(machine, nic)
+    assert len(hypervisor.nics(machine)) == 2
+
+    def addresses() -> list[str]:
+        told = hypervisor.guest(machine)
+        return [address for card in (told.cards if told else ()) for address in card.addresses]
+
+    eventually(lambda: "10.66.0.6/24" in addresses(), seconds=60)
+    eventually(lambda: hypervisor.detach_nic(machine, second.mac), seconds=60)
+    eventually(lambda: "10.66.0.6/24" not in addresses())
+    assert hypervisor.nics(machine) == {booted.port.mac}
+    fabric.apply(FabricSpec(networks=(net,), ports=(booted.port,)))
+
+
 def test_a_volume_in_the_guest(booted: Booted) -> None:
     """Attached while it runs, found by its serial, written to, grown under the guest's feet, let go and attached again: the same bytes."""
     store, id = Qcow2Volumes(booted.box.home), uuid4()
@@ -297,3 +322,40 @@ def test_reboot_and_power_off(booted: Booted) -> None:
     eventually(lambda: booted.told[-1].power is Power.POWERED_OFF, seconds=90)
     assert booted.told[-1].why == "guest powered off"
     booted.hypervisor.start(booted.spec.id)
+
+
+def run_inside(booted: Booted, line: str) -> bytes:
+    """What a shell line in the guest prints, by way of its agent."""
+    import libvirt_qemu
+
+    def ask(order: str, **arguments: Any) -> Any:
+        with booted.hypervisor._domain(booted.spec.id) as domain:
+            return json.loads(libvirt_qemu.qemuAgentCommand(domain, json.dumps({"execute": order, "arguments": arguments}), 20, 0))[
+                "return"
+            ]
+
+    pid = ask("guest-exec", path="/bin/sh", arg=["-c", line], **{"capture-output": True})["pid"]
+    while not (done := ask("guest-exec-status", pid=pid))["exited"]:
+        time.sleep(0.1)
+    return base64.b64decode(done.get("out-data", ""))
+
+
+def test_rescue(booted: Booted) -> None:
+    """Defined with a rescue disk of its own image, whose labels are the same as its disk's, it boots from the rescue disk; and the own
+    disk is the second, with all that was on it."""
+    images, store = FileImages(booted.box.home), Qcow2Volumes(booted.box.home)
+    machine, hypervisor = booted.spec.id, booted.hypervisor
+    rescue = store.create_rescue(machine, base=images.path(next(images.all())))
+    hypervisor.stop(machine)
+    hypervisor.define(replace(booted.spec, rescue_disk=rescue))
+    hypervisor.start(machine)
+    eventually(lambda: hypervisor.guest(machine) is not None, seconds=BOOT_SECONDS)
+    told = hypervisor.guest(machine)
+    assert told is not None
+    assert [each.disk for each in told.file_systems if each.mountpoint == "/"] == ["vda1"]
+    assert run_inside(booted, "cat /sys/block/vda/serial") == b"rescue"
+    assert b"it-came-by-user-data" in run_inside(booted, "mount /dev/vdb1 /mnt; cat /mnt/root/proof; umount /mnt")
+    hypervisor.stop(machine)
+    hypervisor.define(booted.spec)
+    store.drop_rescue(machine)
+    hypervisor.start(machine)

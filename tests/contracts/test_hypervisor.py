@@ -13,7 +13,7 @@ from cloudbox.common.errors import Conflict, NotFound
 from compute.drivers.base import Hypervisor, VolumeStore
 from compute.drivers.fake import FakeHypervisor, FakeVolumes
 from compute.drivers.qcow2 import Qcow2Volumes
-from compute.drivers.specs import DiskSpec, MachineEvent, MachineSpec, Power
+from compute.drivers.specs import DiskSpec, MachineEvent, MachineSpec, NicSpec, Power
 from tests.machines import eventually
 
 NewMachine = Callable[..., MachineSpec]
@@ -109,6 +109,23 @@ def test_a_machine_that_is_off_refuses(hypervisor: Hypervisor, new_machine: NewM
     with pytest.raises(Conflict):
         hypervisor.undefine(spec.id)
     assert hypervisor.power(spec.id) is Power.RUNNING
+
+
+def test_cards_come_and_go_while_it_is_off(hypervisor: Hypervisor, new_machine: NewMachine) -> None:
+    """Each asked for twice; no such machine has none, and takes none."""
+    nic = NicSpec(port_id=uuid4(), network_id=uuid4(), mac="52:54:00:0a:0b:0c")
+    spec = new_machine()
+    with pytest.raises(NotFound):
+        hypervisor.attach_nic(spec.id, nic)
+    assert hypervisor.detach_nic(spec.id, nic.mac)
+    assert hypervisor.nics(spec.id) == set()
+    hypervisor.define(spec)
+    for _ in range(2):
+        hypervisor.attach_nic(spec.id, nic)
+        assert hypervisor.nics(spec.id) == {nic.mac}
+    for _ in range(2):
+        assert hypervisor.detach_nic(spec.id, nic.mac)
+        assert hypervisor.nics(spec.id) == set()
 
 
 def test_a_guest_without_an_agent(hypervisor: Hypervisor, new_machine: NewMachine) -> None:

@@ -19,7 +19,7 @@ from compute.drivers.libvirt import agent, screen, snapshots, stats, xml
 from compute.drivers.libvirt.connection import Connection
 from compute.drivers.libvirt.events import Watcher
 from compute.drivers.libvirt.states import Powers, machine_id
-from compute.drivers.specs import ON, DiskSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, Power
+from compute.drivers.specs import ON, DiskSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, NicSpec, Power
 
 FORGET = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -180,6 +180,38 @@ class LibvirtHypervisor:
                         domain.setBlockIoTune(target.get("dev", ""), limits, flag)
         except NotFound:
             return
+
+    def attach_nic(self, id: UUID, nic: NicSpec) -> None:
+        with self._domain(id) as domain:
+            for flag in _worlds(domain):
+                if nic.mac not in xml.cards_in(domain.XMLDesc(_described(flag))):
+                    domain.attachDeviceFlags(_as_text(xml.card(nic)), flag)
+
+    def detach_nic(self, id: UUID, mac: str) -> bool:
+        try:
+            with self._domain(id) as domain:
+                for flag in _worlds(domain):
+                    found = xml.cards_in(domain.XMLDesc(_described(flag))).get(mac)
+                    if found is None:
+                        continue
+                    try:
+                        domain.detachDeviceFlags(_as_text(found), flag)
+                    except libvirt.libvirtError as error:
+                        # It has been asked before and has not answered yet.
+                        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_FAILED or flag == libvirt.VIR_DOMAIN_AFFECT_CONFIG:
+                            raise
+                    if mac in xml.cards_in(domain.XMLDesc(_described(flag))):
+                        return False
+        except NotFound:
+            pass
+        return True
+
+    def nics(self, id: UUID) -> set[str]:
+        try:
+            with self._domain(id) as domain:
+                return set(xml.cards_in(domain.XMLDesc(0)))
+        except NotFound:
+            return set()
 
     def freeze(self, id: UUID) -> bool:
         with self._domain(id) as domain:

@@ -157,12 +157,24 @@ def free_target(text: str) -> str:
 
 
 def _nic(devices: ET.Element, nic: NicSpec, model: str) -> None:
-    card = _add(devices, "interface", type="bridge")
+    devices.append(card(nic, model))
+
+
+def cards_in(text: str) -> dict[str, ET.Element]:
+    """The network cards of a domain, as libvirt describes it, by their MAC."""
+    found = ((each.find("mac"), each) for each in ET.fromstring(text).iterfind("devices/interface"))
+    return {mac.get("address", ""): each for mac, each in found if mac is not None}
+
+
+def card(nic: NicSpec, model: str = "virtio") -> ET.Element:
+    """A network card, for a definition or for a machine that runs."""
+    card = ET.Element("interface", {"type": "bridge"})
     _add(card, "mac", address=nic.mac)
     _add(card, "source", bridge=bridge_name(nic.network_id))
     _add(card, "target", dev=tap_name(nic.port_id))
     _add(card, "model", type=model)
     _add(card, "mtu", size=str(nic.mtu))
+    return card
 
 
 def _consoles(devices: ET.Element, spec: MachineSpec, home: Path) -> None:

@@ -13,7 +13,7 @@ STATUSES = sorted(map(str, lifecycle.MOVES))
 # What people may ask for here; the others of the table (rename, console) have addresses of their own.
 ACTION_KEYS = ["start", "stop", "reboot", "reset", "pause", "resume", "suspend", "lock", "unlock", "protect", "unprotect"]
 CHANGE_KEYS = ["confirm-resize", "revert-resize", "undo-rebuild", "drop-old-disk", "unrescue", "shelve", "unshelve"]
-_TOLD = [*ACTION_KEYS, "resize", "rebuild", "rescue", "password", *CHANGE_KEYS, "console", "rename", "tag", "delete"]
+_TOLD = [*ACTION_KEYS, "resize", "rebuild", "rescue", "nics", "password", *CHANGE_KEYS, "console", "rename", "tag", "delete"]
 
 
 class Named(serializers.Serializer):
