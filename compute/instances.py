@@ -90,13 +90,20 @@ def launch(ctx: Context, spec: LaunchSpec) -> list[Instance]:  # type: ignore[va
                 ctx.project_id,
                 charges.of_instance(vcpus=plan.flavor.vcpus, memory_mib=plan.flavor.memory_mib, disk_gib=plan.disk_gib, count=spec.count)
                 | {"ports": len(plan.networks) * spec.count}
-                | ({"volumes": spec.count, "volume_gib": plan.boot_gib * spec.count} if plan.boot_gib else {}),
+                | _volumes_of(ctx, plan),
             )
             return [_create(ctx, plan, number) for number in range(spec.count)]
     except IntegrityError as error:
         if spec.token is not None and (before := _launched_before(ctx, spec.token)):
             return before
         raise AlreadyExists(f"The name {plan.name} is taken in this project.", field="name") from error
+
+
+def _volumes_of(ctx: Context, plan: _Plan) -> dict[str, int]:
+    """What the volumes that come new with it take of the quota."""
+    new = [plan.boot_gib] if plan.boot_gib else []
+    new += boot_volumes.data_gib(ctx, plan.spec.boot) if plan.spec.boot is not None else []
+    return {"volumes": len(new) * plan.spec.count, "volume_gib": sum(new) * plan.spec.count} if new else {}
 
 
 def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:

@@ -17,8 +17,8 @@ from compute.drivers.specs import Power
 from compute.jobs import backups
 from compute.lifecycle import JOB_OF as INSTANCE_JOB_OF
 from compute.lifecycle import MOVING, bring_back, has_job, is_calm, machine, observe, unfinished
-from compute.models import Backup, ConsoleToken, Image, Instance, Reversal, Snapshot, Volume, VolumeTransfer
-from compute.volume_lifecycle import JOB_OF, SNAPSHOT_JOB_OF, resting
+from compute.models import Backup, ConsoleToken, Image, Instance, InstanceSnapshot, Reversal, Snapshot, Volume, VolumeTransfer
+from compute.volume_lifecycle import INSTANCE_SNAPSHOT_JOB_OF, JOB_OF, SNAPSHOT_JOB_OF, resting
 from compute.volume_lifecycle import machine as volume_machine
 from identity import quotas
 
@@ -104,12 +104,19 @@ def volumes() -> None:
 
 def _snapshots_on_their_way() -> None:
     """Those without a job get one; a volume that was going back somewhere stays what it is, and says so."""
-    for snapshot in Snapshot.objects.filter(status__in=SNAPSHOT_JOB_OF):
+    for whole in InstanceSnapshot.objects.filter(status__in=INSTANCE_SNAPSHOT_JOB_OF):
+        if not has_job(whole.instance_id):
+            arguments = {"snapshot_id": str(whole.id)}
+            kind = INSTANCE_SNAPSHOT_JOB_OF[whole.status]
+            jobs.enqueue(kind, whole.instance_id, actor=SYSTEM, project_id=whole.project_id, arguments=arguments)
+    # Those of whole instances are carried by the jobs of these.
+    whole_ones = InstanceSnapshot.objects.filter(status__in=INSTANCE_SNAPSHOT_JOB_OF)
+    for snapshot in Snapshot.objects.filter(status__in=SNAPSHOT_JOB_OF).exclude(group__in=whole_ones):
         if not has_job(snapshot.volume_id):
             arguments = {"snapshot_id": str(snapshot.id)}
             kind = SNAPSHOT_JOB_OF[snapshot.status]
             jobs.enqueue(kind, snapshot.volume_id, actor=SYSTEM, project_id=snapshot.project_id, arguments=arguments)
-    for volume in Volume.objects.filter(status=Volume.Status.RESTORING):
+    for volume in Volume.objects.filter(status=Volume.Status.RESTORING).exclude(snapshots__group__in=whole_ones):
         if not has_job(volume.id):
             sentence = "Going back to the snapshot was interrupted. Ask for it again."
             volume_machine.move(volume, resting(volume), actor=SYSTEM, detail=sentence, error=sentence)

@@ -59,7 +59,7 @@ def resting(volume: Volume) -> str:
 
 N = Snapshot.Status
 SNAPSHOT_MOVES: dict[str, frozenset[str]] = {
-    N.CREATING: frozenset({N.READY, N.ERROR, N.DELETING}),
+    N.CREATING: frozenset({N.READY, N.ERROR, N.DELETING, N.DELETED}),
     N.READY: frozenset({N.DELETING, N.DELETED, N.ERROR}),
     N.ERROR: frozenset({N.DELETING, N.DELETED}),
     N.DELETING: frozenset({N.DELETED, N.ERROR}),
@@ -71,7 +71,7 @@ SNAPSHOT_JOB_OF: dict[str, str] = {N.CREATING: "create-snapshot", N.DELETING: "d
 G = InstanceSnapshot.Status
 INSTANCE_SNAPSHOT_MOVES: dict[str, frozenset[str]] = {
     G.CREATING: frozenset({G.READY, G.ERROR, G.DELETED}),
-    G.READY: frozenset({G.RESTORING, G.DELETING, G.DELETED}),
+    G.READY: frozenset({G.RESTORING, G.DELETING, G.DELETED, G.ERROR}),
     G.RESTORING: frozenset({G.READY, G.DELETED}),
     G.ERROR: frozenset({G.DELETING, G.DELETED}),
     G.DELETING: frozenset({G.DELETED, G.ERROR}),

@@ -89,6 +89,8 @@ def why_not(ctx: Context, volume: Volume, key: str) -> str:
 def _why_not_now(volume: Volume, action: Action) -> str:
     if volume.is_boot and volume.instance is not None and action.key in ("attach", "detach", "delete", "offer"):
         return f"{volume.instance.name} boots from {volume.name}. Delete the instance first; the volume can stay."
+    if volume.status == S.AVAILABLE and volume.instance is not None:
+        return f"{volume.name} is on its way to {volume.instance.name}. Wait until that is launched."
     if volume.status not in action.states:
         if volume.status == S.ATTACHED and volume.instance is not None:
             return f"{volume.name} is attached to {volume.instance.name}. Detach it first."

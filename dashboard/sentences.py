@@ -39,6 +39,7 @@ _DONE_OF = {
     ("port-forward", "create"): "forwarded the port {}",
     ("port-forward", "delete"): "stopped forwarding the port {}",
     ("volume", "restore"): "took volume {} back to a snapshot",
+    ("instance-snapshot", "restore"): "took an instance back to the snapshot {}",
     ("volume", "retype"): "changed the type of volume {}",
     ("volume", "offer"): "offered volume {} to another project",
     ("volume", "withdraw"): "withdrew the offer of volume {}",
@@ -69,6 +70,7 @@ _BECAME_OF = {
         "available": "is available", "attached": "is attached", "error": "failed", "deleted": "is gone",
     },
     "snapshot": {"ready": "is ready", "error": "failed", "deleted": "is gone"},
+    "instance-snapshot": {"ready": "is ready", "error": "failed", "deleted": "is gone"},
 }  # fmt: skip
 # An action of identity.policy, whose halves are noun and verb of the refusal -> what was not allowed.
 _NOT_ALLOWED = {

@@ -5,6 +5,7 @@ from compute.jobs import (
     backups,
     delete_instance,
     filling,
+    instance_snapshots,
     launch_instance,
     nics,
     password,
@@ -20,6 +21,6 @@ from compute.jobs import (
 
 def register() -> None:
     """Make the kinds known to the house; called once, when the app is ready."""
-    registry.add([launch_instance.KIND, delete_instance.KIND, *power.KINDS, *volumes.KINDS, *snapshots.KINDS])
+    registry.add([launch_instance.KIND, delete_instance.KIND, *power.KINDS, *volumes.KINDS, *snapshots.KINDS, *instance_snapshots.KINDS])
     registry.add([*backups.KINDS, *filling.KINDS])
     registry.add([*resize.KINDS, *rebuild.KINDS, *rescue.KINDS, *shelve.KINDS, password.KIND, *nics.KINDS])

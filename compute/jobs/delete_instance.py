@@ -10,8 +10,9 @@ from cloudbox.common import clock, jobs
 from cloudbox.common.jobs import Kind, Later, Run, Step
 from compute import charges, desired, host
 from compute.lifecycle import machine
-from compute.models import Instance, Port, Snapshot, Volume
+from compute.models import Instance, InstanceSnapshot, Port, Snapshot, Volume
 from compute.volume_lifecycle import MOVING
+from compute.volume_lifecycle import instance_snapshot_machine as snapshot_machine
 from compute.volume_lifecycle import machine as volume_machine
 
 S = Instance.Status
@@ -72,6 +73,16 @@ def _disk(run: Run) -> None:
     host.volumes().delete(run.subject_id)
 
 
+def _snapshots(run: Run) -> None:
+    """They lay on the root disk; what they held of volumes stays as those volumes' own snapshots."""
+    with transaction.atomic():
+        rows = InstanceSnapshot.objects.select_for_update().filter(instance_id=run.subject_id).exclude(status="deleted")
+        for whole in rows:
+            Snapshot.objects.filter(group=whole).update(group=None)
+            charges.release_snapshot(whole.project_id, whole.root_gib)
+            snapshot_machine.move(whole, InstanceSnapshot.Status.DELETED, actor=run.actor, deleted_at=clock.now())
+
+
 def _gone(run: Run) -> None:
     with transaction.atomic():
         instance = Instance.objects.select_for_update().get(id=run.subject_id)
@@ -95,6 +106,7 @@ KIND = Kind(
         Step("Removing the machine", _undefine),
         Step("Freeing its addresses", _ports),
         Step("Freeing its volumes", _volumes),
+        Step("Forgetting its snapshots", _snapshots),
         Step("Deleting its disk", _disk),
         Step("Closing the books", _gone),
     ),

@@ -27,17 +27,18 @@ def _disk(run: Run) -> None:
     instance = _subject(run)
     if filling.fill(instance.id, size_gib=instance.disk_gib, is_root=True):
         return
-    boot = Volume.objects.filter(instance=instance, is_boot=True).first()
-    if boot is not None:
-        _boot_volume(run, boot)
+    volumes = [*Volume.objects.filter(instance=instance)]
+    for volume in volumes:
+        _take_volume(run, volume)
+    if any(volume.is_boot for volume in volumes):
         return
     host.volumes().create_root(instance.id, base=host.images().path(instance.image_id), size_gib=instance.disk_gib)
 
 
-def _boot_volume(run: Run, volume: Volume) -> None:
+def _take_volume(run: Run, volume: Volume) -> None:
     """A new one is made by a job of its own; then it is the instance's."""
     if volume.status == Volume.Status.ERROR:
-        raise Conflict(f"The volume that it boots from could not be made: {volume.error}")
+        raise Conflict(f"The volume {volume.name} could not be made: {volume.error}")
     if volume.status == Volume.Status.CREATING:
         raise Later(1)
     if volume.status == Volume.Status.AVAILABLE:

@@ -22,7 +22,9 @@ GIB = 2**30
 
 
 def _subject(run: Run) -> Volume:
-    return Volume.objects.select_related("type", "instance", "source_volume", "source_snapshot").get(id=run.subject_id)
+    return Volume.objects.select_related("type", "instance", "source_volume", "source_snapshot", "source_instance_snapshot").get(
+        id=run.subject_id
+    )
 
 
 # --- create
@@ -51,6 +53,8 @@ def _make(run: Run) -> None:
     if volume.source_snapshot is not None:
         snapshot = volume.source_snapshot
         store.copy_volume(volume.id, source=snapshot.volume_id, snapshot_id=snapshot.id, size_gib=size_gib)
+    elif (whole := volume.source_instance_snapshot) is not None:
+        store.copy_volume(volume.id, source=whole.instance_id, snapshot_id=whole.id, size_gib=size_gib)
     elif volume.source_volume_id is not None:
         store.copy_volume(volume.id, source=volume.source_volume_id, snapshot_id=volume.id, size_gib=size_gib)
     elif volume.image_id is not None:
