@@ -56,8 +56,10 @@ def _boot_sector() -> bytes:
 
 
 def _grub_core(work: Path) -> bytes:
-    core = work / "core.img"
-    options = ["-O", "i386-pc", "-d", str(GRUB_FOLDER), "-p", "(hd0,msdos1)/boot/grub", "-c", str(GRUB_CONFIG)]
+    core, config = work / "core.img", work / "grub.cfg"
+    # The shell of a core without modules knows no comments, and would tell whoever looks at the screen.
+    config.write_text("".join(line for line in GRUB_CONFIG.read_text().splitlines(keepends=True) if not line.startswith("#")))
+    options = ["-O", "i386-pc", "-d", str(GRUB_FOLDER), "-p", "(hd0,msdos1)/boot/grub", "-c", str(config)]
     run(["grub-mkimage", *options, "-o", core, *GRUB_MODULES])
     return core.read_bytes()
 
