@@ -19,7 +19,7 @@ from compute import dns, networks, security_groups
 from compute.models import Instance, Network, Port, SecurityGroup
 from identity import quotas
 from identity.context import Context
-from identity.names import clean_text
+from identity.names import clean_name, clean_text
 
 PAIRS_MAX = 10
 # From what a modem did to what a fast card does.
@@ -108,14 +108,14 @@ def reserve(
     if len(groups) > security_groups.GROUPS_PER_PORT_MAX:
         raise Invalid(f"A port is in at most {security_groups.GROUPS_PER_PORT_MAX} groups.", field="security_group_ids")
     fields = {
-        "name": clean_text(name, field="name", length_max=64),
+        "name": clean_name(name) if name.strip() else "",
         "description": clean_text(description, field="description"),
         "dns_name": dns.clean_name(dns_name),
         "mac": _clean_mac(mac) if mac.strip() else _new_mac(),
         "allowed_pairs": clean_pairs(allowed_pairs),
         "port_security": port_security,
-        "rate_in_kbps": _clean_rate(rate_in_kbps, "rate_in_kbps"),
-        "rate_out_kbps": _clean_rate(rate_out_kbps, "rate_out_kbps"),
+        "rate_in_kbps": clean_rate(rate_in_kbps, "rate_in_kbps"),
+        "rate_out_kbps": clean_rate(rate_out_kbps, "rate_out_kbps"),
     }
     try:
         with transaction.atomic():
@@ -190,7 +190,7 @@ def _clean_mac(text: str, *, field: str = "mac") -> str:
     return mac
 
 
-def _clean_rate(value: int | None, field: str) -> int | None:
+def clean_rate(value: int | None, field: str) -> int | None:
     low, high = RATE_KBPS
     if value is not None and not low <= value <= high:
         raise Invalid(f"A cap is {low} to {high} kilobits per second, or empty for none.", field=field)
@@ -198,13 +198,13 @@ def _clean_rate(value: int | None, field: str) -> int | None:
 
 
 _CLEAN: dict[str, Any] = {
-    "name": lambda value: clean_text(value, field="name", length_max=64),
+    "name": lambda value: clean_name(value) if value.strip() else "",
     "description": lambda value: clean_text(value, field="description"),
     "dns_name": dns.clean_name,
     "allowed_pairs": clean_pairs,
     "port_security": bool,
-    "rate_in_kbps": lambda value: _clean_rate(value, "rate_in_kbps"),
-    "rate_out_kbps": lambda value: _clean_rate(value, "rate_out_kbps"),
+    "rate_in_kbps": lambda value: clean_rate(value, "rate_in_kbps"),
+    "rate_out_kbps": lambda value: clean_rate(value, "rate_out_kbps"),
 }
 
 

@@ -172,6 +172,41 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Disable one", "POST", "/{key_id}/disable", {}),
         ("Enable one", "POST", "/{key_id}/enable", {}),
     ),
+    "ports": _of(
+        f"{_P}/ports",
+        ("List them", "GET", ""),
+        ("Reserve one", "POST", "", {"network_id": "{network_id}", "name": "database"}),
+    ),
+    "port": _of(
+        f"{_P}/ports/{{id}}",
+        ("Show it", "GET", ""),
+        ("Cap it", "PATCH", "", {"rate_in_kbps": 10000, "rate_out_kbps": None}),
+        ("Let it send from more addresses", "PATCH", "", {"allowed_pairs": [{"ip": "10.20.0.100"}]}),
+        ("Put it into groups", "PUT", "/security-groups", {"security_group_ids": ["{group_id}"]}),
+        ("Delete", "DELETE", ""),
+    ),
+    "names": _of(
+        f"{_P}/networks/{{id}}/names",
+        ("List them", "GET", ""),
+        ("Set the domain", "PUT", "", {"dns_domain": "lab.example.org"}),
+    ),
+    "address-groups": _of(
+        f"{_P}/address-groups",
+        ("List them", "GET", ""),
+        ("Create one", "POST", "", {"name": "offices", "cidrs": ["203.0.113.0/24"]}),
+    ),
+    "address-group": _of(
+        f"{_P}/address-groups/{{id}}",
+        ("Show it", "GET", ""),
+        ("Change its ranges", "PATCH", "", {"cidrs": ["203.0.113.0/24", "2001:db8::/32"]}),
+        ("Delete", "DELETE", ""),
+    ),
+    "reachability": _of(
+        f"{_P}/reachability",
+        ("Ask from an instance", "GET", "?from_instance_id={from_instance_id}&to_instance_id={to_instance_id}&protocol=tcp&port=443"),
+        ("Ask from outside", "GET", "?to_instance_id={to_instance_id}&protocol=tcp&port=443"),
+    ),
+    "topology": _of(f"{_P}/topology", ("Show it", "GET", "")),
     "security-groups": _of(
         f"{_P}/security-groups",
         ("List them", "GET", ""),

@@ -42,7 +42,15 @@ PORTAL: tuple[Section, ...] = (
     ),
     Section(
         "Network",
-        (Entry("Networks", "networks", "net", "networks"), Entry("Security groups", "security-groups", "shield", "security-groups")),
+        (
+            Entry("Networks", "networks", "net", "networks"),
+            Entry("Routers", "routers", "updown", "routers"),
+            Entry("Floating IPs", "floating-ips", "globe", "floating-ips"),
+            Entry("Ports", "ports", "link", "ports"),
+            Entry("Security groups", "security-groups", "shield", "security-groups"),
+            Entry("Topology", "topology", "route", "topology"),
+            Entry("Reachability", "reachability", "pulse", "reachability"),
+        ),
     ),
     Section(
         "Project",

@@ -44,6 +44,15 @@ ALL_IMAGES: Columns = {
 }
 
 
+PORTS: Columns = {
+    **_same("id", "ip", "mac", "name"),
+    "network": attrgetter("network.name"),
+    "instance": lambda row: row.instance.name if row.instance else "",
+    "security_groups": lambda row: " ".join(group.name for group in row.security_groups.all()),
+    **_same("is_reserved", "dns_name", "port_security", "rate_in_kbps", "rate_out_kbps", "description", "created_at"),
+}
+
+
 def _usage(name: str) -> Callable[[Any], object]:
     """What a bucket held at the last count; empty before the first."""
     return lambda row: getattr(getattr(row, "usage", None), name, None)

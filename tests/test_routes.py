@@ -109,6 +109,38 @@ p/<slug:project>/networks.csv                                                GET
 p/<slug:project>/networks/new                                                GET reader  POST member
 p/<slug:project>/networks/<uuid:id>                                          GET reader  POST member
 p/<slug:project>/networks/<uuid:id>/delete                                   POST member
+p/<slug:project>/routers                                                     GET reader
+p/<slug:project>/routers.csv                                                 GET reader
+p/<slug:project>/routers/new                                                 GET reader  POST member
+p/<slug:project>/routers/<uuid:id>                                           GET reader
+p/<slug:project>/routers/<uuid:id>/attach                                    POST member
+p/<slug:project>/routers/<uuid:id>/gateway                                   POST member
+p/<slug:project>/routers/<uuid:id>/routes                                    POST member
+p/<slug:project>/routers/<uuid:id>/rename                                    POST member
+p/<slug:project>/routers/<uuid:id>/forward                                   POST member
+p/<slug:project>/routers/<uuid:id>/networks/<uuid:network_id>/remove         POST member
+p/<slug:project>/routers/<uuid:id>/port-forwards/<uuid:forward_id>/remove    POST member
+p/<slug:project>/routers/<uuid:id>/delete                                    POST member
+p/<slug:project>/floating-ips                                                GET reader
+p/<slug:project>/floating-ips.csv                                            GET reader
+p/<slug:project>/floating-ips/new                                            GET reader  POST member
+p/<slug:project>/floating-ips/<uuid:id>                                      GET reader
+p/<slug:project>/floating-ips/<uuid:id>/associate                            POST member
+p/<slug:project>/floating-ips/<uuid:id>/describe                             POST member
+p/<slug:project>/floating-ips/<uuid:id>/do/<slug:key>                        POST member
+p/<slug:project>/networks/<uuid:id>/names                                     GET reader  POST member
+p/<slug:project>/ports                                                        GET reader
+p/<slug:project>/ports.csv                                                    GET reader
+p/<slug:project>/ports/new                                                    GET reader  POST member
+p/<slug:project>/ports/<uuid:id>                                              GET reader  POST member
+p/<slug:project>/ports/<uuid:id>/groups                                       POST member
+p/<slug:project>/ports/<uuid:id>/delete                                       POST member
+p/<slug:project>/topology                                                     GET reader
+p/<slug:project>/reachability                                                 GET reader
+p/<slug:project>/address-groups                                               GET reader
+p/<slug:project>/address-groups/new                                           GET reader  POST member
+p/<slug:project>/address-groups/<uuid:id>                                     GET reader  POST member
+p/<slug:project>/address-groups/<uuid:id>/delete                              POST member
 p/<slug:project>/security-groups                                             GET reader
 p/<slug:project>/security-groups/new                                         GET reader  POST member
 p/<slug:project>/security-groups/<uuid:id>                                   GET reader  POST member
@@ -303,6 +335,8 @@ api/v1/projects/<slug:project>/port-forwards/<uuid:id>                       GET
 api/v1/projects/<slug:project>/ports                                          GET reader  POST member
 api/v1/projects/<slug:project>/ports/<uuid:id>                                GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/networks/<uuid:id>/names                       GET reader  PUT member
+api/v1/projects/<slug:project>/reachability                                   GET reader
+api/v1/projects/<slug:project>/topology                                       GET reader
 api/v1/projects/<slug:project>/address-groups                                 GET reader  POST member
 api/v1/projects/<slug:project>/address-groups/<uuid:id>                       GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/ports/<uuid:id>/security-groups               PUT member

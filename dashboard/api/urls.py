@@ -125,6 +125,8 @@ _project: Routes = [
     path("ports", ports.PortsView.as_view()),
     path("ports/<uuid:id>", ports.PortView.as_view()),
     path("ports/<uuid:id>/security-groups", ports.PortGroupsView.as_view()),
+    path("reachability", ports.ReachabilityView.as_view()),
+    path("topology", ports.TopologyView.as_view()),
     path("address-groups", ports.AddressGroupsView.as_view()),
     path("address-groups/<uuid:id>", ports.AddressGroupView.as_view()),
     path("security-groups", networks.SecurityGroupsView.as_view()),

@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
-from compute import security_groups
+from cloudbox.common.errors import Invalid
+from compute import address_groups, security_groups
 from dashboard import commands
 from dashboard.forms.base import ChangeForm, Form
 from dashboard.shell import attempt, page, portal_page
@@ -21,10 +22,16 @@ from identity.context import Context
 COMMON = (("SSH", "tcp", "22"), ("HTTP", "tcp", "80"), ("HTTPS", "tcp", "443"), ("Ping", "icmp", ""))
 
 RULE = {
-    "direction": "ingress", "protocol": "tcp", "port_min": "", "port_max": "", "remote": "any", "remote_cidr": "", "remote_group_id": "",
-    "description": "",
+    "direction": "ingress", "protocol": "tcp", "other_protocol": "", "ethertype": "", "port_min": "", "port_max": "", "icmp_type": "",
+    "icmp_code": "", "remote": "any", "remote_cidr": "", "remote_group_id": "", "remote_address_group_id": "", "description": "",
 }  # fmt: skip
-PROTOCOLS = (("tcp", "TCP"), ("udp", "UDP"), ("icmp", "ICMP"), ("any", "Any"))
+PROTOCOLS = (
+    ("tcp", "TCP"), ("udp", "UDP"), ("icmp", "ICMP"), ("icmpv6", "ICMPv6"), ("sctp", "SCTP"), ("any", "Any"), ("other", "Another"),
+)  # fmt: skip
+# Whoever ticks none of these means both; where the protocol or the range says it already, nobody is asked.
+FAMILIES = (("", "IPv4 and IPv6"), ("IPv4", "IPv4"), ("IPv6", "IPv6"))
+PORTED = ("tcp", "udp", "sctp", "other")
+ICMP = ("icmp", "icmpv6")
 
 
 def _base(ctx: Context) -> str:
@@ -83,6 +90,10 @@ def detail(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
         "incoming": [line for line in lines if line.rule.direction == "ingress"],
         "outgoing": [line for line in lines if line.rule.direction == "egress"],
         "groups": security_groups.list(ctx),
+        "address_groups": address_groups.list(ctx),
+        "families": FAMILIES,
+        "ported": " ".join(PORTED),
+        "icmp": " ".join(ICMP),
         "common": COMMON,
         "protocols": PROTOCOLS,
         "why": ctx.why_not("security_groups.manage"),
@@ -92,17 +103,26 @@ def detail(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
 
 def _add(ctx: Context, id: UUID, form: Form) -> Any:
     remote = form.text("remote")
-    protocol = "" if form.text("protocol") == "any" else form.text("protocol")
-    ported = protocol in ("tcp", "udp")
+    chosen = form.text("protocol")
+    protocol = {"any": "", "other": form.text("other_protocol")}.get(chosen, chosen)
+    if chosen == "other" and not protocol:
+        raise Invalid("Which protocol? A name, or its number.", field="other_protocol")
+    low, high = ("port_min", "port_max") if chosen in PORTED else ("icmp_type", "icmp_code") if chosen in ICMP else ("", "")
     return security_groups.add_rule(
         ctx,
         id,
         direction=form.text("direction"),
         protocol=protocol,
-        port_min=form.number("port_min") if ported else None,
-        port_max=form.number("port_max") if ported else None,
+        ethertype=form.text("ethertype")
+        if chosen not in ICMP and remote != "cidr"
+        else "IPv4"
+        if chosen == "icmp" and remote != "cidr"
+        else "",
+        port_min=form.number(low) if low else None,
+        port_max=form.number(high) if high else None,
         remote_cidr=form.text("remote_cidr") if remote == "cidr" else "",
         remote_group_id=form.id_of("remote_group_id") if remote == "group" else None,
+        remote_address_group_id=form.id_of("remote_address_group_id") if remote == "addresses" else None,
         description=form.text("description"),
     )
 

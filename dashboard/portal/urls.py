@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dashboard.portal import (
     activity,
+    address_groups,
+    backup_plans,
+    backups,
     bucket_access,
     bucket_events,
     bucket_rules,
@@ -18,9 +21,12 @@ from dashboard.portal import (
     networks,
     objects,
     overview,
+    ports,
+    reachability,
     security_groups,
     settings,
     snapshots,
+    topology,
     volumes,
 )
 
@@ -33,6 +39,10 @@ urlpatterns = [
     *instance_disks.urlpatterns,
     *networks.urlpatterns,
     *security_groups.urlpatterns,
+    *address_groups.urlpatterns,
+    *ports.urlpatterns,
+    *topology.urlpatterns,
+    *reachability.urlpatterns,
     *buckets.urlpatterns,
     *bucket_access.urlpatterns,
     *bucket_rules.urlpatterns,

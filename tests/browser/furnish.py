@@ -20,7 +20,21 @@ from django.utils import timezone  # noqa: E402
 
 from cloudbox.common.object_client import ObjectClient, endpoint  # noqa: E402
 from cloudbox.common.object_signing import Keys  # noqa: E402
-from compute import flavors, images, instances, keypairs, networks, security_groups, snapshots, volumes  # noqa: E402
+from compute import (  # noqa: E402
+    address_groups,
+    backup_schedules,
+    backup_vaults,
+    backups,
+    flavors,
+    images,
+    instances,
+    keypairs,
+    networks,
+    ports,
+    security_groups,
+    snapshots,
+    volumes,
+)
 from compute.instances import LaunchSpec  # noqa: E402
 from compute.models import Image, Instance  # noqa: E402
 from identity import credentials, projects, quotas, temporary, users  # noqa: E402
@@ -62,10 +76,14 @@ def main() -> None:
 def _network_things(ctx: Context) -> dict[str, str]:
     group = security_groups.create(ctx, name="web", description="Who may reach the shop")
     security_groups.add_rule(ctx, group.id, direction="ingress", protocol="tcp", port_min=443, port_max=443, remote_cidr="0.0.0.0/0")
+    offices = address_groups.create(ctx, name="offices", cidrs=["203.0.113.0/24", "2001:db8::/32"])
+    security_groups.add_rule(ctx, group.id, direction="ingress", protocol="tcp", port_min=22, remote_address_group_id=offices.id)
     keypair, _ = keypairs.create(ctx, name="ada-laptop")
     back = networks.create(ctx, name="back", cidr="10.30.0.0/24")
     network = networks.list(ctx).exclude(id=back.id).get()
-    return {"group": str(group.id), "keypair": str(keypair.id), "network": str(network.id), "back": str(back.id)}
+    port = ports.reserve(ctx, network_id=back.id, name="database", dns_name="db", rate_in_kbps=10_000)
+    kept = {"addresses": str(offices.id), "port": str(port.id)}
+    return kept | {"group": str(group.id), "keypair": str(keypair.id), "network": str(network.id), "back": str(back.id)}
 
 
 def _objects(ctx: Context) -> dict[str, str]:

@@ -14,7 +14,7 @@ from django.conf import settings as django_settings
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from compute import keypairs, security_groups, volumes
+from compute import address_groups, keypairs, ports, security_groups, volumes
 from tests.browser.pages import PAGES
 from tests.browser.pages import Page as Case
 from tests.operations import store_drive
@@ -105,6 +105,8 @@ def _things(world: World) -> dict[str, str]:
     group = security_groups.list(owner).first()
     keypair, _ = keypairs.create(owner, name="laptop")
     made: dict[str, object] = {"web": instance, "db": instance, "failed": instance, "image": world.image, "network": world.network}
+    made["port"] = ports.reserve(owner, network_id=world.network.id)
+    made["addresses"] = address_groups.create(owner, name="offices", cidrs=["203.0.113.0/24"])
     made["volume"] = made["free"] = volumes.create(owner, name="data", size_gib=1)
     ids = {name: str(thing.id) for name, thing in made.items()}  # type: ignore[attr-defined]
     assert group is not None

@@ -8,12 +8,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from compute import address_groups, dns, networks, ports, security_groups
+from compute import address_groups, dns, networks, ports, security_groups, topology, trace
 from dashboard.api.base import ApiView, PageQuery
 from dashboard.api.fields import Flag, Id, Input, Text, Whole
 from dashboard.api.idempotency import idempotent
 from dashboard.api.openapi import listing, operation
 from dashboard.api.render import compute as render
+from dashboard.api.render import reachability as reach
 
 
 class PortQuery(PageQuery):
@@ -31,7 +32,7 @@ class _PortFields(Input):
     name = Text(required=False, allow_blank=True, max_length=64)
     description = Text(required=False, allow_blank=True)
     dns_name = Text(required=False, allow_blank=True, max_length=63, help_text="Empty: its instance's host name.")
-    allowed_pairs = Pair(many=True, required=False, max_length=ports.PAIRS_MAX)
+    allowed_pairs = serializers.ListField(child=Pair(), required=False, max_length=ports.PAIRS_MAX)
     port_security = Flag(required=False, help_text="Only a project's admin switches it.")
     rate_in_kbps = Whole(required=False, allow_null=True, help_text="To the instance; null: no cap.")
     rate_out_kbps = Whole(required=False, allow_null=True, help_text="From the instance; null: no cap.")
@@ -184,3 +185,30 @@ class NamesView(ApiView):
     def put(self, request: Request, project: str, id: UUID) -> Response:
         network = dns.set_domain(self.ctx, id, self.body(Domain)["dns_domain"])
         return Response(render.NameShape(dns.records(self.ctx, network), many=True).data)
+
+
+class TraceQuery(Input):
+    from_instance_id = serializers.UUIDField(required=False, help_text="Left out, and no address: from somewhere outside.")
+    from_address = serializers.CharField(required=False, default="", allow_blank=True, max_length=15)
+    to_instance_id = serializers.UUIDField(required=False)
+    to_address = serializers.CharField(required=False, default="", allow_blank=True, max_length=15)
+    protocol = serializers.ChoiceField([*trace.PROTOCOLS], default="tcp")
+    port = serializers.IntegerField(required=False, min_value=1, max_value=65535, help_text="To icmp none: it is a ping.")
+
+
+class ReachabilityView(ApiView):
+    @operation(
+        "reachability_get",
+        "Follow a connection through the networks: does it arrive, and if not, what stops it",
+        answer=reach.AnswerShape,
+        query=TraceQuery,
+        tag="networks",
+    )
+    def get(self, request: Request, project: str) -> Response:
+        return Response(reach.AnswerShape(trace.ask(self.ctx, **self.query(TraceQuery))).data)
+
+
+class TopologyView(ApiView):
+    @operation("topology_get", "What is connected to what", answer=reach.BranchShape(many=True), tag="networks")
+    def get(self, request: Request, project: str) -> Response:
+        return Response(reach.BranchShape(topology.of(self.ctx), many=True).data)
