@@ -50,6 +50,7 @@ _DONE_OF = {
     ("user", "update"): "changed their own profile",
     ("user", "change-password"): "changed their own password",
     ("account", "configure"): "changed the settings of the object store's account",
+    ("bucket", "inventory"): "asked for an inventory of bucket {}",
     ("drive", "drain"): "began to empty drive {}",
     ("drive", "keep"): "kept drive {}",
     ("drive", "replace"): "began to replace drive {}",

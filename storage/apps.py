@@ -6,7 +6,8 @@ class StorageConfig(AppConfig):
 
     def ready(self) -> None:
         from identity import quotas
-        from storage import buckets, removal
+        from storage import buckets, inventories, removal
 
         quotas.counters.append(buckets.count_of)
         removal.register()
+        inventories.register()

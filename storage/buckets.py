@@ -17,7 +17,7 @@ from cloudbox.common import events
 from cloudbox.common.errors import Conflict, Invalid
 from identity import quotas
 from identity.context import Context
-from storage import documents, drive_list
+from storage import documents, drive_list, usage
 from storage.engine import STORAGE_CLASSES
 from storage.errors import BucketAlreadyYours, BucketNameInvalid, BucketNameTaken, LockStateInvalid, NoSuchBucket, NoSuchDocument
 from storage.generations import Generations
@@ -158,6 +158,7 @@ def forget(ctx: Context, bucket: Bucket) -> None:
     with transaction.atomic():
         # What is being counted right now hangs on the row: first wait for that, then look what is there to be deleted with it.
         Bucket.objects.select_for_update().filter(pk=bucket.pk).first()
+        usage.close(bucket)
         if Bucket.objects.filter(pk=bucket.pk).delete()[0]:
             quotas.release(bucket.project_id, {"buckets": 1})
             events.publish(ctx.actor, "delete", "bucket", bucket, project_id=bucket.project_id, detail=bucket.name)

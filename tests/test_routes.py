@@ -173,6 +173,8 @@ p/<slug:project>/buckets/<str:name>/versioning                               GET
 p/<slug:project>/buckets/<str:name>/lifecycle                                GET reader  POST member
 p/<slug:project>/buckets/<str:name>/events                                   GET reader  POST member
 p/<slug:project>/buckets/<str:name>/website                                  GET reader  POST member
+p/<slug:project>/buckets/<str:name>/usage                                    GET reader  POST member
+p/<slug:project>/buckets-usage                                               GET reader
 p/<slug:project>/buckets/<str:name>/settings                                 GET reader  POST member
 p/<slug:project>/buckets/<str:name>/delete                                   POST member
 p/<slug:project>/buckets/<str:name>/empty                                    POST member
@@ -304,6 +306,9 @@ api/v1/projects/<slug:project>/buckets/<str:name>/lifecycle                  GET
 api/v1/projects/<slug:project>/buckets/<str:name>/lifecycle/preview          POST reader
 api/v1/projects/<slug:project>/buckets/<str:name>/emptying                   GET reader  POST member DELETE member
 api/v1/projects/<slug:project>/buckets/<str:name>/notifications              GET reader  PUT member
+api/v1/projects/<slug:project>/buckets/<str:name>/usage                      GET reader
+api/v1/projects/<slug:project>/buckets/<str:name>/inventory                  GET reader  POST member
+api/v1/projects/<slug:project>/buckets-usage                                 GET reader
 api/v1/projects/<slug:project>/webhooks                                      GET reader  POST member
 api/v1/projects/<slug:project>/webhooks/<uuid:id>                            GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/webhooks/<uuid:id>/test                       POST member

@@ -10,6 +10,7 @@ from dashboard.api.render.compute import ACTION_KEYS, CHANGE_KEYS
 from dashboard.api.views import (
     account,
     admin,
+    bucket_usage,
     buckets,
     catalogue,
     credentials,
@@ -56,6 +57,8 @@ _bucket: Routes = [
     path("lifecycle/preview", buckets.LifecyclePreviewView.as_view()),
     path("emptying", buckets.EmptyingView.as_view()),
     path("notifications", events.NotificationsView.as_view()),
+    path("usage", bucket_usage.BucketUsageView.as_view()),
+    path("inventory", bucket_usage.InventoryView.as_view()),
 ]
 
 _volume: Routes = [
@@ -95,6 +98,7 @@ _project: Routes = [
     path("buckets", buckets.BucketsView.as_view()),
     path("buckets/<str:name>", buckets.BucketView.as_view()),
     path("buckets/<str:name>/", include(_bucket)),
+    path("buckets-usage", bucket_usage.BucketsUsageView.as_view()),
     path("webhooks", events.WebhooksView.as_view()),
     path("webhooks/<uuid:id>", events.WebhookView.as_view()),
     path("webhooks/<uuid:id>/test", events.WebhookTestView.as_view()),

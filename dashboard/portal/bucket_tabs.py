@@ -14,6 +14,7 @@ TABS: tuple[tuple[str, str, str], ...] = (
     ("versioning", "Versions and lock", "/versioning"),
     ("lifecycle", "Lifecycle", "/lifecycle"),
     ("events", "Events", "/events"),
+    ("usage", "Usage", "/usage"),
     ("website", "Website and CORS", "/website"),
     ("settings", "Settings", "/settings"),
 )

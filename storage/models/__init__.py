@@ -4,11 +4,13 @@ from storage.models.accounts import AccountSettings
 from storage.models.buckets import Bucket, BucketUsage
 from storage.models.drives import DriveOrder, StoreDrive, StoreRounds
 from storage.models.keys import EncryptionKey, EncryptionKeyVersion
+from storage.models.usage import BucketHour
 from storage.models.webhooks import EventDelivery, Webhook
 
 __all__ = [
     "AccountSettings",
     "Bucket",
+    "BucketHour",
     "BucketUsage",
     "DriveOrder",
     "EncryptionKey",

@@ -61,3 +61,4 @@ class BucketUsage(models.Model):
     uploads_count = models.PositiveBigIntegerField(default=0)
     upload_bytes = models.PositiveBigIntegerField(default=0)
     counted_at = models.DateTimeField()
+    accrued_at = models.DateTimeField(null=True)  # Until then it is summed up in hours (usage.py).

@@ -21,7 +21,7 @@ from tests.fixtures import DEAD_STORE
 from tests.world import World
 
 Browse = Callable[..., Client]
-TABS = ("overview", "access", "versioning", "lifecycle", "events", "website", "settings")
+TABS = ("overview", "access", "versioning", "lifecycle", "events", "usage", "website", "settings")
 QUERIES_MAX = 12
 
 

@@ -207,3 +207,29 @@ class EncryptionKeyShape(serializers.Serializer):
     is_enabled = serializers.BooleanField()
     version = serializers.IntegerField(source="newest_version")
     created_at = serializers.DateTimeField()
+
+
+class HeldShape(serializers.Serializer):
+    """What was held in a day or an hour that began at `at`."""
+
+    at = serializers.DateTimeField()
+    bytes = serializers.IntegerField(help_text="On average, of all versions and unfinished uploads.")
+    gib_hours = serializers.FloatField()
+
+
+class MonthShape(serializers.Serializer):
+    """What a bucket, which may be gone, held this month."""
+
+    bucket_id = serializers.UUIDField()
+    name = serializers.CharField()
+    storage_class = serializers.CharField()
+    gib_hours = serializers.FloatField()
+
+
+class InventoryShape(serializers.Serializer):
+    under_way = serializers.BooleanField()
+    target = serializers.CharField(help_text="The bucket that it is written into,")
+    key = serializers.CharField(help_text="and its name there.")
+    rows = serializers.IntegerField()
+    error = serializers.CharField()
+    sentence = serializers.CharField()

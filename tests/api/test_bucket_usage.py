@@ -1,0 +1,31 @@
+"""What buckets held, and inventories, by the REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cloudbox.common import clock
+from storage.models import Bucket, BucketHour
+from tests.api.conftest import Api
+from tests.world import World
+
+
+def test_usage_and_inventory(world: World, speak: Callable[..., Api]) -> None:
+    member = speak("member")
+    member.post("/buckets", {"name": "media"})
+    row = Bucket.objects.get(name="media")
+    hour = clock.now().replace(minute=0, second=0, microsecond=0)
+    BucketHour.objects.create(
+        bucket_id=row.id, project=row.project, name="media", storage_class="replicated-3", hour=hour, byte_seconds=2**30 * 3600
+    )
+    days = member.get("/buckets/media/usage?days=7").json()["items"]
+    assert (len(days), days[-1]["gib_hours"]) == (7, 1.0)
+    assert member.get("/buckets/media/usage?days=0").status_code == 422
+    assert member.get("/buckets/media/usage?by=hour&days=1").json()["items"][-1]["gib_hours"] == 1.0
+    assert [(one["name"], one["gib_hours"]) for one in member.get("/buckets-usage").json()["items"]] == [("media", 1.0)]
+    assert member.get("/buckets/media/inventory").status_code == 404
+    assert speak("reader").post("/buckets/media/inventory", {}).status_code == 403
+    begun = member.post("/buckets/media/inventory", {"versions": True})
+    assert (begun.status_code, begun.json()["under_way"], begun.json()["target"]) == (202, True, "media")
+    assert member.post("/buckets/media/inventory", {}).status_code == 409
+    assert member.get("/buckets/media/inventory").json()["key"].startswith("inventory/media/")
