@@ -22,7 +22,7 @@ from typing import Any
 
 from cloudbox.common.errors import Conflict
 from storage.engine import DriveSpec
-from storage.engine.members import IDENTITY
+from storage.engine.types import IDENTITY
 
 FORMAT = 1
 NAME = "drives.json"  # In the store's folder, and on every drive.

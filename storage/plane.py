@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloudbox.common.errors import QuotaExceeded
 from storage.directory import BucketInfo, Directory
-from storage.engine import Store
+
+if TYPE_CHECKING:
+    from storage.engine import Store
 
 # Configuration verbs and loads of the directory wait for PostgreSQL in these; no object passes through them.
 THREADS = 8

@@ -79,7 +79,8 @@ every 440 bytes, and all names that share such a piece lie in a key space of the
 the piece (names.py). Order is kept, look-ups stay computations, and a usual name costs nothing.
 """
 
-from storage.engine.store import Store
+from typing import TYPE_CHECKING, Any
+
 from storage.engine.types import (
     NULL,
     SMALL_MAX_BYTES,
@@ -99,6 +100,9 @@ from storage.engine.types import (
     absent,
     unchanged,
 )
+
+if TYPE_CHECKING:
+    from storage.engine.store import Store
 
 __all__ = [
     "NULL",
@@ -120,3 +124,12 @@ __all__ = [
     "absent",
     "unchanged",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The store itself is loaded by who opens one. Portal and worker know its types only, and need none of its libraries."""
+    if name != "Store":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from storage.engine.store import Store
+
+    return Store

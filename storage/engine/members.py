@@ -22,11 +22,11 @@ from cloudbox.common.errors import Conflict
 from storage.engine.drives import FOLDERS, Drive, FilesystemDrive
 from storage.engine.placement import Candidate, pick
 from storage.engine.records import FORMAT
-from storage.engine.types import DriveSpec
+from storage.engine.types import IDENTITY, DriveSpec
 
 log = logging.getLogger(__name__)
 
-IDENTITY, MEMBERS = "drive.json", "members.json"
+MEMBERS = "members.json"
 # Beside its folders; those that the house keeps there come before those that make it a drive.
 ON_EVERY_DRIVE = ("names.json", "drives.json", MEMBERS, IDENTITY)
 TIMES = 26  # Classes of latencies, up to half a minute.

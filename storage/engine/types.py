@@ -19,6 +19,7 @@ META_MAX_BYTES = 256 << 10
 ETAG_MAX_BYTES = 255
 PARTS_MAX = 10_000
 LIST_MAX = 10_000
+IDENTITY = "drive.json"  # The file on every drive that says which it is.
 
 NULL = "null"  # The id of the version that an unversioned (or suspended) bucket writes and replaces.
 

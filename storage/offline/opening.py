@@ -21,8 +21,9 @@ from storage.engine import DriveSpec, members, recovery
 from storage.engine.drives import Drive
 from storage.engine.index import MAP_BYTES, READERS_MAX, RETIRED, TABLES, Index
 from storage.engine.kv import Transaction
-from storage.engine.members import IDENTITY, MEMBERS, Members
+from storage.engine.members import MEMBERS, Members
 from storage.engine.reader import Reader
+from storage.engine.types import IDENTITY
 from storage.offline.overlay import Overlay, ReadingDrive, scratch_folder
 
 SERVER_RUNS = "The object store is running on these drives. Stop the box first (bin/cloudbox down)."
