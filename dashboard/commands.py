@@ -138,6 +138,37 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Delete", "DELETE", ""),
     )
     + _of(f"{_P}/ports", ("List its ports", "GET", "?network_id={id}")),
+    "routers": _of(f"{_P}/routers", ("List them", "GET", ""), ("Create one", "POST", "", {"name": "edge"})),
+    "router": _of(
+        f"{_P}/routers/{{id}}",
+        ("Show it", "GET", ""),
+        ("Rename", "PATCH", "", {"name": "{name}"}),
+        ("Add a network", "PUT", "/networks/{network_id}"),
+        ("Take a network off", "DELETE", "/networks/{network_id}"),
+        ("Let it lead nowhere outside", "PUT", "/gateway", {"external_id": None}),
+        ("Set its static routes", "PUT", "/routes", {"routes": [{"destination": "10.99.0.0/24", "next_hop": "10.20.0.7"}]}),
+        ("Delete", "DELETE", ""),
+    )
+    + _of(
+        f"{_P}/port-forwards",
+        ("List the ports that it forwards", "GET", "?router_id={id}"),
+        ("Forward a port", "POST", "", {"router_id": "{id}", "external_port": 8022, "port_id": "{port_id}", "internal_port": 22}),
+    ),
+    "floating-ips": _of(f"{_P}/floating-ips", ("List them", "GET", ""), ("Take one", "POST", "", {"description": "The shop"})),
+    "floating-ip": _of(
+        f"{_P}/floating-ips/{{id}}",
+        ("Show it", "GET", ""),
+        ("Give it to a network card", "POST", "/associate", {"port_id": "{port_id}"}),
+        ("Take it off", "POST", "/disassociate", {}),
+        ("Give it back", "DELETE", ""),
+    ),
+    "admin-external-networks": _of(
+        "/admin/external-networks",
+        ("List them", "GET", ""),
+        ("Create one", "POST", "", {"name": "lab", "cidr": "198.51.100.0/24"}),
+        ("Make one the default", "PATCH", "/{id}", {"is_default": True}),
+        ("Delete one", "DELETE", "/{id}"),
+    ),
     "buckets": _of(
         f"{_P}/buckets",
         ("List them", "GET", ""),

@@ -73,6 +73,7 @@ ADMIN: tuple[Section, ...] = (
             Entry("Flavors", "flavors", "size", "flavors"),
             Entry("Volume types", "volume-types", "disk", "volume-types"),
             Entry("Images", "images", "image", "images"),
+            Entry("External networks", "external-networks", "globe", "external-networks"),
             Entry("Object store", "store", "drive", "store"),
             Entry("Drives", "drives", "disk", "drives"),
             Entry("Buckets", "buckets", "bucket", "buckets"),

@@ -85,7 +85,32 @@ SNAPSHOTS: Columns = {
     **_same("size_gib", "is_consistent", "description", "created_at", "taken_at"),
 }
 
-NETWORKS: Columns = _same("id", "name", "cidr", "gateway_ip", "nat", "mtu", "created_at")
+BACKUPS: Columns = {
+    **_same("id", "name", "status", "error", "disk", "disk_id", "source_name", "size_gib"),
+    "vault": attrgetter("vault.name"),
+    "schedule": lambda row: row.schedule.name if row.schedule else "",
+    **_same("is_full", "is_consistent", "read_bytes", "new_bytes", "stored_bytes", "trial", "tried_at", "created_at", "taken_at"),
+}
+
+NETWORKS: Columns = {
+    **_same("id", "name", "cidr", "gateway_ip", "nat"),
+    "router": lambda row: row.router.name if row.router else "",
+    **_same("dhcp", "mtu", "created_at"),
+}
+ROUTERS: Columns = {
+    **_same("id", "name", "description"),
+    "external": lambda row: row.external.name if row.external else "",
+    **_same("external_ip", "snat"),
+    "networks": lambda row: " ".join(network.name for network in row.networks.all()),
+    **_same("created_at"),
+}
+FLOATING_IPS: Columns = {
+    **_same("id", "address", "description"),
+    "external": attrgetter("external.name"),
+    "instance": lambda row: row.port.instance.name if row.port and row.port.instance else "",
+    "ip": lambda row: row.port.ip if row.port else "",
+    **_same("created_at"),
+}
 
 EVENTS: Columns = _same(
     "id", "at", "actor", "verb", "noun", "subject", "subject_id", "project_id", "api", "address", "request_id", "outcome", "detail",

@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from cloudbox.common.errors import CloudError
-from compute import images, instances, keypairs, networks, security_groups, snapshots, volumes
+from compute import backups, floating_ips, images, instances, keypairs, networks, routers, security_groups, snapshots, volumes
 from dashboard.context import ADMIN, PORTAL
 from dashboard.portal import instance_rows
 from dashboard.shell import LAST_PROJECT, account_page
@@ -40,6 +40,8 @@ CREATE = (
     ("Launch an instance", "instances/new", "server", "instances.launch"),
     ("Create a bucket", "buckets/new", "bucket", "buckets.manage"),
     ("Create a network", "networks/new", "net", "networks.manage"),
+    ("Create a router", "routers/new", "updown", "networks.manage"),
+    ("Take a floating IP", "floating-ips/new", "globe", "networks.manage"),
     ("Create a security group", "security-groups/new", "shield", "security_groups.manage"),
     ("Create a volume", "volumes/new", "disk", "volumes.manage"),
     ("Create a key pair", "keypairs/new", "key", "keypairs.manage"),
@@ -166,6 +168,11 @@ def _snapshots(ctx: Context, q: str) -> Iterator[Item]:
         yield {"title": row.name, "note": f"Snapshot of {row.volume.name}", "icon": "snap", "url": f"{_base(ctx)}/volumes/{row.volume_id}"}
 
 
+def _floating_ips(ctx: Context, q: str) -> Iterator[Item]:
+    for row in floating_ips.list(ctx).filter(address__startswith=q)[:EACH]:
+        yield {"title": row.address, "note": "Floating IP", "icon": "globe", "url": f"{_base(ctx)}/floating-ips/{row.id}"}
+
+
 _SEARCHES: tuple[Callable[[Context, str], Iterator[Item]], ...] = (
     _instances,
     _buckets,
@@ -173,6 +180,8 @@ _SEARCHES: tuple[Callable[[Context, str], Iterator[Item]], ...] = (
     _named("disk", "volumes", volumes.list, lambda row: f"Volume of {row.size_gib} GiB"),
     _snapshots,
     _named("net", "networks", networks.list, lambda row: f"Network {row.cidr}"),
+    _named("updown", "routers", routers.list, lambda row: "Router"),
+    _floating_ips,
     _named("shield", "security-groups", security_groups.list, lambda row: "Security group"),
     _named("key", "keypairs", keypairs.list, lambda row: "Key pair"),
 )

@@ -233,6 +233,10 @@ admin/flavors                                                                GET
 admin/flavors/new                                                            GET look    POST box
 admin/flavors/<uuid:id>/retire                                               POST box
 admin/flavors/<uuid:id>/restore                                              POST box
+admin/external-networks                                                      GET look
+admin/external-networks/new                                                  GET look    POST box
+admin/external-networks/<uuid:id>/make-default                               POST box
+admin/external-networks/<uuid:id>/delete                                     POST box
 admin/volume-types                                                           GET look
 admin/volume-types/new                                                       GET look    POST box
 admin/volume-types/<uuid:id>                                                 GET look    POST box
@@ -492,8 +496,13 @@ class Probe:
         for part in route.split("/"):
             noun = {"keys": "access-keys", "disks": "volumes"}.get(parts[-1], parts[-1]) if parts else ""
             known = {"<slug:project>": "shop", "<slug:slug>": "shop", "<slug:key>": "deactivate", "<int:pk>": "1", "<str:name>": "probe"}
-            if part == "<slug:key>" and noun == "do":
-                part = "protect" if "volumes" in parts else "restore" if "snapshots" in parts else "stop"
+            if part == "<slug:key>" and noun == "do" and parts[2].startswith("backup"):
+                part = {"backups": "verify", "backup-vaults": "refresh", "backup-schedules": "off"}[parts[2]]
+            elif part == "<slug:key>" and noun == "do":
+                if "floating-ips" in parts:
+                    part = "disassociate"
+                else:
+                    part = "protect" if "volumes" in parts else "restore" if {"snapshots", "instance-snapshots"} & {*parts} else "stop"
             elif part == "<slug:key>" and "encryption-keys" in parts:
                 part = "disable"
             elif part == "<uuid:user_id>" or (noun == "members" and part.startswith("<")):

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from dashboard.admin import audit, drives, flavors, health, home, hosts, images, instances, projects, store, users, volume_types
+from dashboard.admin import (
+    audit,
+    drives,
+    external_networks,
+    flavors,
+    health,
+    home,
+    hosts,
+    images,
+    instances,
+    projects,
+    store,
+    users,
+    volume_types,
+)
 
 urlpatterns = [
     *home.urlpatterns,
@@ -11,6 +25,7 @@ urlpatterns = [
     *users.urlpatterns,
     *instances.urlpatterns,
     *flavors.urlpatterns,
+    *external_networks.urlpatterns,
     *volume_types.urlpatterns,
     *store.urlpatterns,
     *drives.urlpatterns,

@@ -11,11 +11,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
-from compute import networks, ports
+from compute import addresses, networks, ports, routers
 from dashboard import commands, downloads, lists
 from dashboard.forms.base import Form
+from dashboard.portal.routers import read_routes
 from dashboard.shell import attempt, page, portal_page
 from identity.context import Context
+
+MTU_DEFAULT = 1500
 
 
 def _base(ctx: Context) -> str:
@@ -42,31 +45,65 @@ def export(request: HttpRequest, ctx: Context) -> HttpResponse:
 
 @portal_page
 def new(request: HttpRequest, ctx: Context) -> HttpResponse:
-    form = Form(request, name="", cidr="", nat="on")
-    if form.posted:
-        nat = form.text("nat") == "on"
-        if form.run(lambda: networks.create(ctx, name=form.text("name"), cidr=form.text("cidr"), nat=nat)):
-            return HttpResponseRedirect(f"{_base(ctx)}/{form.result.id}")
+    form = Form(request, name="", cidr="", nat="on", router_id="", dhcp="on", gateway_ip="", dns_servers="", mtu="1500")
+
+    def act() -> Any:
+        return networks.create(
+            ctx,
+            name=form.text("name"),
+            cidr=form.text("cidr"),
+            nat=form.text("nat") == "on",
+            router_id=form.id_of("router_id"),
+            dhcp=form.text("dhcp") == "on",
+            gateway_ip=form.text("gateway_ip"),
+            dns_servers=form.text("dns_servers").replace(",", " ").split(),
+            mtu=form.number("mtu") or MTU_DEFAULT,
+        )
+
+    if form.posted and form.run(act):
+        return HttpResponseRedirect(f"{_base(ctx)}/{form.result.id}")
     command = commands.curl(request, ctx, "networks", {"name": form.text("name"), "nat": form.text("nat") == "on"})
-    context = {"form": form, "command": command, "why": ctx.why_not("networks.manage")}
+    context = {"form": form, "command": command, "routers": routers.list(ctx), "why": ctx.why_not("networks.manage")}
     return page(request, "portal/networks/new.html", context, status=form.status)
 
 
 @portal_page
 def detail(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
-    """With a form that renames it."""
+    """With a form that changes it."""
     network = networks.get(ctx, id)
-    form = Form(request, name=network.name)
-    if form.posted and form.run(lambda: networks.rename(ctx, id, form.text("name"))):
+    form = Form(
+        request,
+        name=network.name,
+        dhcp="on" if network.dhcp else "",
+        pool_first=network.pool_first or "",
+        pool_last=network.pool_last or "",
+        dns_servers=" ".join(network.dns_servers),
+        host_routes="\n".join(f"{each['destination']} via {each['next_hop']}" for each in network.host_routes),
+        mtu=str(network.mtu),
+    )
+    if form.posted and form.run(lambda: networks.update(ctx, id, _changes(form))):
         return HttpResponseRedirect(f"{_base(ctx)}/{id}")
     found = ports.list(ctx, network_id=id)
     size = ipaddress.IPv4Network(network.cidr).num_addresses
     why = ctx.why_not("networks.manage")
     context = {"network": network, "form": form, "ports": found, "free": max(0, size - 12 - len(found)), "why": why}
+    context["pool"] = addresses.pool_of(network)
     if found and not why:
         cards = "1 network card is" if len(found) == 1 else f"{len(found)} network cards are"
         context["why_delete"] = f"{cards} on {network.name}. Delete the instances first."
     return page(request, "portal/networks/detail.html", context, status=form.status)
+
+
+def _changes(form: Form) -> dict[str, Any]:
+    return {
+        "name": form.text("name"),
+        "dhcp": form.text("dhcp") == "on",
+        "pool_first": form.text("pool_first"),
+        "pool_last": form.text("pool_last"),
+        "dns_servers": form.text("dns_servers").replace(",", " ").split(),
+        "host_routes": read_routes(form.text("host_routes"), "host_routes"),
+        "mtu": form.number("mtu") or MTU_DEFAULT,
+    }
 
 
 @require_POST

@@ -16,7 +16,15 @@ from dashboard.portal import instance_marks
 register = template.Library()
 
 # Where the page of a thing lies, below the project.
-_PAGES = {"instance": "instances", "network": "networks", "image": "images", "keypair": "keypairs", "security-group": "security-groups"}
+_PAGES = {
+    "instance": "instances",
+    "router": "routers",
+    "floating-ip": "floating-ips",
+    "network": "networks",
+    "image": "images",
+    "keypair": "keypairs",
+    "security-group": "security-groups",
+}
 
 
 @register.simple_tag

@@ -26,11 +26,14 @@ from compute import (  # noqa: E402
     backup_vaults,
     backups,
     flavors,
+    floating_ips,
     images,
     instances,
     keypairs,
     networks,
+    port_forwards,
     ports,
+    routers,
     security_groups,
     snapshots,
     volumes,
@@ -66,6 +69,8 @@ def main() -> None:
     quotas.set_limits(SYSTEM, tight, {"security_groups": 1, "keypairs": None})
     things |= _network_things(ctx) | _instances(ctx) | _objects(ctx)
     things |= _volumes(ctx, things["web"])
+    things |= _outside(ctx, things["web"])
+    things |= _backups(ctx, UUID(things["volume"]))
     flavors.retire(SYSTEM, flavors.create(SYSTEM, name="old.large", vcpus=8, memory_mib=16384, disk_gib=80).id)
     credentials.create_token(ctx, name="deploy", role="member", days=90)
     credentials.create_access_key(ctx, name="backups")
@@ -83,7 +88,25 @@ def _network_things(ctx: Context) -> dict[str, str]:
     network = networks.list(ctx).exclude(id=back.id).get()
     port = ports.reserve(ctx, network_id=back.id, name="database", dns_name="db", rate_in_kbps=10_000)
     kept = {"addresses": str(offices.id), "port": str(port.id)}
-    return kept | {"group": str(group.id), "keypair": str(keypair.id), "network": str(network.id), "back": str(back.id)}
+    return kept | {
+        "group": str(group.id),
+        "keypair": str(keypair.id),
+        "network": str(network.id),
+        "back": str(back.id),
+        "router": str(network.router_id),
+    }
+
+
+def _outside(ctx: Context, instance_id: str) -> dict[str, str]:
+    """A floating IP on an instance, and a forwarded port with a static route on its router."""
+    port = ports.list(ctx).filter(instance_id=instance_id)[0]
+    address = floating_ips.allocate(ctx, description="The shop")
+    floating_ips.associate(ctx, address.id, port_id=port.id)
+    router_id = networks.get(ctx, port.network_id).router_id
+    assert router_id is not None
+    port_forwards.create(ctx, router_id=router_id, protocol="tcp", external_port=8022, port_id=port.id, internal_port=22, description="ssh")
+    routers.set_routes(ctx, router_id, [{"destination": "10.99.0.0/24", "next_hop": port.ip}])
+    return {"floating": str(address.id)}
 
 
 def _objects(ctx: Context) -> dict[str, str]:
@@ -142,6 +165,16 @@ def _volumes(ctx: Context, instance_id: str) -> dict[str, str]:
         snapshots.create(ctx, volume_id=volume.id, name=name)
     _until(lambda: snapshots.list(ctx, status="ready").count() == 2)
     return {"volume": str(volume.id), "free": str(free.id), "volume_type": str(volume.type_id)}
+
+
+def _backups(ctx: Context, volume_id: UUID) -> dict[str, str]:
+    """Two backups of a volume in a vault in a bucket, and a schedule."""
+    vault = backup_vaults.create(ctx, name="Safe", bucket="media", prefix="backups", encrypted=True).vault
+    for name in ("first", "second"):
+        (backup,) = backups.create(ctx, vault_id=vault.id, volume_id=volume_id, name=name)
+        _until(lambda id=backup.id: backups.get(ctx, id).status == "ready")  # type: ignore[misc]
+    schedule = backup_schedules.create(ctx, name="nightly", vault_id=vault.id, volume_id=volume_id)
+    return {"vault": str(vault.id), "backup": str(backup.id), "schedule": str(schedule.id)}
 
 
 def _until(come: Callable[[], bool]) -> None:

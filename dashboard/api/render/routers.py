@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from compute.models import ExternalNetwork, PortForward
 from dashboard.api.render.compute import Named
 
 
@@ -33,7 +32,7 @@ class ExternalNetworkShape(serializers.Serializer):
     id = serializers.UUIDField()
     name = serializers.CharField()
     description = serializers.CharField()
-    kind = serializers.ChoiceField(ExternalNetwork.Kind.values, help_text="nat: behind the box; bridge: on a bridge of the host.")
+    kind = serializers.ChoiceField(["nat", "bridge"], help_text="nat: behind the box; bridge: on a bridge of the host.")
     cidr = serializers.CharField()
     is_default = serializers.BooleanField(help_text="Do routers lead there that name none?")
 
@@ -99,7 +98,7 @@ class PortForwardShape(serializers.Serializer):
     id = serializers.UUIDField()
     router = Named()
     floating_ip = SharedIp(allow_null=True, help_text="null: the router's own address.")
-    protocol = serializers.ChoiceField(PortForward.Protocol.values)
+    protocol = serializers.ChoiceField(["tcp", "udp"])
     external_port = serializers.IntegerField()
     port = ForwardPort()
     internal_port = serializers.IntegerField()
