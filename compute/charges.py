@@ -8,7 +8,20 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Count, Q, Sum
 
-from compute.models import FloatingIp, Instance, InstanceSnapshot, Keypair, Network, Port, Reversal, Router, SecurityGroup, Snapshot, Volume
+from compute.models import (
+    FloatingIp,
+    Instance,
+    InstanceSnapshot,
+    Keypair,
+    LoadBalancer,
+    Network,
+    Port,
+    Reversal,
+    Router,
+    SecurityGroup,
+    Snapshot,
+    Volume,
+)
 from identity import quotas
 
 _POWERED = Q(shelved_at=None)
@@ -102,6 +115,7 @@ def count(project_id: UUID) -> Mapping[str, int]:
         "networks": Network.objects.filter(project_id=project_id).count(),
         "routers": Router.objects.filter(project_id=project_id).count(),
         "floating_ips": FloatingIp.objects.filter(project_id=project_id).count(),
+        "load_balancers": LoadBalancer.objects.filter(project_id=project_id).count(),
         "ports": Port.objects.filter(project_id=project_id).count(),
         "security_groups": SecurityGroup.objects.filter(project_id=project_id).count(),
         "keypairs": Keypair.objects.filter(project_id=project_id).count(),

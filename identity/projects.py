@@ -23,7 +23,7 @@ holdings: list[Callable[[Project], list[str]]] = []
 
 
 # Resources that keep a project from being deleted.
-_KEEPS = ("instances", "networks", "routers", "floating_ips", "ports", "disk_gib")
+_KEEPS = ("instances", "networks", "routers", "floating_ips", "load_balancers", "ports", "disk_gib")
 
 
 def default_domain() -> Domain:

@@ -41,6 +41,7 @@ RESOURCES: dict[str, Resource] = {
     "ports": Resource("Ports", "", 40),
     "routers": Resource("Routers", "", 5),
     "floating_ips": Resource("Floating IPs", "", 5),
+    "load_balancers": Resource("Load balancers", "", 5),
     "security_groups": Resource("Security groups", "", 20),
     "keypairs": Resource("Key pairs", "", 50),
     "buckets": Resource("Buckets", "", 100),

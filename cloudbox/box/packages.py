@@ -14,7 +14,7 @@ from cloudbox.box.shell import Failed, Log, output, run
 
 # One list, since the three distributions use the same names for these; what differs stands in DIFFERENT.
 BOX_PACKAGES = (
-    "ca-certificates git iproute2 iptables nftables kmod procps util-linux dnsmasq-base "
+    "ca-certificates git iproute2 iptables nftables kmod procps util-linux dnsmasq-base haproxy "
     "python3-venv python3-dev gcc libc6-dev pkg-config libvirt-dev "
     "libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils "
     "postgresql redis-server nodejs npm "
@@ -31,7 +31,7 @@ SUPPORTED = (("debian", "12"), ("debian", "13"), ("ubuntu", "24.04"))
 # A program on the machine is as good as its package; node often comes from elsewhere, and the two exclude each other.
 PROVIDED_BY_PROGRAM = {"npm": "npm", "nodejs": "node", "chromium": "chromium", "vagrant": "vagrant", "git": "git"}
 # Services that packages bring, which no box uses: a box runs its own.
-SERVICES = ("postgresql", "redis-server", "libvirtd", "libvirt-guests", "virtlogd", "virtlockd")
+SERVICES = ("postgresql", "redis-server", "haproxy", "libvirtd", "libvirt-guests", "virtlogd", "virtlockd")
 POLICY = Path("/usr/sbin/policy-rc.d")
 NO_MAIN_CLUSTER = Path("/etc/postgresql-common/createcluster.d/cloudbox.conf")
 

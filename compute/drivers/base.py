@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import UUID
 
+from compute.drivers.balancer_specs import BalancerFacts
 from compute.drivers.guest_facts import GuestFacts
 from compute.drivers.specs import DiskSpec, FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, NicSpec, Power
 
@@ -271,6 +272,9 @@ class Fabric(Protocol):
 
     def take_hits(self) -> dict[UUID, int]:
         """How many connections each rule has let pass since the last call; rules without any are left out."""
+
+    def balancer_facts(self) -> dict[UUID, BalancerFacts]:
+        """What the processes of load balancers tell; one that does not answer is left out."""
 
     def namespace_of(self, network_id: UUID) -> str:
         """The network namespace that holds the network's gateway and its metadata address."""

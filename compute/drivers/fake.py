@@ -19,7 +19,8 @@ from typing import BinaryIO
 from uuid import UUID
 
 from cloudbox.common.errors import Conflict, NotFound
-from compute.drivers import fake_disks, paths, png
+from compute.drivers import fake_balancers, fake_disks, paths, png
+from compute.drivers.balancer_specs import BalancerFacts
 from compute.drivers.fake_disks import FakeSnapshots
 from compute.drivers.fake_guest import Guests
 from compute.drivers.faults import Faults
@@ -555,6 +556,7 @@ class FakeFabric(Faults):
         self.spec = FabricSpec()
         self.applied = 0
         self.hits: dict[UUID, int] = {}
+        self.down: set[UUID] = set()
 
     def apply(self, spec: FabricSpec) -> None:
         self._may_fail("apply")
@@ -579,6 +581,11 @@ class FakeFabric(Faults):
         self._may_fail("take_hits")
         hits, self.hits = self.hits, {}
         return hits
+
+    def balancer_facts(self) -> dict[UUID, BalancerFacts]:
+        """All members are up, but for those in `down`."""
+        self._may_fail("balancer_facts")
+        return {each.id: fake_balancers.facts(each, self.down) for each in self.spec.balancers}
 
     def namespace_of(self, network_id: UUID) -> str:
         return f"{self.box}-{network_id.hex[:8]}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+from compute.drivers.balancer_specs import BalancerSpec
 from compute.drivers.router_specs import ExternalSpec, RouterSpec, RouteSpec
 
 
@@ -145,6 +146,7 @@ class FabricSpec:
     externals: tuple[ExternalSpec, ...] = ()
     routers: tuple[RouterSpec, ...] = ()
     ports: tuple[PortSpec, ...] = ()
+    balancers: tuple[BalancerSpec, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from compute.models.backups import Backup, BackupRestore, BackupSchedule, Backup
 from compute.models.catalogue import Flavor, Image, Keypair
 from compute.models.changes import GuestReport, OfficeHours, Reversal
 from compute.models.instances import ConsoleToken, Instance, MetricSample, ServerGroup, UsageInterval
+from compute.models.load_balancers import Listener, LoadBalancer, Pool, PoolMember
 from compute.models.networks import AddressGroup, Network, Port, SecurityGroup, SecurityGroupRule
 from compute.models.routers import ExternalNetwork, FloatingIp, PortForward, Router
 from compute.models.volumes import InstanceSnapshot, Snapshot, Volume, VolumeInterval, VolumeTransfer, VolumeType
@@ -23,9 +24,13 @@ __all__ = [
     "Instance",
     "InstanceSnapshot",
     "Keypair",
+    "Listener",
+    "LoadBalancer",
     "MetricSample",
     "Network",
     "OfficeHours",
+    "Pool",
+    "PoolMember",
     "Port",
     "PortForward",
     "Reversal",

@@ -6,6 +6,7 @@ links.py      bridges, veth pairs, gateway namespaces, as `ip -batch` text
 firewall.py   security groups and anti-spoofing as one nft text
 gateway.py    what a network's gateway namespace lets through
 dnsmasq.py    DHCP and DNS of a network: one dnsmasq in its gateway namespace
+haproxy.py    load balancers: one HAProxy each, in the gateway namespace of its network
 routing.py    routers and external networks: from what there is to what there should be
 router.py     a router's rules, NAT, addresses and routes, as text
 

@@ -129,8 +129,8 @@ class Dnsmasq:
             self.stop()
             pid = None
         if pid is None:
-            # One that lost its pid file would still hold the port; nothing else lives in a router's namespace.
-            netns.end_processes([self.namespace])
+            # One that lost its pid file would still hold the port.
+            self._end_strays()
             run([*netns.enter(self.namespace), "dnsmasq", f"--conf-file={self.folder}/conf"])
         elif renewed:
             os.kill(pid, signal.SIGHUP)
@@ -142,6 +142,15 @@ class Dnsmasq:
             return pid if f"{self.folder}/conf" in Path(f"/proc/{pid}/cmdline").read_text() else None
         except (OSError, ValueError):
             return None
+
+    def _end_strays(self) -> None:
+        """Any dnsmasq here; load balancers live in the namespace, too."""
+        for pid in netns.processes([self.namespace]):
+            try:
+                if Path(f"/proc/{pid}/comm").read_text().strip() == "dnsmasq":
+                    os.kill(pid, signal.SIGKILL)
+            except OSError:
+                continue
 
     def stop(self) -> None:
         pid = self.pid()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Network
 
+from compute.drivers.balancer_specs import BalancerSpec
 from compute.drivers.fabric.names import LAN, METADATA_IP, WAN
 from compute.drivers.router_specs import RouteSpec
 from compute.drivers.specs import NetworkSpec
@@ -15,9 +16,9 @@ def routes_of(network: NetworkSpec, routes: Sequence[RouteSpec]) -> list[RouteSp
     return [route for route in routes if route.next_hop in network.cidr]
 
 
-def ruleset(network: NetworkSpec, routes: Sequence[RouteSpec]) -> str:
+def ruleset(network: NetworkSpec, routes: Sequence[RouteSpec], balancers: Sequence[BalancerSpec] = ()) -> str:
     """Guests reach the gateway's DHCP, DNS, ping and the metadata address. Between them and a router passes what has an address of
-    the network, or of what `routes` say lies behind one of its guests."""
+    the network, or of what `routes` say lies behind one of its guests. Whoever reaches the network reaches its load balancers."""
     ranges = ", ".join(map(str, sorted({network.cidr, *(route.destination for route in routes)}, key=_key)))
     behind = ", ".join(map(str, sorted({route.destination for route in routes}, key=_key)))
     forward = ""
@@ -38,13 +39,19 @@ table ip gateway {{
     iifname "{LAN}" tcp dport 53 accept
     iifname "{LAN}" ip daddr {METADATA_IP} tcp dport 80 accept
     iifname "{LAN}" icmp type echo-request accept
-  }}
+{"".join(_listening(each) for each in balancers)}  }}
   chain forward {{
     type filter hook forward priority filter
     policy drop
 {forward}  }}
 }}
 """
+
+
+def _listening(balancer: BalancerSpec) -> str:
+    ports = ", ".join(str(each.port) for each in sorted(balancer.listeners, key=lambda each: each.port))
+    ping = f"    ip daddr {balancer.address} icmp type echo-request accept\n"
+    return ping + (f"    ip daddr {balancer.address} tcp dport {{ {ports} }} accept\n" if ports else "")
 
 
 def _key(network: IPv4Network) -> tuple[int, int]:

@@ -18,10 +18,12 @@ from uuid import UUID
 
 from cloudbox.common.errors import Unavailable
 from compute.drivers import netns
+from compute.drivers.balancer_specs import BalancerFacts, BalancerSpec
 from compute.drivers.box_namespace import UPLINK
 from compute.drivers.commands import run, works
 from compute.drivers.fabric import counters, firewall, gateway, links, router, routing
 from compute.drivers.fabric.dnsmasq import Dnsmasq, upstream_servers
+from compute.drivers.fabric.haproxy import Haproxies
 from compute.drivers.fabric.names import Names, RouterNames, external_names, names, namespace, router_names
 from compute.drivers.router_specs import ExternalSpec, RouterSpec, RouteSpec
 from compute.drivers.specs import FabricSpec, NetworkSpec
@@ -35,6 +37,7 @@ class LinuxFabric:
         self.box = box
         self._upstream = upstream_dns
         self._folder = home / "run" / "networks"
+        self._haproxies = Haproxies(home / "run" / "balancers")
         self._lock = threading.Lock()
         self._hits: Counter[UUID] = Counter()
 
@@ -50,7 +53,8 @@ class LinuxFabric:
             made = set()
             for network in spec.networks:
                 ways = routes.get(network.router_id, ()) if network.router_id else ()
-                if self._network(network, wanted[network.id], ways, seen):
+                balancers = [each for each in spec.balancers if each.network_id == network.id]
+                if self._network(network, wanted[network.id], ways, balancers, seen):
                     made.add(network.id)
             self._externals(spec, seen)
             self._routers(spec, routers, made, seen)
@@ -58,6 +62,10 @@ class LinuxFabric:
             for network in spec.networks:
                 ports = [port for port in spec.ports if port.network_id == network.id]
                 self._dnsmasq(wanted[network.id].namespace).apply(network, ports, upstream)
+            self._haproxies.apply({each.id: (each, wanted[each.network_id].namespace) for each in spec.balancers})
+
+    def balancer_facts(self) -> dict[UUID, BalancerFacts]:
+        return self._haproxies.facts()
 
     def take_hits(self) -> dict[UUID, int]:
         with self._lock:
@@ -132,9 +140,16 @@ class LinuxFabric:
         netns.end_processes([name])
         netns.delete(name)
 
-    def _network(self, network: NetworkSpec, names: Names, routes: Sequence[RouteSpec], seen: dict[str, links.Link]) -> bool:
+    def _network(
+        self,
+        network: NetworkSpec,
+        names: Names,
+        routes: Sequence[RouteSpec],
+        balancers: Sequence[BalancerSpec],
+        seen: dict[str, links.Link],
+    ) -> bool:
         """True when its gateway was made anew, and so has lost its way to a router."""
-        rules = gateway.ruleset(network, gateway.routes_of(network, routes))
+        rules = gateway.ruleset(network, gateway.routes_of(network, routes), balancers)
         made = f"network {_hash(repr((network.cidr, network.gateway, network.mtu, names)))}"
         alias = f"{made} {_hash(rules)}"
         port, bridge = seen.get(names.router), seen.get(names.bridge)
