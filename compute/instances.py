@@ -226,7 +226,7 @@ def _create(ctx: Context, plan: _Plan, number: int) -> Instance:
 def _rows() -> QuerySet[Instance]:
     return (
         Instance.objects.exclude(status=S.DELETED)
-        .select_related("flavor", "image", "keypair", "project", "rescue_image")
+        .select_related("flavor", "image", "keypair", "project", "rescue_image", "group")
         .defer("user_data")
         .annotate(
             has_snapshots=Exists(InstanceSnapshot.objects.filter(instance=OuterRef("id")).exclude(status="deleted")),

@@ -86,6 +86,13 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Read its metrics", "GET", "/metrics?range=1h"),
         ("Delete", "DELETE", ""),
     ),
+    "server-groups": _of(
+        f"{_P}/server-groups",
+        ("List them", "GET", ""),
+        ("Create one", "POST", "", {"name": "databases", "policy": "anti-affinity"}),
+        ("Put an instance into one", "PUT", "/{id}/instances/{instance_id}", {}),
+        ("Delete one", "DELETE", "/{id}"),
+    ),
     "images": _of(f"{_P}/images", ("List them", "GET", "")),
     "image": _of(
         f"{_P}/images/{{id}}",

@@ -15,6 +15,7 @@ _DONE = {
     "remove-rule": "removed a rule from", "reset-password": "set a new password for", "watch-console": "watched the console of",
     "configure": "changed the settings of", "rotate": "rotated", "enable": "enabled", "disable": "disabled",
     "empty": "began to empty", "emptied": "emptied", "cancel-emptying": "stopped the emptying of",
+    "add-instance": "put an instance into", "remove-instance": "took an instance out of",
     "attach-nic": "put a network card into", "detach-nic": "took a network card out of",
     "set-password": "set a password in", "set-hours": "set the office hours of", "clear-hours": "ended the office hours of",
     "skip-start": "was to start, and could not,", "skip-stop": "was to stop, and could not,",

@@ -76,7 +76,18 @@ def store_drive() -> Any:
 
 def ids_of(world: World) -> dict[str, str]:
     """One thing of every noun of the world's project."""
-    from compute import floating_ips, keypairs, port_forwards, ports, security_groups, snapshots, volume_types, volumes
+    from compute import (
+        floating_ips,
+        instance_snapshots,
+        keypairs,
+        port_forwards,
+        ports,
+        security_groups,
+        server_groups,
+        snapshots,
+        volume_types,
+        volumes,
+    )
     from identity import credentials, saved_views
     from storage import configurations, keys, webhooks
 
@@ -105,6 +116,7 @@ def ids_of(world: World) -> dict[str, str]:
         "snapshots": snapshots.create(owner, volume_id=volume.id, name="probe").id,
         "volume-types": volume_types.default(owner).id,
         "ports": ports.list(owner)[0].id,
+        "server-groups": server_groups.create(owner, name="probe", policy="affinity").id,
         "nics": ports.list(owner, instance_id=instance.id)[0].id,
         "security-groups": group.id,
         "address-groups": address_groups.create(owner, name="probe", cidrs=["203.0.113.0/24"]).id,

@@ -86,6 +86,25 @@ p/<slug:project>/images                                                      GET
 p/<slug:project>/images.csv                                                  GET reader
 p/<slug:project>/images/<uuid:id>                                            GET reader  POST member
 p/<slug:project>/images/<uuid:id>/<slug:key>                                 POST member
+p/<slug:project>/backups                                                     GET reader
+p/<slug:project>/backups.csv                                                 GET reader
+p/<slug:project>/backups/new                                                 GET reader  POST member
+p/<slug:project>/backups/<uuid:id>                                           GET reader
+p/<slug:project>/backups/<uuid:id>/restore                                   GET reader  POST member
+p/<slug:project>/backups/<uuid:id>/rename                                    POST member
+p/<slug:project>/backups/<uuid:id>/do/<slug:key>                             POST member
+p/<slug:project>/backup-vaults                                               GET reader
+p/<slug:project>/backup-vaults/new                                           GET reader  POST member
+p/<slug:project>/backup-vaults/<uuid:id>                                     GET reader
+p/<slug:project>/backup-vaults/<uuid:id>/rename                              POST member
+p/<slug:project>/backup-vaults/<uuid:id>/do/<slug:key>                       POST member
+p/<slug:project>/backup-schedules                                            GET reader
+p/<slug:project>/backup-schedules/new                                        GET reader  POST member
+p/<slug:project>/backup-schedules/<uuid:id>                                  GET reader  POST member
+p/<slug:project>/backup-schedules/<uuid:id>/do/<slug:key>                    POST member
+p/<slug:project>/server-groups                                               GET reader  POST member
+p/<slug:project>/server-groups/<uuid:id>/delete                              POST member
+p/<slug:project>/server-groups/<uuid:id>/<slug:key>                          POST member
 p/<slug:project>/volumes                                                     GET reader
 p/<slug:project>/volumes.csv                                                 GET reader
 p/<slug:project>/volumes/new                                                 GET reader  POST member
@@ -353,6 +372,22 @@ api/v1/projects/<slug:project>/security-groups                               GET
 api/v1/projects/<slug:project>/security-groups/<uuid:id>                     GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/security-groups/<uuid:id>/rules               POST member
 api/v1/projects/<slug:project>/security-groups/<uuid:id>/rules/<uuid:rule_id> DELETE member
+api/v1/projects/<slug:project>/backup-vaults                                 GET reader  POST member
+api/v1/projects/<slug:project>/backup-vaults/<uuid:id>                       GET reader  PATCH member  DELETE member
+api/v1/projects/<slug:project>/backup-vaults/<uuid:id>/refresh               POST member
+api/v1/projects/<slug:project>/backups                                       GET reader  POST member
+api/v1/projects/<slug:project>/backups/<uuid:id>                             GET reader  PATCH member  DELETE member
+api/v1/projects/<slug:project>/backups/<uuid:id>/cancel                      POST member
+api/v1/projects/<slug:project>/backups/<uuid:id>/verify                      POST member
+api/v1/projects/<slug:project>/backups/<uuid:id>/restore-volume              POST member
+api/v1/projects/<slug:project>/backups/<uuid:id>/restore-over                POST member
+api/v1/projects/<slug:project>/backups/<uuid:id>/restore-instance            POST member
+api/v1/projects/<slug:project>/backup-schedules                              GET reader  POST member
+api/v1/projects/<slug:project>/backup-schedules/<uuid:id>                    GET reader  PATCH member  DELETE member
+api/v1/projects/<slug:project>/backup-schedules/<uuid:id>/run                POST member
+api/v1/projects/<slug:project>/server-groups                                 GET reader  POST member
+api/v1/projects/<slug:project>/server-groups/<uuid:id>                       GET reader  DELETE member
+api/v1/projects/<slug:project>/server-groups/<uuid:id>/instances/<uuid:instance_id>  PUT member  DELETE member
 api/v1/projects/<slug:project>/volumes                                       GET reader  POST member
 api/v1/projects/<slug:project>/volumes/<uuid:id>                             GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/volumes/<uuid:id>/attach                      POST member

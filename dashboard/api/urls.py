@@ -24,6 +24,7 @@ from dashboard.api.views import (
     nics,
     ports,
     routers,
+    server_groups,
     snapshots,
     volumes,
 )
@@ -81,6 +82,9 @@ _project: Routes = [
     path("instances", instances.InstancesView.as_view()),
     path("instances/<uuid:id>", instances.InstanceView.as_view()),
     path("instances/<uuid:id>/", include(_instance)),
+    path("server-groups", server_groups.ServerGroupsView.as_view()),
+    path("server-groups/<uuid:id>", server_groups.ServerGroupView.as_view()),
+    path("server-groups/<uuid:id>/instances/<uuid:instance_id>", server_groups.ServerGroupMemberView.as_view()),
     path("volumes", volumes.VolumesView.as_view()),
     path("volumes/<uuid:id>", volumes.VolumeView.as_view()),
     path("volumes/<uuid:id>/", include(_volume)),

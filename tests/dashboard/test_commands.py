@@ -21,6 +21,7 @@ Browse = Callable[..., Client]
 PAGES = {
     "instances": "/p/shop/instances",
     "instance": "/p/shop/instances/{instances}",
+    "server-groups": "/p/shop/server-groups",
     "images": "/p/shop/images",
     "image": "/p/shop/images/{images}",
     "volumes": "/p/shop/volumes",

@@ -16,13 +16,39 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTLE_SECONDS = 15.0
 STRIKE_SECONDS = 60.0
 
+CHANGE_SECONDS = 60.0
+
 LAUNCH_STEPS, DELETE_STEPS = 3, 5
+
+
+@dataclass(frozen=True)
+class Change:
+    """A job that makes another machine of an instance: what is asked before it, its own verb, and the status it ends in."""
+
+    before: tuple[str, ...]
+    verb: str
+    status: str
+    steps: int
+
+
+CHANGES = {
+    "resize-instance": Change((), "resize", "running", 6),
+    "revert-resize-instance": Change(("resize",), "revert_resize", "running", 5),
+    "rebuild-instance": Change((), "rebuild", "running", 6),
+    "undo-rebuild-instance": Change(("rebuild",), "undo_rebuild", "running", 5),
+    "rescue-instance": Change((), "rescue", "running", 5),
+    "unrescue-instance": Change(("rescue",), "unrescue", "running", 5),
+    "shelve-instance": Change((), "shelve", "shelved", 5),
+    "unshelve-instance": Change(("shelve",), "unshelve", "running", 4),
+}
 
 
 def points() -> list[str]:
@@ -33,7 +59,12 @@ def points() -> list[str]:
             found += [f"{kind}:{step}:{when}:{victim}" for when in ("before", "after") for victim in ("worker", "libvirtd")]
     # Amid: the machine is there, paused, and its first instruction is still to come.
     found += [f"launch-instance:{LAUNCH_STEPS - 1}:{when}" for when in ("amid:worker", "amid:libvirtd", "amid:qemu", "after:qemu")]
-    return [*found, "delete-instance:0:before:qemu"]
+    found.append("delete-instance:0:before:qemu")
+    # The changes have many steps: the worker dies after each, when nothing is written of what was done; the daemon before it.
+    for kind, change in CHANGES.items():
+        for step in range(change.steps):
+            found += [f"{kind}:{step}:after:worker", f"{kind}:{step}:before:libvirtd"]
+    return found
 
 
 class Process:
@@ -97,8 +128,9 @@ class Probe:
 
     def trial(self, point: str, ctx: object, image: object, flavor: object) -> float:
         """Strike at the point; returns the seconds from the restart until all was true again."""
-        from compute import instances
-        from compute.models import Instance
+        from compute import changes, flavors, instances
+        from compute.models import Flavor, Instance
+        from identity.context import SYSTEM
 
         kind, victim = point.split(":")[0], point.split(":")[3]
         name = f"p-{uuid.uuid4().hex[:8]}"
@@ -107,12 +139,27 @@ class Probe:
         def status() -> str:
             return Instance.objects.get(id=instance.id).status
 
-        if kind == "delete-instance":
+        def ask(verb: str) -> None:
+            if verb == "resize":
+                larger = Flavor.objects.filter(name="larger").first() or flavors.create(
+                    SYSTEM, name="larger", vcpus=2, memory_mib=96, disk_gib=2
+                )
+                changes.resize(ctx, instance.id, flavor_id=larger.id)  # type: ignore[arg-type]
+            else:
+                getattr(changes, verb)(ctx, instance.id)
+
+        change = CHANGES.get(kind)
+        if kind != "launch-instance":
             [instance] = instances.launch(ctx, spec)  # type: ignore[arg-type]
-            wait(lambda: status() == "running", seconds=60, what="the launch before the delete")
+            wait(lambda: status() == "running", seconds=60, what="the launch before it")
+        for verb in change.before if change else ():
+            ask(verb)
+            wait(lambda: status() in ("running", "shelved"), seconds=CHANGE_SECONDS, what=f"{verb} before it")
         self.worker.end()
         self.worker = self.start_worker(point)
-        if kind == "delete-instance":
+        if change:
+            ask(change.verb)
+        elif kind == "delete-instance":
             instances.delete(ctx, instance.id)  # type: ignore[arg-type]
         else:
             [instance] = instances.launch(ctx, spec)  # type: ignore[arg-type]
@@ -124,18 +171,26 @@ class Probe:
         elif victim == "libvirtd":
             wait(self.libvirtd.dead, seconds=10, what="libvirtd's death")
             self.start_libvirtd()
-        wanted = "deleted" if kind == "delete-instance" else "running"
-        spent = wait(lambda: status() == wanted and not self.differences(), seconds=SETTLE_SECONDS, what=f"{point}: {self.differences()}")
-        if kind == "launch-instance":
+        wanted = change.status if change else "deleted" if kind == "delete-instance" else "running"
+        settle = CHANGE_SECONDS if change else SETTLE_SECONDS
+        spent = wait(lambda: status() == wanted and not self.differences(), seconds=settle, what=f"{point}: {self.differences()}")
+        if kind != "delete-instance":
             instances.delete(ctx, instance.id)  # type: ignore[arg-type]
             wait(lambda: status() == "deleted" and not self.differences(), seconds=30, what="the delete after the launch")
         return spent
+
+    def is_sized(self, row: Any) -> bool:
+        """Has the machine the processors that its row says?"""
+        from compute import host
+
+        stats = {each.id: each for each in host.hypervisor().stats()}
+        return row.id not in stats or stats[row.id].vcpus == row.vcpus
 
     def differences(self) -> list[str]:
         """What the machine has and the tables have not, and the other way round."""
         from compute import charges, host
         from compute.drivers.specs import Power, tap_name
-        from compute.models import Instance, Network, Port
+        from compute.models import Instance, Network, Port, Reversal
         from identity.models import Project, Quota
 
         rows = {row.id: row for row in Instance.objects.exclude(status="deleted")}
@@ -148,6 +203,10 @@ class Probe:
         found += [f"{id} is not running" for id in running if powers.get(id) != Power.RUNNING]
         found += [f"disk {id} without a row" for id in host.volumes().all() - rows.keys()]
         found += [f"{id} without a disk" for id in running - host.volumes().all()]
+        found += [f"{id} is shelved and has a disk" for id, row in rows.items() if row.shelved_at and id in host.volumes().all()]
+        keepers = set(Reversal.objects.filter(kind="rebuild").values_list("instance_id", flat=True))
+        found += [f"a disk from before of {id}, which nothing can be undone with" for id in host.volumes().all_kept() - keepers]
+        found += [f"{id} has a size that it has not" for id, row in rows.items() if row.status == "running" and not self.is_sized(row)]
         taps = {tap_name(port.id) for port in Port.objects.filter(instance_id__in=rows)}
         found += [f"tap {tap}" for tap in host.fabric().taps() - taps]
         networks = Network.objects.count()

@@ -23,6 +23,7 @@ from django.core.management import call_command  # noqa: E402
 
 from cloudbox.common.jobs import Run, registry  # noqa: E402
 from compute import host  # noqa: E402
+from compute.jobs import switching  # noqa: E402
 
 
 def pids(victim: str) -> list[int]:
@@ -83,6 +84,8 @@ def arm(point: str) -> None:
 
 
 if __name__ == "__main__":
+    # The probe's guests are blank: none hears the power button, and a minute for each would be an hour for all.
+    switching.STOP_SECONDS = 1
     if len(sys.argv) > 1:
         arm(sys.argv[1])
     call_command("worker")
