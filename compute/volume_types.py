@@ -15,7 +15,8 @@ from identity.context import Context
 from identity.names import clean_name, clean_text
 
 LIMIT_MAX = 10_000_000
-BACKENDS: dict[str, str] = dict(VolumeType.Backend.choices)
+# Where this box can keep volumes. A type of another place would promise what no driver here does.
+BACKENDS: dict[str, str] = {VolumeType.Backend.QCOW2.value: VolumeType.Backend.QCOW2.label}
 PRICE_MICROS_MAX = 10**12
 
 
@@ -53,8 +54,8 @@ def create(
 ) -> VolumeType:
     """Limits None: as fast as the disks below are. `price_micros`: of a GiB for a month, in millionths of the box's currency."""
     ctx.require("volume_types.manage")
-    if backend not in VolumeType.Backend.values:
-        raise Invalid("Choose where its volumes lie.", field="backend")
+    if backend not in BACKENDS:
+        raise Invalid(f"This box keeps volumes in: {', '.join(BACKENDS.values()).lower()}. Nowhere else yet.", field="backend")
     made = VolumeType(backend=backend, sort=sort)
     _fill(made, name=name, description=description, iops_max=iops_max, mib_per_second_max=mib_per_second_max, price_micros=price_micros)
     return _save(ctx, made, "create")

@@ -84,6 +84,7 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Open its console", "POST", "/consoles", {"kind": "serial"}),
         ("Read its console log", "GET", "/console-log"),
         ("Read its metrics", "GET", "/metrics?range=1h"),
+        ("Take a snapshot of all its disks", "POST", "/snapshots", {"name": "before the update"}),
         ("Delete", "DELETE", ""),
     ),
     "server-groups": _of(

@@ -114,6 +114,7 @@ def ids_of(world: World) -> dict[str, str]:
         "external-networks": floating.external_id,
         "volumes": volume.id,
         "snapshots": snapshots.create(owner, volume_id=volume.id, name="probe").id,
+        "instance-snapshots": instance_snapshots.create(owner, instance.id, name="probe").id,
         "volume-types": volume_types.default(owner).id,
         "ports": ports.list(owner)[0].id,
         "server-groups": server_groups.create(owner, name="probe", policy="affinity").id,

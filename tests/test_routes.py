@@ -122,6 +122,8 @@ p/<slug:project>/snapshots.csv                                               GET
 p/<slug:project>/snapshots/<uuid:id>/do/<slug:key>                           POST member
 p/<slug:project>/instances/<uuid:id>/disks                                   GET reader
 p/<slug:project>/instances/<uuid:id>/disks/attach                            POST member
+p/<slug:project>/instances/<uuid:id>/disks/snapshot                          POST member
+p/<slug:project>/instance-snapshots/<uuid:id>/do/<slug:key>                  POST member
 p/<slug:project>/instances/<uuid:id>/disks/<uuid:volume_id>/detach           POST member
 p/<slug:project>/networks                                                    GET reader
 p/<slug:project>/networks.csv                                                GET reader
@@ -395,6 +397,10 @@ api/v1/projects/<slug:project>/volumes/<uuid:id>/grow                        POS
 api/v1/projects/<slug:project>/volumes/<uuid:id>/retype                      POST member
 api/v1/projects/<slug:project>/volumes/<uuid:id>/offer                       GET reader  POST member DELETE member
 api/v1/projects/<slug:project>/volume-offers                                 POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/snapshots                 GET reader  POST member
+api/v1/projects/<slug:project>/instance-snapshots/<uuid:id>                  GET reader  DELETE member
+api/v1/projects/<slug:project>/instance-snapshots/<uuid:id>/restore          POST member
+api/v1/projects/<slug:project>/instance-snapshots/<uuid:id>/launch           POST member
 api/v1/projects/<slug:project>/snapshots                                     GET reader  POST member
 api/v1/projects/<slug:project>/snapshots/<uuid:id>                           GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/snapshots/<uuid:id>/restore                   POST member

@@ -19,6 +19,7 @@ from dashboard.api.views import (
     first_boot,
     guests,
     instance_changes,
+    instance_snapshots,
     instances,
     networks,
     nics,
@@ -32,6 +33,7 @@ from dashboard.api.views import (
 Routes = list[URLPattern | URLResolver]
 
 _instance: Routes = [
+    path("snapshots", instance_snapshots.InstanceSnapshotsView.as_view()),
     path("consoles", instances.ConsolesView.as_view()),
     path("console-log", instances.ConsoleLogView.as_view()),
     path("screenshot", instances.ScreenshotView.as_view()),
@@ -88,6 +90,9 @@ _project: Routes = [
     path("volumes", volumes.VolumesView.as_view()),
     path("volumes/<uuid:id>", volumes.VolumeView.as_view()),
     path("volumes/<uuid:id>/", include(_volume)),
+    path("instance-snapshots/<uuid:id>", instance_snapshots.InstanceSnapshotView.as_view()),
+    path("instance-snapshots/<uuid:id>/restore", instance_snapshots.RestoreInstanceView.as_view()),
+    path("instance-snapshots/<uuid:id>/launch", instance_snapshots.LaunchFromView.as_view()),
     path("volume-offers", snapshots.AcceptOfferView.as_view()),
     path("snapshots", snapshots.SnapshotsView.as_view()),
     path("snapshots/<uuid:id>", snapshots.SnapshotView.as_view()),

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.http import QueryDict
 
 from cloudbox.common.errors import CloudError, Invalid
+from compute.boot_volumes import BootVolume
 from compute.instances import LaunchSpec
 
 # The verbs' names of fields -> the form's.
@@ -22,9 +23,12 @@ FIELDS = {
     "network_ids": "network",
     "security_group_ids": "group",
     "disk_gib": "disk",
+    "boot_volume_id": "root",
+    "boot_snapshot_id": "root",
+    "boot_type_id": "root",
 }
 _MANY = ("network", "group")
-_ONE = ("name", "image", "size", "key", "count", "disk", "tags", "hostname", "user_data", "token")
+_ONE = ("name", "image", "size", "key", "count", "disk", "tags", "hostname", "user_data", "token", "root", "root_dies")
 
 
 @dataclass
@@ -62,9 +66,14 @@ class LaunchForm:
     def spec(self) -> LaunchSpec:
         """The request; every field that cannot be read is marked before this raises."""
         values = self.values
+        boot = self._read("root", lambda: boot_of(values["root"], dies=bool(values["root_dies"])))
         spec = {
             "name": values["name"].strip(),
-            "image_id": self._read("image", lambda: _uuid(values["image"], "Choose an image.", "image_id")),
+            "boot": boot,
+            # What it boots from may bring its system along.
+            "image_id": None
+            if boot is not None and boot.has_system
+            else self._read("image", lambda: _uuid(values["image"], "Choose an image.", "image_id")),
             "flavor_id": self._read("size", lambda: _uuid(values["size"], "Choose a size.", "flavor_id")),
             "keypair_id": self._read(
                 "key", lambda: _uuid(values["key"], "Choose a key of this list.", "keypair_id") if values["key"] else None
@@ -100,6 +109,13 @@ class LaunchForm:
         """The same request as JSON for the REST API, as far as it is typed; what has its default is left out."""
         values = self.values
         body: dict[str, Any] = {"name": values["name"].strip() or "web-1", "image_id": values["image"], "flavor_id": values["size"]}
+        kind, _, id = values["root"].partition(":")
+        if kind in ("volume", "snapshot"):
+            body = {name: value for name, value in body.items() if name != "image_id"} | {f"boot_{kind}_id": id}
+        elif kind == "new":
+            body["boot_on_volume"] = True
+        if kind and values["root_dies"]:
+            body["boot_volume_dies"] = True
         for name, key in (("keypair_id", "key"), ("hostname", "hostname"), ("user_data", "user_data")):
             if values[key].strip():
                 body[name] = values[key]
@@ -114,6 +130,19 @@ class LaunchForm:
         except CloudError:
             tags = {}
         return body | ({"tags": tags} if tags else {})
+
+
+def boot_of(text: str, *, dies: bool) -> BootVolume | None:
+    """`new`, `volume:<id>`, `snapshot:<id>` or `whole:<id>` (of a whole instance); empty: a root disk of its own."""
+    kind, _, id = text.partition(":")
+    if not kind:
+        return None
+    if kind == "new":
+        return BootVolume(dies=dies)
+    names = {"volume": "volume_id", "snapshot": "snapshot_id", "whole": "instance_snapshot_id"}
+    if kind not in names:
+        raise Invalid("Choose one of the list.", field="root")
+    return BootVolume(**{names[kind]: _uuid(id, "Choose one of the list.", "root")}, dies=dies)  # type: ignore[arg-type]
 
 
 def new_token() -> str:

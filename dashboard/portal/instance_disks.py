@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
 from cloudbox.common.errors import Invalid
-from compute import instances, progress, volumes
+from compute import instance_snapshots, instances, progress, volumes
 from dashboard.forms.base import Form
 from dashboard.portal import instance_tabs
 from dashboard.shell import attempt, portal_page
@@ -26,8 +27,8 @@ def disks(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     return _show(request, ctx, id)
 
 
-def _show(request: HttpRequest, ctx: Context, id: UUID, *, form: Form | None = None) -> HttpResponse:
-    """The tab; `form` is an attachment that was refused."""
+def _show(request: HttpRequest, ctx: Context, id: UUID, *, form: Form | None = None, take: Form | None = None) -> HttpResponse:
+    """The tab; `form` is an attachment that was refused, `take` a snapshot."""
     since, instance = activity.place(), instances.get(ctx, id)
     rows = [*volumes.list(ctx, instance_id=id, sort="created")]
     boot = next((row for row in rows if row.is_boot), None)
@@ -40,10 +41,45 @@ def _show(request: HttpRequest, ctx: Context, id: UUID, *, form: Form | None = N
         "why_attach": ctx.why_not("volumes.manage") or volumes.why_not_to(instance),
         "attach": form or Form(request, volume_id="", read_only=""),
         "opened": form is not None,
+        "wholes": [
+            {"it": row, "why": {key: instance_snapshots.why_not(ctx, row, key) for key in instance_snapshots.ACTIONS}}
+            for row in instance_snapshots.list(ctx, instance_id=id)
+        ],
+        "why_take": ctx.why_not("snapshots.manage") or instance_snapshots.why_not_of(instance),
+        "take": take or Form(request, name="", description=""),
+        "taking": take is not None,
         # Volumes come and go by events of their own: the tab lives as a whole.
         "live": {"project": ctx.needed_project.slug, "part": "page", "since": since},
     }
-    return instance_tabs.tab(request, ctx, id, "disks", more, status=form.status if form else 200)
+    refused = form or take
+    return instance_tabs.tab(request, ctx, id, "disks", more, status=refused.status if refused else 200)
+
+
+@require_POST
+@portal_page
+def snapshot(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    instances.get(ctx, id)
+    form = Form(request, name="", description="")
+    if form.run(lambda: instance_snapshots.create(ctx, id, name=form.text("name"), description=form.text("description"))):
+        return HttpResponseRedirect(f"/p/{ctx.needed_project.slug}/instances/{id}/disks")
+    return _show(request, ctx, id, take=form)
+
+
+DO: dict[str, tuple[Callable[[Context, UUID], Any], str]] = {
+    "restore": (instance_snapshots.restore, "The instance goes back to {}."),
+    "delete": (instance_snapshots.delete, "{} is being deleted."),
+}
+
+
+@require_POST
+@portal_page
+def do(request: HttpRequest, ctx: Context, id: UUID, key: str) -> HttpResponse:
+    if key not in DO:
+        raise Http404
+    verb, done = DO[key]
+    whole = instance_snapshots.get(ctx, id)
+    attempt(request, lambda: verb(ctx, id), done=done.format(whole.name))
+    return HttpResponseRedirect(f"/p/{ctx.needed_project.slug}/instances/{whole.instance_id}/disks")
 
 
 @require_POST
@@ -74,6 +110,8 @@ def detach(request: HttpRequest, ctx: Context, id: UUID, volume_id: UUID) -> Htt
 
 urlpatterns = [
     path("/instances/<uuid:id>/disks", disks, name="instance-disks"),
+    path("/instances/<uuid:id>/disks/snapshot", snapshot, name="instance-snapshot"),
+    path("/instance-snapshots/<uuid:id>/do/<slug:key>", do, name="instance-snapshot-do"),
     path("/instances/<uuid:id>/disks/attach", attach, name="instance-attach"),
     path("/instances/<uuid:id>/disks/<uuid:volume_id>/detach", detach, name="instance-detach"),
 ]

@@ -9,13 +9,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.views.decorators.http import require_http_methods
 
 from cloudbox.common.errors import CloudError
-from compute import flavors, images, instances, keypairs, networks, security_groups
+from compute import flavors, images, instance_snapshots, instances, keypairs, networks, security_groups, snapshots, volumes
+from compute.instances import LaunchSpec
 from dashboard.forms import instances as forms
 from dashboard.forms.instances import LaunchForm
 from dashboard.shell import page, portal_page
 from identity import quotas
 from identity.context import Context
 
+ROOTS_MAX = 100
 # What a launch charges, in the summary's order.
 CHARGED = ("instances", "vcpus", "memory_mib", "disk_gib")
 
@@ -27,7 +29,7 @@ def new(request: HttpRequest, ctx: Context) -> HttpResponse:
     form = LaunchForm.of(request.POST if request.method == "POST" else request.GET)
     if request.method == "POST":
         try:
-            launched: Any = instances.launch(ctx, form.spec())
+            launched: Any = _launch(ctx, form.spec())
         except CloudError as error:
             if not form.errors:
                 form.fail(error)
@@ -38,6 +40,24 @@ def new(request: HttpRequest, ctx: Context) -> HttpResponse:
             messages.success(request, f"Launching {len(launched)} instances.")
             return HttpResponseRedirect(base)
     return page(request, "portal/instances/launch.html", _context(request, ctx, form), status=422 if form.errors else 200)
+
+
+def _launch(ctx: Context, spec: LaunchSpec) -> Any:
+    if spec.boot is not None and spec.boot.instance_snapshot_id is not None:
+        return [instance_snapshots.launch(ctx, spec.boot.instance_snapshot_id, spec)]
+    return instances.launch(ctx, spec)
+
+
+def _roots(ctx: Context) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What it can boot from besides the image: titles, and of each thing its value and its words."""
+    bootable = [row for row in volumes.list(ctx, status="available") if row.image_id]
+    taken = [row for row in snapshots.list(ctx, status="ready")[:ROOTS_MAX] if row.volume.image_id]
+    wholes = [row for row in instance_snapshots.list(ctx)[:ROOTS_MAX] if row.status == "ready"]
+    return [
+        ("A volume", [(f"volume:{row.id}", f"{row.name}, {row.size_gib} GiB") for row in bootable[:ROOTS_MAX]]),
+        ("A new volume, from a snapshot", [(f"snapshot:{row.id}", f"{row.name} of {row.volume.name}") for row in taken]),
+        ("Copies of all disks of an instance", [(f"whole:{row.id}", f"{row.name} of {row.instance.name}") for row in wholes]),
+    ]
 
 
 def _context(request: HttpRequest, ctx: Context, form: LaunchForm) -> dict[str, Any]:
@@ -76,6 +96,7 @@ def _context(request: HttpRequest, ctx: Context, form: LaunchForm) -> dict[str, 
         "curl_url": f"{request.scheme}://{request.get_host()}/api/v1/projects/{ctx.needed_project.slug}/instances",
         "user_data_max": instances.USER_DATA_BYTES_MAX,
         "count_max": instances.COUNT_MAX,
+        "roots": _roots(ctx),
     }
 
 

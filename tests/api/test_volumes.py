@@ -96,3 +96,38 @@ def test_types_and_offers(world: World, speak: Speak, browser: Callable[[str], C
     taken = other.post("/api/v1/projects/elsewhere/volume-offers", {"key": offered.json()["key"], "name": "orders"})
     assert (taken.status_code, taken.json()["name"], taken.json()["project"]) == (200, "orders", "elsewhere")
     assert api.get(at).status_code == 404
+
+
+def test_booting_from_volumes_and_whole_snapshots(world: World, speak: Speak) -> None:
+    """Launched on a new volume, remembered as a whole, launched from that, and from the volume that was left."""
+    api = speak("member")
+    body = {"name": "web", "image_id": str(world.image.id), "flavor_id": str(world.flavor.id)}
+    assert api.post("/instances", body | {"image_id": None}).status_code == 422
+    instance = api.post("/instances", body | {"boot_on_volume": True}).json()["items"][0]
+    work()
+    volume = api.get(f"/volumes?instance_id={instance['id']}").json()["items"][0]
+    assert (volume["name"], volume["is_boot"], volume["image"]["name"]) == ("web-boot", True, "Debian")
+    whole = api.post(f"/instances/{instance['id']}/snapshots", {"name": "monday"})
+    assert whole.status_code == 202
+    work()
+    at = f"/instance-snapshots/{whole.json()['id']}"
+    shown = api.get(at).json()
+    assert (shown["status"], [each["name"] for each in shown["volumes"]], shown["root_gib"]) == ("ready", ["web-boot"], 0)
+    assert shown["actions"]["restore"] == "web is running. Stop it first."
+    assert api.post(f"{at}/restore", {}).status_code == 409
+    assert [row["name"] for row in api.get(f"/instances/{instance['id']}/snapshots").json()["items"]] == ["monday"]
+    copy = api.post(f"{at}/launch", {"name": "copy", "flavor_id": str(world.flavor.id)})
+    assert (copy.status_code, copy.json()["name"]) == (202, "copy")
+    work()
+    assert api.get(f"/instances/{copy.json()['id']}").json()["status"] == "running"
+    assert api.delete(at).json()["status"] == "deleting"
+    work()
+    api.delete(f"/instances/{instance['id']}")
+    work()
+    again = api.post(
+        "/instances", {"name": "again", "flavor_id": body["flavor_id"], "boot_volume_id": volume["id"], "boot_volume_dies": True}
+    )
+    assert again.status_code == 202
+    work()
+    shown = api.get(f"/volumes/{volume['id']}").json()
+    assert (shown["instance"]["name"], shown["dies_with_instance"]) == ("again", True)

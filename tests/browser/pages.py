@@ -267,6 +267,8 @@ NOT_PAGES: frozenset[str] = frozenset(
         "p/<slug:project>/volumes/<uuid:id>/retype",
         "p/<slug:project>/volumes/<uuid:id>/offer",
         "p/<slug:project>/instances/<uuid:id>/disks/attach",
+        "p/<slug:project>/instances/<uuid:id>/disks/snapshot",
+        "p/<slug:project>/instance-snapshots/<uuid:id>/do/<slug:key>",
         "p/<slug:project>/instances/<uuid:id>/disks/<uuid:volume_id>/detach",
         "admin/volume-types/<uuid:id>/retire",
         "admin/volume-types/<uuid:id>/restore",

@@ -9,7 +9,7 @@ import pytest
 from cloudbox.common import clock
 from cloudbox.common.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, QuotaExceeded
 from compute import reconcilers, snapshots, volume_transfers, volume_types, volumes
-from compute.models import VolumeTransfer
+from compute.models import VolumeTransfer, VolumeType
 from identity import quotas
 from identity.context import SYSTEM
 from identity.models import Quota
@@ -90,7 +90,9 @@ def test_retyped_in_use(world: World) -> None:
     assert (volume.status, volume.type) == ("attached", slow)
     check_books(volume)
     assert volumes.retype(ctx, volume.id, type_id=slow.id).status == "attached"
-    far = volume_types.create(SYSTEM, name="ceph", backend="rbd")
+    with pytest.raises(Invalid, match="Nowhere else yet"):
+        volume_types.create(SYSTEM, name="ceph", backend="rbd")
+    far = VolumeType.objects.create(name="ceph", backend="rbd")
     with pytest.raises(Conflict, match="lie elsewhere"):
         volumes.retype(ctx, volume.id, type_id=far.id)
     volume_types.retire(SYSTEM, far.id)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from django.test import Client
 
-from compute import snapshots, volume_types, volumes
+from compute import instance_snapshots, instances, snapshots, volume_types, volumes
 from identity.context import SYSTEM
 from tests.world import World, work
 
@@ -151,3 +151,37 @@ def test_types_in_the_console(browse: Browse, world: World) -> None:
     assert "A volume has the type economy" in client.get(at).content.decode()
     assert client.post(at, {"name": "cheap"}).status_code == 409
     assert "economy" in client.get("/admin/volume-types").content.decode()
+
+
+def test_a_whole_instance_in_the_portal(browse: Browse, world: World) -> None:
+    """Launched on a volume by the form, remembered with all its disks, gone back to, launched from, deleted."""
+    client, ctx = browse("member"), world.ctx("member")
+    fields = {
+        "name": "web", "image": str(world.image.id), "size": str(world.flavor.id), "network": str(world.network.id), "count": "1",
+        "root": "new", "root_dies": "on", "token": "",
+    }  # fmt: skip
+    assert client.post("/p/shop/instances/new", fields | {"root": "volume:x"}).status_code == 422
+    at = client.post("/p/shop/instances/new", fields)["Location"]
+    work()
+    shown = client.get(f"{at}/disks").content.decode()
+    assert "boots from it" in shown
+    assert "It goes when web is deleted" in shown
+    assert client.post(f"{at}/disks/snapshot", {"name": "", "description": ""}).status_code == 400
+    assert client.post(f"{at}/disks/snapshot", {"name": "monday", "description": "before the sale"})["Location"] == f"{at}/disks"
+    work()
+    whole = instance_snapshots.list(ctx).get()
+    shown = client.get(f"{at}/disks").content.decode()
+    assert "before the sale" in shown
+    assert "web is running. Stop it first." in shown
+    assert f"whole:{whole.id}" in client.get("/p/shop/instances/new").content.decode()
+    assert client.post("/p/shop/instances/new", fields | {"name": "copy", "image": "", "root": f"whole:{whole.id}"}).status_code == 302
+    work()
+    assert instances.list(ctx, q="copy").get().status == "running"
+    instances.stop(ctx, whole.instance_id)
+    work()
+    assert client.post(f"/p/shop/instance-snapshots/{whole.id}/do/restore")["Location"] == f"{at}/disks"
+    work()
+    assert client.post(f"/p/shop/instance-snapshots/{whole.id}/do/nonsense").status_code == 404
+    client.post(f"/p/shop/instance-snapshots/{whole.id}/do/delete")
+    work()
+    assert not instance_snapshots.list(ctx)

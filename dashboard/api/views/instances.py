@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from cloudbox.common.errors import Invalid, NotFound
 from compute import consoles, instances, metrics, progress
+from compute.boot_volumes import BootVolume
 from compute.instances import LaunchSpec
 from dashboard.api import idempotency
 from dashboard.api.base import ApiView, PageQuery
@@ -35,7 +36,7 @@ class InstanceQuery(PageQuery):
 
 class Launch(Input):
     name = Text(max_length=60)
-    image_id = Id()
+    image_id = Id(allow_null=True, default=None, help_text="null: the system of what it boots from.")
     flavor_id = Id()
     keypair_id = Id(allow_null=True, default=None)
     network_ids = serializers.ListField(child=Id(), max_length=instances.NICS_MAX, default=list, help_text="Empty: the project's only one.")
@@ -50,6 +51,23 @@ class Launch(Input):
     count = Whole(default=1, min_value=1, max_value=instances.COUNT_MAX)
     disk_gib = Whole(allow_null=True, default=None, min_value=1, max_value=instances.DISK_GIB_MAX, help_text="null: as the size has.")
     start = Flag(default=True)
+    boot_on_volume = Flag(default=False, help_text="It boots from a new volume instead of a root disk of its own.")
+    boot_volume_id = Id(allow_null=True, default=None, help_text="It boots from this volume, which was made from an image.")
+    boot_snapshot_id = Id(allow_null=True, default=None, help_text="It boots from a new volume, as one was at this snapshot.")
+    boot_type_id = Id(allow_null=True, default=None, help_text="The type of the new volume; null: the first on offer.")
+    boot_volume_dies = Flag(default=False, help_text="The volume that it boots from is deleted with it, unless it has snapshots.")
+
+
+def spec_of(body: dict[str, Any], token: str | None) -> LaunchSpec:
+    """The body as the verb takes it."""
+    boot = BootVolume(
+        volume_id=body.pop("boot_volume_id"),
+        snapshot_id=body.pop("boot_snapshot_id"),
+        type_id=body.pop("boot_type_id"),
+        dies=body.pop("boot_volume_dies"),
+    )
+    asked = body.pop("boot_on_volume") or boot.has_system
+    return LaunchSpec(**{**body, "token": token, "boot": boot if asked else None})
 
 
 def _user_data(text: str, base64_text: str) -> bytes:
@@ -71,7 +89,7 @@ class Change(Input):
     tags = serializers.DictField(child=Text(allow_blank=True, max_length=128), required=False)
 
 
-class _InstanceShell(ApiView):
+class InstanceShell(ApiView):
     def rendering(self, rows: Any) -> dict[str, Any]:
         return {"ctx": self.ctx, "progress": progress.of(rows)}
 
@@ -84,7 +102,7 @@ LAUNCH_EXAMPLE = {
 }
 
 
-class InstancesView(_InstanceShell):
+class InstancesView(InstanceShell):
     @listing("instances_list", "Instances of the project", of=render.InstanceShape, query=InstanceQuery)
     def get(self, request: Request, project: str) -> Response:
         query = self.query(InstanceQuery)
@@ -104,13 +122,13 @@ class InstancesView(_InstanceShell):
     def post(self, request: Request, project: str) -> Response:
         body = self.body(Launch)
         body["user_data"] = _user_data(body["user_data"], body.pop("user_data_base64"))
-        spec = LaunchSpec(**{**body, "token": idempotency.key_of(request)})
+        spec = spec_of(body, idempotency.key_of(request))
         rows = [instances.get(self.ctx, row.id) for row in instances.launch(self.ctx, spec)]
         shown = render.InstanceShape(rows, many=True, context=self.rendering(rows)).data
         return Response({"items": shown}, status=202, headers={"Location": f"{request.path}/{rows[0].id}"})
 
 
-class InstanceView(_InstanceShell):
+class InstanceView(InstanceShell):
     @operation("instances_get", "One instance", answer=render.InstanceShape)
     def get(self, request: Request, project: str, id: UUID) -> Response:
         return self.show(instances.get(self.ctx, id), render.InstanceShape)
@@ -148,7 +166,7 @@ def action_view(key: str) -> Any:
     """The view of one action of the table."""
 
     @operation(f"instances_{key}", _SUMMARIES[key], answer=render.InstanceShape, status=202, body=Force if key == "stop" else None)
-    def post(self: _InstanceShell, request: Request, project: str, id: UUID) -> Response:
+    def post(self: InstanceShell, request: Request, project: str, id: UUID) -> Response:
         options = self.body(Force if key == "stop" else Input)
         if key in ("reboot", "reset"):
             row = instances.reboot(self.ctx, id, hard=key == "reset")
@@ -156,7 +174,7 @@ def action_view(key: str) -> Any:
             row = getattr(instances, key)(self.ctx, id, **options)
         return self.show(row, render.InstanceShape, status=202)
 
-    return type(f"Instance{key.title()}View", (_InstanceShell,), {"post": post}).as_view()
+    return type(f"Instance{key.title()}View", (InstanceShell,), {"post": post}).as_view()
 
 
 class ConsoleOpen(Input):
