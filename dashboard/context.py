@@ -33,6 +33,7 @@ PORTAL: tuple[Section, ...] = (
             Entry("Instances", "instances", "server", "instances"),
             Entry("Volumes", "volumes", "disk", "volumes"),
             Entry("Snapshots", "snapshots", "snap", "snapshots"),
+            Entry("Backups", "backups", "shield", "backups"),
             Entry("Images", "images", "image", "images"),
         ),
     ),

@@ -74,6 +74,38 @@ def store_drive() -> Any:
     return row
 
 
+def backup_things(world: World, volume: Any) -> dict[str, Any]:
+    """A vault, a backup and a schedule as they are when the store has answered; no store runs here."""
+    from cloudbox.common import clock
+    from compute import backup_schedules
+    from compute.models import Backup, BackupVault
+
+    vault = BackupVault.objects.create(project=world.project, name="probe", bucket="probe")
+    backup = Backup.objects.create(
+        project=world.project, vault=vault, disk="volume", disk_id=volume.id, volume=volume, name="probe", source_name="probe", size_gib=1,
+        status="ready", taken_at=clock.now(), new_bytes=0, stored_bytes=0, read_bytes=0,
+    )  # fmt: skip
+    schedule = backup_schedules.create(world.ctx("owner"), name="probe", vault_id=vault.id, volume_id=volume.id)
+    return {"backup-vaults": vault.id, "backups": backup.id, "backup-schedules": schedule.id}
+
+
+def balancer_things(world: World, instance: Any) -> dict[str, Any]:
+    """A load balancer with one of everything."""
+    from compute import load_balancers
+
+    row = load_balancers.launch(
+        world.ctx("owner"),
+        name="probe",
+        network_id=world.network.id,
+        protocol="http",
+        number=80,
+        member_number=8080,
+        port_ids=[instance.ports.get().id],
+    )
+    (pool,), (listener,) = row.pools.all(), row.listeners.all()
+    return {"load-balancers": row.id, "pools": pool.id, "pool-members": pool.members.get().id, "listeners": listener.id}
+
+
 def ids_of(world: World) -> dict[str, str]:
     """One thing of every noun of the world's project."""
     from compute import (
@@ -116,7 +148,9 @@ def ids_of(world: World) -> dict[str, str]:
         "snapshots": snapshots.create(owner, volume_id=volume.id, name="probe").id,
         "instance-snapshots": instance_snapshots.create(owner, instance.id, name="probe").id,
         "volume-types": volume_types.default(owner).id,
-        "ports": ports.list(owner)[0].id,
+        **backup_things(world, volume),
+        **balancer_things(world, instance),
+        "ports": ports.list(owner, instance_id=instance.id)[0].id,
         "server-groups": server_groups.create(owner, name="probe", policy="affinity").id,
         "nics": ports.list(owner, instance_id=instance.id)[0].id,
         "security-groups": group.id,

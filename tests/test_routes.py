@@ -472,6 +472,9 @@ NOT_200 = {
     "p/<slug:project>/instances/<uuid:id>/log.txt": {503},
     "api/v1/projects/<slug:project>/instances/<uuid:id>/console-log": {503},
 }
+    "api/v1/projects/<slug:project>/backup-vaults": {200, 503},
+    "api/v1/projects/<slug:project>/backup-vaults/<uuid:id>/refresh": {503},
+    "p/<slug:project>/backup-vaults/new": {200, 503},
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from dashboard.api import reference
+from dashboard.api import balancer_urls, backup_urls, reference
 from dashboard.api.errors import no_route
 from dashboard.api.render.compute import ACTION_KEYS, CHANGE_KEYS
 from dashboard.api.views import (
@@ -120,6 +120,7 @@ _project: Routes = [
     path("encryption-keys/<uuid:id>/rotate", buckets.RotateKeyView.as_view()),
     path("encryption-keys/<uuid:id>/enable", buckets.EnableKeyView.as_view()),
     path("encryption-keys/<uuid:id>/disable", buckets.DisableKeyView.as_view()),
+    *backup_urls.urlpatterns,
     path("networks", networks.NetworksView.as_view()),
     path("networks/<uuid:id>", networks.NetworkView.as_view()),
     path("networks/<uuid:id>/names", ports.NamesView.as_view()),

@@ -40,6 +40,8 @@ urlpatterns = [
     *images.urlpatterns,
     *volumes.urlpatterns,
     *snapshots.urlpatterns,
+    *backups.urlpatterns,
+    *backup_plans.urlpatterns,
     *instance_disks.urlpatterns,
     *networks.urlpatterns,
     *routers.urlpatterns,
