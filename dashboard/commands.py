@@ -130,6 +130,7 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("List its snapshots", "GET", "?volume_id={id}"),
         ("Take a snapshot", "POST", "", {"volume_id": "{id}", "name": "before the update"}),
         ("Go back to one", "POST", "/{snapshot_id}/restore", {}),
+    ),
     "backups": _of(
         f"{_P}/backups",
         ("List them", "GET", "{query}"),
@@ -171,7 +172,6 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Keep more days", "PATCH", "", {"keep_daily": 14}),
         ("Switch it off", "PATCH", "", {"is_active": False}),
         ("Delete", "DELETE", ""),
-    ),
     ),
     "snapshots": _of(
         f"{_P}/snapshots",

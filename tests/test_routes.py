@@ -464,6 +464,9 @@ NOT_200 = {
     "p/<slug:project>/instances/<uuid:id>/screen.png": {404},
     "api/v1/projects/<slug:project>/instances/<uuid:id>/screenshot": {404},
     "api/v1/projects/<slug:project>/volumes/<uuid:id>/offer": {404},
+    "api/v1/projects/<slug:project>/backup-vaults": {200, 503},
+    "api/v1/projects/<slug:project>/backup-vaults/<uuid:id>/refresh": {503},
+    "p/<slug:project>/backup-vaults/new": {200, 503},
     "p/<slug:project>/instances/<str:name>": {200, 302},
     "p/<slug:project>/buckets/<str:name>": {302},
     "api/v1/projects/<slug:project>/buckets/<str:name>": {200, 503},
@@ -472,9 +475,6 @@ NOT_200 = {
     "p/<slug:project>/instances/<uuid:id>/log.txt": {503},
     "api/v1/projects/<slug:project>/instances/<uuid:id>/console-log": {503},
 }
-    "api/v1/projects/<slug:project>/backup-vaults": {200, 503},
-    "api/v1/projects/<slug:project>/backup-vaults/<uuid:id>/refresh": {503},
-    "p/<slug:project>/backup-vaults/new": {200, 503},
 
 
 @dataclass(frozen=True)
@@ -504,7 +504,7 @@ def _parse() -> dict[str, Route]:
     for line in TABLE.strip("\n").splitlines():
         if not line.strip():
             continue
-        text, words = line.split(" ")[0], re.sub(r"^\S*", "", line) if line[0] != " " else line
+        text, words = line[:77].strip().split(" ")[0], re.sub(r"^\S*", "", line) if line[0] != " " else line
         pairs = words.split()
         routes[text] = Route(text, {} if pairs == ["-"] else dict(zip(pairs[::2], pairs[1::2], strict=True)))
     return routes
