@@ -504,7 +504,7 @@ def _parse() -> dict[str, Route]:
     for line in TABLE.strip("\n").splitlines():
         if not line.strip():
             continue
-        text, words = line[:77].strip().split(" ")[0], re.sub(r"^\S*", "", line) if line[0] != " " else line
+        text, words = line.split(" ")[0], re.sub(r"^\S*", "", line) if line[0] != " " else line
         pairs = words.split()
         routes[text] = Route(text, {} if pairs == ["-"] else dict(zip(pairs[::2], pairs[1::2], strict=True)))
     return routes
