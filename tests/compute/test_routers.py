@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -18,6 +18,12 @@ def port_of(instance: Instance) -> Port:
     return instance.ports.get()
 
 
+def way_of(network: Network) -> UUID:
+    """The id of its router, which must be there."""
+    assert network.router_id is not None
+    return network.router_id
+
+
 def apply() -> None:
     desired.apply_fabric()
 
@@ -26,14 +32,14 @@ def test_a_network_joins_the_projects_router(world: World) -> None:
     """The first network with a way out brings a router and the box's first external network along; the next one shares them; one whose
     range overlaps gets a router of its own; one without NAT gets none."""
     ctx = world.ctx("member")
-    first = routers.get(ctx, world.network.router_id)
+    first = routers.get(ctx, way_of(world.network))
     assert first.external is not None
     assert first.external.is_default
     assert IPv4Address(first.external_ip) in IPv4Network(first.external.cidr)
     assert networks.create(ctx, name="second").router_id == first.id
     overlapping = networks.create(ctx, name="third", cidr=world.network.cidr)
-    assert overlapping.router_id != first.id
-    assert routers.get(ctx, overlapping.router_id).name == "router-2"
+    assert way_of(overlapping) != first.id
+    assert routers.get(ctx, way_of(overlapping)).name == "router-2"
     assert networks.create(ctx, name="lonely", nat=False).router is None
     assert [each.nat for each in networks.list(ctx)] == [False, True, True, True]
     assert networks.create(world.ctx("stranger", world.other), name="private").router_id not in (first.id, overlapping.router_id)
@@ -44,7 +50,7 @@ def test_a_network_joins_the_projects_router(world: World) -> None:
 def test_what_the_machine_is_told(world: World) -> None:
     """The spec of the fabric holds the router, its floating IP, its forwarded port and its static route, and DHCP's words."""
     ctx, instance = world.ctx("member"), world.running()
-    router = routers.get(ctx, world.network.router_id)
+    router = routers.get(ctx, way_of(world.network))
     address = floating_ips.allocate(ctx)
     floating_ips.associate(ctx, address.id, port_id=port_of(instance).id)
     port_forwards.create(ctx, router_id=router.id, protocol="tcp", external_port=2222, port_id=port_of(instance).id, internal_port=22)
@@ -76,7 +82,7 @@ def test_what_the_machine_is_told(world: World) -> None:
 def test_joining_and_leaving(world: World) -> None:
     """A network is on one router at most; ranges that overlap do not meet; what leads through a router keeps its network on it."""
     ctx, instance = world.ctx("member"), world.running()
-    mine = routers.get(ctx, world.network.router_id)
+    mine = routers.get(ctx, way_of(world.network))
     other = routers.create(ctx, name="other", is_isolated=True)
     assert (other.external, other.external_ip) == (None, None)
     with pytest.raises(Conflict, match="on another router"):
@@ -126,7 +132,7 @@ def test_joining_and_leaving(world: World) -> None:
 )
 def test_refused_routes(world: World, destination: str, hop: str, sentence: str) -> None:
     with pytest.raises(Invalid, match=sentence):
-        routers.set_routes(world.ctx("member"), world.network.router_id, [{"destination": destination, "next_hop": hop}])
+        routers.set_routes(world.ctx("member"), way_of(world.network), [{"destination": destination, "next_hop": hop}])
 
 
 def test_floating_ips(world: World) -> None:
@@ -165,7 +171,7 @@ def test_floating_ips(world: World) -> None:
 def test_why_a_card_cannot_have_an_address(world: World) -> None:
     """Each reason as a sentence: no router, a router that leads elsewhere or nowhere, an address that is shared."""
     ctx, instance = world.ctx("member"), world.launch()[0]
-    router = routers.get(ctx, world.network.router_id)
+    router = routers.get(ctx, way_of(world.network))
     elsewhere = external_networks.create(world.box(), name="lab", cidr="198.51.100.0/24")
     address = floating_ips.allocate(ctx, external_id=elsewhere.id)
     with pytest.raises(Conflict, match=r"leads to public; 198\.51\.100\.10 lies on lab"):
@@ -208,7 +214,7 @@ def test_why_a_card_cannot_have_an_address(world: World) -> None:
 )
 def test_refused_forwards(world: World, changes: dict[str, object], sentence: str) -> None:
     instance = world.launch()[0]
-    asked = {"router_id": world.network.router_id, "protocol": "tcp", "external_port": 80, "port_id": port_of(instance).id} | changes
+    asked = {"router_id": way_of(world.network), "protocol": "tcp", "external_port": 80, "port_id": port_of(instance).id} | changes
     with pytest.raises(CloudError, match=sentence):
         port_forwards.create(world.ctx("member"), **asked)  # type: ignore[arg-type]
 
