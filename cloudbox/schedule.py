@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from cloudbox.common import events
-from compute import backup_schedules, guest_rounds, metrics, office_hours, reconcilers
+from compute import backup_schedules, desired_balancers, guest_rounds, metrics, office_hours, reconcilers
 from identity import tokens
 from storage import certificates, deliveries
 
@@ -26,6 +26,7 @@ TABLE = (
     Periodic("powers", 10, reconcilers.powers),
     Periodic("networks", 20, reconcilers.networks),
     Periodic("hits", 10, reconcilers.hits),
+    Periodic("balancers", 5, desired_balancers.observe),
     Periodic("orphans", 30, reconcilers.orphans),
     Periodic("volumes", 30, reconcilers.volumes),
     Periodic("images", 300, reconcilers.images),

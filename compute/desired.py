@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from uuid import UUID
 
-from compute import desired_routers, host
+from compute import desired_balancers, desired_routers, host
 from compute.drivers.specs import DiskSpec, FabricSpec, MachineSpec, NetworkSpec, NicSpec, PairSpec, PortSpec, RuleSpec
 from compute.models import AddressGroup, Instance, Network, Port, SecurityGroupRule, Volume
 from compute.rule_fields import driver_protocol
@@ -48,9 +48,17 @@ def fabric() -> FabricSpec:
         for network in Network.objects.order_by("number")
     )
     ports = list(Port.objects.exclude(instance=None).select_related("instance").prefetch_related("security_groups").order_by("id"))
-    rules = _rules(ports)
+    # Load balancers are members of groups, too: what lets the group in lets them in.
+    balancers = Port.objects.exclude(load_balancer=None).prefetch_related("security_groups").order_by("id")
+    rules = _rules([*ports, *balancers])
     externals, routers = desired_routers.of_all()
-    return FabricSpec(networks=networks, externals=externals, routers=routers, ports=tuple(_port(port, rules) for port in ports))
+    return FabricSpec(
+        networks=networks,
+        externals=externals,
+        routers=routers,
+        ports=tuple(_port(port, rules) for port in ports),
+        balancers=desired_balancers.of_all(),
+    )
 
 
 class _Rules:

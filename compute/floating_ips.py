@@ -46,7 +46,7 @@ def allocate(ctx: Context, *, external_id: UUID | None = None, address: str = ""
 def ports(ctx: Context) -> QuerySet[Port]:
     """Those that could have one, with what `why_not_to` looks at."""
     ctx.require("networks.list")
-    rows = Port.objects.filter(project=ctx.project).exclude(instance=None)
+    rows = Port.objects.filter(project=ctx.project).exclude(instance=None, load_balancer=None)
     return rows.select_related("instance", "network__router__external", "floating_ip").order_by("instance__name", "index")
 
 

@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from cloudbox.common import events, jobs
 from cloudbox.common.errors import AlreadyExists, Conflict, InsufficientCapacity, Invalid, NotFound
 from compute import dns, networks, security_groups
-from compute.models import Instance, Network, Port, SecurityGroup
+from compute.models import Instance, LoadBalancer, Network, Port, SecurityGroup
 from identity import quotas
 from identity.context import Context
 from identity.names import clean_name, clean_text
@@ -78,7 +78,15 @@ def place(port_id: UUID, instance: Instance, *, index: int) -> Port:
 
 def why_not_place(port: Port) -> str:
     """Why an instance cannot be given this port; empty when it can."""
+    if balancer := _balancer_of(port):
+        return balancer
     return f"The port {port.ip} is {port.instance.name}'s." if port.instance is not None else ""
+
+
+def _balancer_of(port: Port) -> str:
+    """The sentence that it is a load balancer's; empty when it is not."""
+    row = LoadBalancer.objects.filter(port=port).first()
+    return f"{port.ip} is the address of the load balancer {row.name}, and goes with it." if row is not None else ""
 
 
 def reserve(
@@ -150,6 +158,8 @@ def update(ctx: Context, id: UUID, **changes: Any) -> Port:
 
 def why_not_delete(port: Port) -> str:
     """Why it cannot be deleted; empty when it can."""
+    if balancer := _balancer_of(port):
+        return balancer
     return f"It is a card of {port.instance.name}. Delete the instance, or take the card out of it." if port.instance is not None else ""
 
 

@@ -43,6 +43,8 @@ ACTIONS: dict[str, str] = {
     "external_networks.list": SELF,
     "external_networks.manage": BOX_ADMIN,
     "ports.unguard": PROJECT_ADMIN,  # port security off: the card may send what it likes
+    "load_balancers.list": READER,
+    "load_balancers.manage": MEMBER,
     "security_groups.list": READER,
     "security_groups.manage": MEMBER,
     "buckets.list": READER,

@@ -351,6 +351,14 @@ api/v1/projects/<slug:project>/keypairs/import                               POS
 api/v1/projects/<slug:project>/keypairs/<uuid:id>                            GET reader  DELETE member
 api/v1/projects/<slug:project>/networks                                      GET reader  POST member
 api/v1/projects/<slug:project>/networks/<uuid:id>                            GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/load-balancers                                GET reader  POST member
+api/v1/projects/<slug:project>/load-balancers/<uuid:id>                      GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/load-balancers/<uuid:id>/listeners            POST member
+api/v1/projects/<slug:project>/load-balancers/<uuid:id>/listeners/<uuid:listener_id> PATCH member DELETE member
+api/v1/projects/<slug:project>/load-balancers/<uuid:id>/pools                POST member
+api/v1/projects/<slug:project>/load-balancers/<uuid:id>/pools/<uuid:pool_id>  PATCH member DELETE member
+api/v1/projects/<slug:project>/load-balancers/<uuid:id>/pools/<uuid:pool_id>/pool-members POST member
+api/v1/projects/<slug:project>/load-balancers/<uuid:id>/pools/<uuid:pool_id>/pool-members/<uuid:member_id> PATCH member DELETE member
 api/v1/projects/<slug:project>/routers                                       GET reader  POST member
 api/v1/projects/<slug:project>/routers/<uuid:id>                             GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/routers/<uuid:id>/gateway                     PUT member

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from dashboard.api import backup_urls, reference
+from dashboard.api import balancer_urls, backup_urls, reference
 from dashboard.api.errors import no_route
 from dashboard.api.render.compute import ACTION_KEYS, CHANGE_KEYS
 from dashboard.api.views import (
@@ -124,6 +124,7 @@ _project: Routes = [
     path("networks", networks.NetworksView.as_view()),
     path("networks/<uuid:id>", networks.NetworkView.as_view()),
     path("networks/<uuid:id>/names", ports.NamesView.as_view()),
+    *balancer_urls.urlpatterns,
     path("routers", routers.RoutersView.as_view()),
     path("routers/<uuid:id>", routers.RouterView.as_view()),
     path("routers/<uuid:id>/gateway", routers.RouterGatewayView.as_view()),
