@@ -123,5 +123,8 @@ def test_address_groups_and_names(browse: Browse, world: World) -> None:
     names = f"/p/shop/networks/{world.network.id}/names"
     assert client.post(names, {"dns_domain": "a b"}).status_code == 400
     assert client.post(names, {"dns_domain": "lab.example.org"})["Location"] == names
-    world.running()
+    web = world.running()
     assert "web.lab.example.org" in client.get(names).content.decode()
+    assert f'href="{names}"' in client.get(f"/p/shop/networks/{world.network.id}").content.decode()
+    port = f'href="/p/shop/ports/{web.ports.get().id}"'
+    assert port in client.get(f"/p/shop/instances/{web.id}/networking").content.decode()
