@@ -62,7 +62,6 @@ ACTIONS: dict[str, Action] = {
     for action in (
         Action(key="restore", label="Restore", states=_READY, icon="refresh"),
         Action(key="verify", label="Verify", states=_READY, icon="shield"),
-        Action(key="browse", label="Browse files", states=_READY, icon="folder", policy="backups.read"),
         Action(key="rename", label="Rename", states=frozenset({S.CREATING, S.READY, S.ERROR}), icon="edit"),
         Action(
             key="cancel",

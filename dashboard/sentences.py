@@ -116,7 +116,6 @@ _NOT_ALLOWED = {
     "snapshots.list": "see the snapshots",
     "snapshots.manage": "change snapshots",
     "backups.list": "see the backups",
-    "backups.read": "read the files in backups",
     "backups.manage": "change backups",
     "keypairs.list": "see the key pairs",
     "keypairs.manage": "change key pairs",

@@ -34,7 +34,6 @@ ACTIONS: dict[str, str] = {
     "snapshots.list": READER,
     "snapshots.manage": MEMBER,
     "backups.list": READER,
-    "backups.read": MEMBER,  # the files in them: whoever may open the machine may read them
     "backups.manage": MEMBER,
     "keypairs.list": READER,
     "keypairs.manage": MEMBER,

@@ -74,6 +74,8 @@ FILLS = {
     "IMAGE_ID": "images",
     "FLAVOR_ID": "flavors",
     "RULE_ID": "rules",
+    "VAULT_ID": "backup-vaults",
+    "VOLUME_ID": "volumes",
     "NETWORK_ID": "networks",
     "GROUP_ID": "security-groups",
     "FROM_INSTANCE_ID": "instances",
