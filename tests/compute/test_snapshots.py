@@ -11,6 +11,7 @@ from cloudbox.common.errors import AlreadyExists, Conflict, Forbidden, Invalid, 
 from cloudbox.common.models import Job
 from compute import host, instances, reconcilers, snapshots, volumes
 from compute.drivers import fake_disks
+from compute.jobs.snapshots import KINDS
 from compute.models import Snapshot, Volume
 from identity import quotas
 from identity.models import Quota
@@ -243,6 +244,10 @@ EVERY_STEP = [
     for name, trial in TRIALS.items()
     for number in range(len(steps_of(trial.kind)))
 ]
+
+
+def test_every_kind_has_a_trial() -> None:
+    assert {kind.name for kind in KINDS} == {trial.kind for trial in TRIALS.values()}
 
 
 def _statuses(volume: Volume, snapshot: Snapshot) -> tuple[str, str]:
