@@ -43,11 +43,17 @@ class Inventory:
 
     @property
     def sentence(self) -> str:
+        if not self.key:
+            return "No inventory was asked for yet."
         if self.under_way:
             return f"The inventory is being written: {self.rows:,} lines so far."
         if self.error:
             return f"The inventory could not be written: {self.error}"
         return f"{self.key} in {self.target} lists {self.rows:,} object{'' if self.rows == 1 else 's'}."
+
+
+# As the REST API tells it of a bucket that never had one.
+NEVER = Inventory(state="", target="", key="", rows=0, error="")
 
 
 def latest(bucket: Bucket) -> Inventory | None:

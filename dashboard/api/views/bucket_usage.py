@@ -6,7 +6,6 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cloudbox.common.errors import NotFound
 from dashboard.api.base import ApiView
 from dashboard.api.fields import Flag, Input, Text
 from dashboard.api.idempotency import idempotent
@@ -42,10 +41,7 @@ class InventoryCreate(Input):
 class InventoryView(ApiView):
     @operation("buckets_get_inventory", "The latest inventory, and how far it is", answer=render.InventoryShape, tag="buckets")
     def get(self, request: Request, project: str, name: str) -> Response:
-        found = inventories.latest(buckets.get(self.ctx, name))
-        if found is None:
-            raise NotFound("No inventory of this bucket was asked for.")
-        return self.show(found, render.InventoryShape)
+        return self.show(inventories.latest(buckets.get(self.ctx, name)) or inventories.NEVER, render.InventoryShape)
 
     @operation(
         "buckets_write_inventory",
