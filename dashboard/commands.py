@@ -204,6 +204,18 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("List the ports that it forwards", "GET", "?router_id={id}"),
         ("Forward a port", "POST", "", {"router_id": "{id}", "external_port": 8022, "port_id": "{port_id}", "internal_port": 22}),
     ),
+    "load-balancers": _of(
+        f"{_P}/load-balancers",
+        ("List them", "GET", ""),
+        ("Create one", "POST", "", {"name": "front", "network_id": "{network_id}"}),
+    ),
+    "load-balancer": _of(
+        f"{_P}/load-balancers/{{id}}",
+        ("Show it", "GET", ""),
+        ("Add a pool", "POST", "/pools", {"name": "web", "check_path": "/health"}),
+        ("Rename", "PATCH", "", {"name": "{name}"}),
+        ("Delete", "DELETE", ""),
+    ),
     "floating-ips": _of(f"{_P}/floating-ips", ("List them", "GET", ""), ("Take one", "POST", "", {"description": "The shop"})),
     "floating-ip": _of(
         f"{_P}/floating-ips/{{id}}",

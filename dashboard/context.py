@@ -48,6 +48,7 @@ PORTAL: tuple[Section, ...] = (
             Entry("Routers", "routers", "updown", "routers"),
             Entry("Floating IPs", "floating-ips", "globe", "floating-ips"),
             Entry("Ports", "ports", "link", "ports"),
+            Entry("Load balancers", "load-balancers", "link", "load-balancers"),
             Entry("Security groups", "security-groups", "shield", "security-groups"),
             Entry("Topology", "topology", "route", "topology"),
             Entry("Reachability", "reachability", "pulse", "reachability"),

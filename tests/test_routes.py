@@ -142,6 +142,15 @@ p/<slug:project>/routers/<uuid:id>/forward                                   POS
 p/<slug:project>/routers/<uuid:id>/networks/<uuid:network_id>/remove         POST member
 p/<slug:project>/routers/<uuid:id>/port-forwards/<uuid:forward_id>/remove    POST member
 p/<slug:project>/routers/<uuid:id>/delete                                    POST member
+p/<slug:project>/load-balancers                                              GET reader
+p/<slug:project>/load-balancers/new                                          GET reader  POST member
+p/<slug:project>/load-balancers/<uuid:id>                                    GET reader  POST member
+p/<slug:project>/load-balancers/<uuid:id>/settings                           GET reader  POST member
+p/<slug:project>/load-balancers/<uuid:id>/pools/new                          GET reader  POST member
+p/<slug:project>/load-balancers/<uuid:id>/pools/<uuid:pool_id>               GET reader  POST member
+p/<slug:project>/load-balancers/<uuid:id>/listeners/new                      GET reader  POST member
+p/<slug:project>/load-balancers/<uuid:id>/do/<slug:key>        POST member
+p/<slug:project>/load-balancers/<uuid:id>/delete                             POST member
 p/<slug:project>/floating-ips                                                GET reader
 p/<slug:project>/floating-ips.csv                                            GET reader
 p/<slug:project>/floating-ips/new                                            GET reader  POST member

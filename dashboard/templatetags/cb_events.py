@@ -21,6 +21,7 @@ _PAGES = {
     "router": "routers",
     "floating-ip": "floating-ips",
     "network": "networks",
+    "load-balancer": "load-balancers",
     "image": "images",
     "keypair": "keypairs",
     "security-group": "security-groups",

@@ -30,6 +30,7 @@ from compute import (  # noqa: E402
     images,
     instances,
     keypairs,
+    load_balancers,
     networks,
     port_forwards,
     ports,
@@ -106,7 +107,17 @@ def _outside(ctx: Context, instance_id: str) -> dict[str, str]:
     assert router_id is not None
     port_forwards.create(ctx, router_id=router_id, protocol="tcp", external_port=8022, port_id=port.id, internal_port=22, description="ssh")
     routers.set_routes(ctx, router_id, [{"destination": "10.99.0.0/24", "next_hop": port.ip}])
-    return {"floating": str(address.id)}
+    balancer = load_balancers.launch(
+        ctx,
+        name="front",
+        network_id=port.network_id,
+        protocol="http",
+        number=80,
+        member_number=8080,
+        port_ids=[port.id],
+        check_path="/health",
+    )
+    return {"floating": str(address.id), "balancer": str(balancer.id), "pool": str(balancer.pools.get().id)}
 
 
 def _objects(ctx: Context) -> dict[str, str]:

@@ -44,6 +44,8 @@ PAGES = {
     "reachability": "/p/shop/reachability",
     "address-groups": "/p/shop/address-groups",
     "address-group": "/p/shop/address-groups/{address-groups}",
+    "load-balancers": "/p/shop/load-balancers",
+    "load-balancer": "/p/shop/load-balancers/{load-balancers}",
     "security-groups": "/p/shop/security-groups",
     "security-group": "/p/shop/security-groups/{security-groups}",
     "keypairs": "/p/shop/keypairs",
