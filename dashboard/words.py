@@ -30,7 +30,8 @@ class State:
 
 _KINDS = {
     "running": "ok", "ready": "ok", "attached": "ok", "active": "ok", "ok": "ok", "done": "ok", "up": "ok",
-    "stopped": "off", "available": "off", "deactivated": "off", "deleted": "off", "off": "off", "queued": "off", "cancelled": "off", "retired": "off",
+    "stopped": "off", "available": "off", "deactivated": "off", "deleted": "off", "off": "off", "queued": "off",
+    "cancelled": "off", "retired": "off",
     "paused": "held", "suspended": "held", "shelved": "held",
     "building": "move", "starting": "move", "stopping": "move", "rebooting": "move", "suspending": "move", "deleting": "move",
     "resizing": "move", "rebuilding": "move", "rescuing": "move", "shelving": "move", "unshelving": "move",

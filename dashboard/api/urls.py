@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from dashboard.api import balancer_urls, backup_urls, reference
+from dashboard.api import backup_urls, balancer_urls, reference
 from dashboard.api.errors import no_route
 from dashboard.api.render.compute import ACTION_KEYS, CHANGE_KEYS
 from dashboard.api.views import (

@@ -131,9 +131,7 @@ TRUTH = {
 
 def test_every_kind_has_a_trial() -> None:
     kinds = {name for name, kind in jobs.registry.kinds.items() if kind.noun == "instance"}
-    own = {
-        kind for kind in kinds if "nic" in kind or "snapshot" in kind
-    }  # in test_nics.py, test_instance_snapshots.py
+    own = {kind for kind in kinds if "nic" in kind or "snapshot" in kind}  # in test_nics.py, test_instance_snapshots.py
     assert kinds - own == {trial.kind for trial in TRIALS.values()}
 
 
