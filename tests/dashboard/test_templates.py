@@ -17,7 +17,7 @@ from django.test import Client
 from compute import address_groups, keypairs, ports, security_groups, volumes
 from tests.browser.pages import PAGES
 from tests.browser.pages import Page as Case
-from tests.operations import backup_things, store_drive
+from tests.operations import backup_things, balancer_things, store_drive
 from tests.world import World
 
 ROOT = Path(django_settings.BASE_DIR)
@@ -115,7 +115,13 @@ def _things(world: World) -> dict[str, str]:
         | {"group": str(group.id), "keypair": str(keypair.id), "user_bob": str(world.users["member"].id), "broken": str(uuid4())}
         | {"drive": str(store_drive().id)}
         | _backups(world, made["volume"])
+        | _balancer(world, instance)
     )
+
+
+def _balancer(world: World, instance: object) -> dict[str, str]:
+    things = balancer_things(world, instance)
+    return {"balancer": str(things["load-balancers"]), "pool": str(things["pools"])}
 
 
 def _backups(world: World, volume: object) -> dict[str, str]:
