@@ -410,7 +410,7 @@ def restore_as_instance(
     """A new instance on the root disk of the backup, as the old one was, as far as this project still has what it was made of; and its
     volumes of the same moment as new ones. With volumes it stays off until they are attached."""
     ctx.require("backups.manage")
-    row = get(ctx, id)
+    row, name = get(ctx, id), clean_name(name)
     if row.disk != Backup.Disk.ROOT:
         raise Conflict(f"{row.name} is of a volume. Restore it as a volume.", resource=str(id))
     facts = row.facts

@@ -48,6 +48,7 @@ def why_not_size(instance: Instance, flavor: Flavor) -> str:
 def resize(ctx: Context, id: UUID, *, flavor_id: UUID) -> Instance:
     """Another size. It is restarted for that if it runs, and can be taken back for a day; until then the larger of both is charged.
     The disk grows if the new size has more, and never shrinks, also not on the way back."""
+    ctx.require("instances.update")
     flavor = flavors.get(ctx, flavor_id)
     with transaction.atomic():
         instance = _locked(ctx, id, "resize")

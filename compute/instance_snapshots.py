@@ -174,6 +174,7 @@ def launch(ctx: Context, id: UUID, spec: LaunchSpec) -> Instance:
     ctx.require("instances.launch")
     with transaction.atomic():
         whole = get(ctx, id)
+        clean_name(spec.name)
         if reason := _why_not_now(whole, "launch"):
             raise Conflict(reason, resource=str(id))
         parts = [*whole.volumes.filter(status=Snapshot.Status.READY).select_related("volume")]

@@ -66,6 +66,7 @@ def update(ctx: Context, id: UUID, **fields: Any) -> VolumeType:
     ctx.require("volume_types.manage")
     with transaction.atomic():
         found = get(ctx, id)
+        clean_name(fields.get("name", found.name))  # What makes no sense is told before what is not possible now.
         found = VolumeType.objects.select_for_update().get(id=found.id)
         reason = why_no_update(found)
         if reason:

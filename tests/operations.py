@@ -151,7 +151,7 @@ def ids_of(world: World) -> dict[str, str]:
         **backup_things(world, volume),
         **balancer_things(world, instance),
         "ports": ports.list(owner, instance_id=instance.id)[0].id,
-        "server-groups": server_groups.create(owner, name="probe", policy="affinity").id,
+        "server-groups": server_groups.add(owner, server_groups.create(owner, name="probe", policy="affinity").id, instance.id).id,
         "nics": ports.list(owner, instance_id=instance.id)[0].id,
         "security-groups": group.id,
         "address-groups": address_groups.create(owner, name="probe", cidrs=["203.0.113.0/24"]).id,

@@ -149,7 +149,7 @@ p/<slug:project>/load-balancers/<uuid:id>/settings                           GET
 p/<slug:project>/load-balancers/<uuid:id>/pools/new                          GET reader  POST member
 p/<slug:project>/load-balancers/<uuid:id>/pools/<uuid:pool_id>               GET reader  POST member
 p/<slug:project>/load-balancers/<uuid:id>/listeners/new                      GET reader  POST member
-p/<slug:project>/load-balancers/<uuid:id>/do/<slug:key>        POST member
+p/<slug:project>/load-balancers/<uuid:id>/do/<slug:key>                      POST member
 p/<slug:project>/load-balancers/<uuid:id>/delete                             POST member
 p/<slug:project>/floating-ips                                                GET reader
 p/<slug:project>/floating-ips.csv                                            GET reader
@@ -481,6 +481,10 @@ NOT_200 = {
     "p/<slug:project>/instances/<uuid:id>/screen.png": {404},
     "api/v1/projects/<slug:project>/instances/<uuid:id>/screenshot": {404},
     "api/v1/projects/<slug:project>/volumes/<uuid:id>/offer": {404},
+    # No agent has answered, no hours are set; and it must be asked from where to where.
+    "api/v1/projects/<slug:project>/instances/<uuid:id>/guest": {404},
+    "api/v1/projects/<slug:project>/instances/<uuid:id>/office-hours": {404},
+    "api/v1/projects/<slug:project>/reachability": {422},
     "api/v1/projects/<slug:project>/backup-vaults": {200, 503},
     "api/v1/projects/<slug:project>/backup-vaults/<uuid:id>/refresh": {503},
     "p/<slug:project>/backup-vaults/new": {200, 503},
@@ -562,6 +566,8 @@ class Probe:
             elif part == "<slug:key>" and noun == "do":
                 if "floating-ips" in parts:
                     part = "disassociate"
+                elif "load-balancers" in parts:
+                    part = "enable-member"
                 else:
                     part = "protect" if "volumes" in parts else "restore" if {"snapshots", "instance-snapshots"} & {*parts} else "stop"
             elif part == "<slug:key>" and "encryption-keys" in parts:
@@ -584,7 +590,7 @@ class Probe:
             "id": self.ids["instances"], "typed": "probe", "direction": "ingress", "protocol": "tcp", "port_min": "80", "remote": "",
             "image": self.ids["images"], "size": self.ids["flavors"], "network": self.ids["networks"], "group": self.ids["security-groups"],
             "vcpus": "1", "memory_mib": "512", "disk_gib": "5", "slug": "other", "instances": "99", "box_role": "admin", "form": "name",
-            "description": "other", "port": self.ids["ports"], "query": "q=other",
+            "description": "other", "port": self.ids["ports"], "query": "q=other", "target": self.ids["pool-members"],
         }  # fmt: skip
         return form, "form"
 

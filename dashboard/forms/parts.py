@@ -25,9 +25,7 @@ class PartForm(Form):
         for name, on in (ticks or {}).items():
             values[name] = ("on" if name in source else "") if self.posted else ("on" if on else "")
         self._fields = {name: Field(name, value) for name, value in values.items()}
-        # Several forms on a page may have fields of one name: their ids have to differ.
-        for field in self._fields.values():
-            field.prefix = f"{part}-"
+        self.apart(part)
         self.error = ""
         self.status = 200
         self.result: Any = None

@@ -158,7 +158,7 @@ def _detail(request: HttpRequest, ctx: Context, id: UUID, *, form: Form | None =
         "v": volume,
         "move": progress.of([volume]).get(volume.id),
         "snapshots": snapshot_rows.rows(ctx, id),
-        "take": form if opened == "snapshot" else Form(request, name="", description=""),
+        "take": (form if form and opened == "snapshot" else Form(request, name="", description="")).apart("take"),
         "retype": form if opened == "retype" else Form(request, type_id=str(volume.type_id)),
         "types": [kind for kind in volume_types.list(ctx) if kind.backend == volume.type.backend],
         "offer": volume_transfers.of(ctx, id) if volume.status == "offered" else None,

@@ -69,5 +69,5 @@ def test_support_looks_and_others_do_not(world: World) -> None:
     support.force_login(world.users["support"])
     assert support.get(f"{BASE}/drives/{row.id}").status_code == 200
     assert support.post(f"{BASE}/drives/{row.id}/keep", {}, content_type="application/json").status_code == 403
-    member = Client(headers={"Authorization": f"Bearer {world.token('member')}"}, raise_request_exception=False)
+    member = Client(headers={"Authorization": f"Bearer {world.token('member', 'member')}"}, raise_request_exception=False)
     assert member.get(f"{BASE}/drives").status_code in (403, 404)

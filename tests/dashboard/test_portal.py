@@ -27,7 +27,7 @@ FORMS = (
     "/credentials/keys/new",
     "/members/add",
 )
-QUERIES_MAX = 12
+QUERIES_MAX = 13
 HOSTILE = (
     "",
     " ",

@@ -14,7 +14,7 @@ from django.conf import settings as django_settings
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from compute import address_groups, keypairs, ports, security_groups, volumes
+from compute import address_groups, floating_ips, keypairs, ports, security_groups, volumes
 from tests.browser.pages import PAGES
 from tests.browser.pages import Page as Case
 from tests.operations import backup_things, balancer_things, store_drive
@@ -113,7 +113,7 @@ def _things(world: World) -> dict[str, str]:
     return (
         ids
         | {"group": str(group.id), "keypair": str(keypair.id), "user_bob": str(world.users["member"].id), "broken": str(uuid4())}
-        | {"drive": str(store_drive().id)}
+        | {"drive": str(store_drive().id), "router": str(world.network.router_id), "floating": str(floating_ips.allocate(owner).id)}
         | _backups(world, made["volume"])
         | _balancer(world, instance)
     )
