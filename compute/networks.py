@@ -33,7 +33,7 @@ def list(ctx: Context, *, all_projects: bool = False) -> QuerySet[Network]:
 def get(ctx: Context, id: UUID) -> Network:
     network = list(ctx).filter(id=id).first()
     if network is None:
-        raise NotFound(f"There is no network {id}.", field="network_ids")
+        raise NotFound(f"There is no network {id}.", resource=str(id), field="network_ids")
     return network
 
 

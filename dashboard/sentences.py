@@ -54,7 +54,7 @@ _DONE_OF = {
     ("volume", "offer"): "offered volume {} to another project",
     ("volume", "withdraw"): "withdrew the offer of volume {}",
     ("volume", "accept"): "took over volume {}",
-    ("volume", "hand-over"): "took over volume {}, which was offered",
+    ("volume", "hand-over"): "handed over volume {}",
     ("backup", "create"): "began the backup {}",
     ("backup", "finish"): "finished the backup {}",
     ("backup", "cancel"): "cancelled the backup {}",

@@ -123,8 +123,9 @@ def _explain(error: Exception, code: str, request: Any) -> tuple[str, dict[str, 
     if isinstance(error, errors.CloudError):
         # A verb names the field it would be in a form; it is told only to those who sent it.
         body_sent = request._full_data if isinstance(request._full_data, Mapping) else {}
-        field = error.field or next((name for name, value in body_sent.items() if error.resource and value == error.resource), None)
-        return error.message, {"field": field if field in body_sent or field in request.query_params else None}
+        if error.field in body_sent or error.field in request.query_params:
+            return error.message, {"field": error.field}
+        return error.message, {"field": next((name for name, value in body_sent.items() if error.resource and value == error.resource), None)}
     if isinstance(error, drf.ValidationError):
         found = [{"field": field, "message": message} for field, message in _flat(error.detail)][:50]
         first = found[0]

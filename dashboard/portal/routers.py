@@ -95,7 +95,7 @@ def _detail(request: HttpRequest, ctx: Context, id: UUID, *, form: Form | None =
         "attach": form if opened == "attach" else Form(request, network_id=""),
         "gateway": form if opened == "gateway" else Form(request, external_id=str(row.external_id or ""), snat="on" if row.snat else ""),
         "routes": form if opened == "routes" else Form(request, routes=_told(row.static_routes)),
-        "rename": form if opened == "rename" else Form(request, name=row.name, description=row.description),
+        "rename": (form if form and opened == "rename" else Form(request, name=row.name, description=row.description)).apart("rename"),
         "forward": form if opened == "forward" else _forward_form(request),
     }
     return page(request, "portal/routers/detail.html", context, status=form.status if form else 200)

@@ -107,7 +107,8 @@ def _things(world: World) -> dict[str, str]:
     made: dict[str, object] = {"web": instance, "db": instance, "failed": instance, "image": world.image, "network": world.network}
     made["port"] = ports.reserve(owner, network_id=world.network.id)
     made["addresses"] = address_groups.create(owner, name="offices", cidrs=["203.0.113.0/24"])
-    made["volume"] = made["free"] = volumes.create(owner, name="data", size_gib=1)
+    volume = volumes.create(owner, name="data", size_gib=1)
+    made["volume"], made["free"], made["volume_type"] = volume, volume, volume.type
     ids = {name: str(thing.id) for name, thing in made.items()}  # type: ignore[attr-defined]
     assert group is not None
     return (
