@@ -420,6 +420,8 @@ def of_page(request: HttpRequest, ctx: Context, key: str, **values: object) -> I
 
 
 def _filled(value: Any, known: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_filled(each, known) for each in value]
     return value.format_map(known) if isinstance(value, str) else value
 
 

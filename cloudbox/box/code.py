@@ -6,8 +6,10 @@ an edit in the checkout changes a running box only at the next `up`.
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import os
+import py_compile
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -70,6 +72,9 @@ def copy(box: Box, *, log: Log, checkout: Path = CHECKOUT) -> str:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(checkout / name, path)
             path.chmod(0o755 if os.access(checkout / name, os.X_OK) else 0o644)
+        # Compiled once: no start spends time and memory on it again. A release never changes, so nothing need be checked.
+        unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        compileall.compile_dir(beside, quiet=2, invalidation_mode=unchecked, stripdir=str(beside), prependdir=str(box.app))
         for folder in [beside, *(path for path in beside.rglob("*") if path.is_dir())]:
             folder.chmod(0o755)
         beside.rename(target)

@@ -41,6 +41,9 @@ from compute.models import Network
 log = logging.getLogger(__name__)
 
 CONCURRENT_JOBS = 4
+# Rounds that take turns need fewer database connections, of which each costs PostgreSQL 4 MiB. Those that are urgent take none.
+CONCURRENT_ROUNDS = 3
+URGENT_SECONDS = 2.0
 LIVE_SECONDS = 2.0
 CALM_SECONDS = 10.0
 WEB_USER = "cloudbox"
@@ -69,6 +72,7 @@ class Worker:
         self._rounds: dict[str, dict[str, Any]] = {}
         self._events: asyncio.Queue[MachineEvent] = asyncio.Queue()
         self._running: set[UUID] = set()
+        self._turns = asyncio.Semaphore(CONCURRENT_ROUNDS)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -208,7 +212,8 @@ class Worker:
         while True:
             started, error = time.monotonic(), ""
             try:
-                await _in_thread(function)
+                async with contextlib.nullcontext() if every_seconds <= URGENT_SECONDS else self._turns:
+                    await _in_thread(function)
             except CloudError as problem:
                 error = str(problem)
                 log.warning("%s: %s", name, problem)

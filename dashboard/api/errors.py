@@ -125,7 +125,8 @@ def _explain(error: Exception, code: str, request: Any) -> tuple[str, dict[str, 
         body_sent = request._full_data if isinstance(request._full_data, Mapping) else {}
         if error.field in body_sent or error.field in request.query_params:
             return error.message, {"field": error.field}
-        return error.message, {"field": next((name for name, value in body_sent.items() if error.resource and value == error.resource), None)}
+        named = next((name for name, value in body_sent.items() if error.resource and value == error.resource), None)
+        return error.message, {"field": named}
     if isinstance(error, drf.ValidationError):
         found = [{"field": field, "message": message} for field, message in _flat(error.detail)][:50]
         first = found[0]

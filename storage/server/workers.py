@@ -4,9 +4,9 @@ Every worker has a slot, and every slot a listening socket per address that this
 kernel spreads connections over the slots). A worker inherits its slot's sockets, so connections that come while it restarts wait in
 the socket's queue for its successor: there is no moment at which one could be refused, and none can be lost with a closing socket.
 
-Workers are forked by a nursery (nursery.py), so that they share what they imported. SIGHUP starts a new nursery, with the code and the
-configuration of now, and then replaces the workers one slot after the other: the new one says that it serves, then the old one is asked
-to drain.
+Workers are forked by a nursery (nursery.py), so that they share what they imported; it goes when all of them serve, and another comes
+when one has fallen. SIGHUP starts one with the code and the configuration of now, and then replaces the workers one slot after the
+other: the new one says that it serves, then the old one is asked to drain.
 SIGTERM or SIGINT stops all; SIGUSR1 is passed on (access logs are opened anew). Standard library only.
 """
 
@@ -118,6 +118,7 @@ class Workers:
     _nursery: Nursery | None = None
     _next: Nursery | None = None  # The one that takes its place when it is ready.
     _gone: list[Nursery] = field(default_factory=list)  # Those that may take a moment to end.
+    _renew: bool = False  # Every worker is to be replaced by one from the next nursery.
     _nursery_at: float = 0.0
     _nursery_pause: float = 0.5
     _wanted: set[signal.Signals] = field(default_factory=set)
@@ -169,6 +170,7 @@ class Workers:
             if self._next is not None:
                 self._next.kill()
             self._next = Nursery(self.argv, os.environ)
+            self._renew = True
         if signal.SIGUSR1 in self._wanted:
             self._wanted.discard(signal.SIGUSR1)
             for worker in self._all:
@@ -176,7 +178,8 @@ class Workers:
                     worker.process.send_signal(signal.SIGUSR1)
         self._wanted.discard(signal.SIGCHLD)
         self._reap(now)
-        if self._nursery is None and self._next is None and now >= self._nursery_at:
+        missing = any(each.current is None for each in self._slots)
+        if missing and self._nursery is None and self._next is None and now >= self._nursery_at:
             self._next = Nursery(self.argv, os.environ)
         for number, each in enumerate(self._slots):
             if each.current is None and now >= each.start_at:
@@ -185,6 +188,15 @@ class Workers:
         if not self._told and all(each.current is not None and each.current.ready for each in self._slots):
             self._told = True
             self.on_ready()
+        self._rest()
+
+    def _rest(self) -> None:
+        """While nothing is to be forked no nursery is kept: it would hold some 15 MiB that no worker shares any more."""
+        serving = all(each.current is not None and each.current.ready for each in self._slots)
+        if self._nursery is not None and serving and not self._reload:
+            self._nursery.close()
+            self._gone.append(self._nursery)
+            self._nursery = None
 
     def _replace(self) -> None:
         """Begin with the next slot when the one before is through."""
@@ -202,7 +214,7 @@ class Workers:
         self._slots[number].current = new
 
     def _start(self, number: int) -> Worker | None:
-        """None while there is no nursery: it is on its way."""
+        """None while there is no nursery: it is on its way (see `_round`)."""
         if self._nursery is None:
             return None
         read, write = os.pipe()
@@ -238,13 +250,15 @@ class Workers:
             nursery.kill()
             self._nursery_pause = min(self._nursery_pause * 2, PAUSE_MAX_SECONDS)
             self._nursery_at = time.monotonic() + self._nursery_pause
-            stays = "; the old one stays" if self._nursery is not None else ""
+            stays = "; the old workers stay" if self._renew else ""
+            self._renew = False
             log.error("what workers are forked from ended with %s before it was ready%s", nursery.process.returncode, stays)
             return
         if self._nursery is not None:
             self._nursery.close()
             self._gone.append(self._nursery)
-            self._reload = list(range(self.count))
+        if self._renew:
+            self._renew, self._reload = False, list(range(self.count))
         self._nursery, self._nursery_pause = nursery, 0.5
 
     def _wait(self, wake: int) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cloudbox.common.errors import Invalid
 from compute.drivers import accelerator, box_namespace, png
-from compute.drivers.fabric import dnsmasq, firewall
+from compute.drivers.fabric import dnsmasq, firewall, rules
 from compute.drivers.libvirt import xml
 from compute.drivers.specs import FabricSpec, MachineSpec, NetworkSpec, NicSpec, PortSpec, RuleSpec
 
@@ -82,25 +82,32 @@ def test_a_rule_is_never_an_option(more: dict[str, object]) -> None:
 
 
 def test_rules_as_text() -> None:
-    """Protocols, ports, ICMP types, remotes, and IPv6, which never passes."""
+    """Protocols, ports, ICMP types, remotes, each family as it is spoken of, and a counter for each rule."""
 
     def lines(**more: object) -> list[str]:
         rule = replace(RuleSpec(id=uuid4(), direction="ingress"), **more)  # type: ignore[arg-type]
         text = firewall.render("cbx-1", FabricSpec(networks=(NET,), ports=(replace(PORT, rules=(rule,)),)))
         chain = text.partition("  chain in-")[2].partition("  }")[0]
-        return [line.strip() for line in chain.splitlines()[1:]]
+        counter = f'counter name "{rules.counter_name(rule.id)}" '
+        assert text.count(counter) == chain.count(counter)
+        return [line.strip().replace(counter, "COUNTED ") for line in chain.splitlines()[1:]]
 
-    assert lines() == ["goto pass", "goto refuse"]
-    assert lines(protocol="tcp", port_min=80) == ["tcp dport 80 goto pass", "goto refuse"]
+    assert lines() == ["COUNTED goto pass", "goto refuse"]
+    assert lines(protocol="tcp", port_min=80) == ["tcp dport 80 COUNTED goto pass", "goto refuse"]
     assert lines(protocol="udp", port_min=1, port_max=9, remote="10.1.2.3/8") == [
-        "ip saddr 10.0.0.0/8 udp dport 1-9 goto pass",
+        "ip saddr 10.0.0.0/8 udp dport 1-9 COUNTED goto pass",
         "goto refuse",
     ]
-    assert lines(protocol="icmp", port_min=8, port_max=0) == ["icmp type 8 icmp code 0 goto pass", "goto refuse"]
-    assert lines(protocol="tcp", remote_ips=("10.0.0.9",)) == ["ip saddr { 10.0.0.9 } meta l4proto tcp goto pass", "goto refuse"]
-    assert lines(protocol="47") == ["meta l4proto 47 goto pass", "goto refuse"]
+    assert lines(ethertype="IPv4", protocol="icmp", port_min=8, port_max=0) == [
+        "meta nfproto ipv4 icmp type 8 icmp code 0 COUNTED goto pass",
+        "goto refuse",
+    ]
+    assert lines(ethertype="IPv6", protocol="icmp", port_min=128) == ["meta nfproto ipv6 icmpv6 type 128 COUNTED goto pass", "goto refuse"]
+    assert lines(protocol="tcp", remote_ips=("10.0.0.9",)) == ["ip saddr { 10.0.0.9 } meta l4proto tcp COUNTED goto pass", "goto refuse"]
+    assert lines(protocol="47") == ["meta l4proto 47 COUNTED goto pass", "goto refuse"]
+    assert lines(ethertype="IPv6") == ["meta nfproto ipv6 COUNTED goto pass", "goto refuse"]
+    assert lines(ethertype="IPv4", remote="2001:db8::/32") == ["goto refuse"]
     assert lines(remote_ips=()) == ["goto refuse"]
-    assert lines(ethertype="IPv6") == ["goto refuse"]
 
 
 def test_ports_of_the_same_rules_share_their_chains() -> None:
