@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -43,6 +44,24 @@ class Whole(serializers.IntegerField):
         if type(data) is not int:
             self.fail("invalid")
         return data
+
+
+class Clock(serializers.RegexField):
+    """A time of day to the minute, as "HH:MM". JSON Schema's "time" is RFC 3339's, with an offset, which a time of every day has not."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(r"^([01][0-9]|2[0-3]):[0-5][0-9]$", **({"trim_whitespace": False, "max_length": 5} | kwargs))
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+    def run_validation(self, data: Any = serializers.empty) -> dt.time:
+        return dt.time.fromisoformat(super().run_validation(data))
+
+    def to_representation(self, value: Any) -> str:
+        return f"{value:%H:%M}"
 
 
 class Flag(serializers.BooleanField):

@@ -34,7 +34,16 @@ def test_hours(world: World, speak: Speak) -> None:
     set_ = api.put(at, hours)
     assert (set_.status_code, set_.json()["sentence"]) == (200, "Monday to Friday, 08:00 to 18:00 (Europe/Oslo)")
     assert set_.json()["next"]["at"]
-    for wrong in ({"days": []}, {"days": [7]}, {"zone": "Nowhere"}, {"starts": "25:00"}, {"stops": "08:00"}):
+    assert (set_.json()["starts"], set_.json()["stops"]) == ("08:00", "18:00")
+    for wrong in (
+        {"days": []},
+        {"days": [7]},
+        {"zone": "Nowhere"},
+        {"starts": "25:00"},
+        {"starts": 8},
+        {"starts": "08:00:30"},
+        {"stops": "08:00"},
+    ):
         assert api.put(at, hours | wrong).status_code == 422, wrong
     assert api.delete(at).status_code == 204
     assert api.get(at).status_code == 404

@@ -65,7 +65,7 @@ def test_the_copy_of_the_code_is_what_the_checkout_is_now(tmp_path: Path) -> Non
     (checkout / "new.py").write_text("3")
     box = Box(home)
     first = code.copy(box, log=lambda line: None, checkout=checkout)
-    assert sorted(path.name for path in box.app.iterdir()) == [".gitignore", "a.py", "new.py"]
+    assert sorted(path.name for path in box.app.iterdir()) == [".gitignore", "__pycache__", "a.py", "new.py"]
     assert (box.app / "a.py").read_text() == "2"
     assert code.current(box) == first
     (checkout / "a.py").write_text("4")

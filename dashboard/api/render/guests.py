@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from compute import office_hours
+from dashboard.api.fields import Clock
 
 
 class FileSystemShape(serializers.Serializer):
@@ -48,8 +49,8 @@ class BoundaryShape(serializers.Serializer):
 
 class HoursShape(serializers.Serializer):
     days = serializers.SerializerMethodField(help_text="0 is Monday.")
-    starts = serializers.TimeField()
-    stops = serializers.TimeField()
+    starts = Clock()
+    stops = Clock()
     zone = serializers.CharField()
     sentence = serializers.SerializerMethodField()
     next = serializers.SerializerMethodField()

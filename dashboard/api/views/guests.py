@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from cloudbox.common.errors import NotFound
 from compute import guests, instances, office_hours, progress
 from dashboard.api.base import ApiView
-from dashboard.api.fields import Input, Text, Whole
+from dashboard.api.fields import Clock, Input, Text, Whole
 from dashboard.api.openapi import operation
 from dashboard.api.render import compute as render
 from dashboard.api.render import guests as shapes
@@ -56,8 +56,8 @@ class PasswordView(ApiView):
 
 class Hours(Input):
     days = serializers.ListField(child=Whole(max_value=6), min_length=1, max_length=7, help_text="0 is Monday.")
-    starts = serializers.TimeField()
-    stops = serializers.TimeField(help_text="Not later than `starts`: on the next day.")
+    starts = Clock()
+    stops = Clock(help_text="Not later than `starts`: on the next day.")
     zone = Text(max_length=64, default="UTC")
 
 
