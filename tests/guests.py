@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from compute.drivers import netns
 from compute.drivers.commands import run
@@ -36,6 +37,9 @@ class Guest:
         self.port, self.network = port, network
         self.name = f"guest-{secrets.token_hex(4)}"
         netns.create(self.name)
+        # Its kernel asks for a router at once, and does not wait to hear whether somebody else has its address.
+        settings = {"router_solicitation_delay": "0", "accept_dad": "0", "accept_ra": "1"}
+        netns.set_kernel(self.name, {f"net/ipv6/conf/default/{key}": value for key, value in settings.items()})
         tap = tap_name(port.id)
         run(["ip", "-n", box, "link", "add", "name", tap, "type", "veth", "peer", "name", CARD, "netns", self.name])
         run(["ip", "-n", box, "link", "set", "dev", tap, "master", bridge_name(network.id), "up"])
@@ -53,11 +57,23 @@ class Guest:
     def remove(self) -> None:
         netns.delete(self.name)
 
+    def addresses6(self) -> set[str]:
+        """Its IPv6 addresses but for those of the link itself."""
+        rows = json.loads(run(["ip", "-n", self.name, "-j", "-6", "addr", "show", "dev", CARD, "scope", "global"]) or "[]")
+        return {each["local"] for row in rows for each in row.get("addr_info", []) if "local" in each}
+
+    def default_route6(self) -> str | None:
+        """Who its router is, over IPv6."""
+        rows = json.loads(run(["ip", "-n", self.name, "-j", "-6", "route", "show", "default"]) or "[]")
+        return rows[0]["gateway"] if rows else None
+
     @contextmanager
-    def listening(self, number: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> Iterator[socket.socket]:
+    def listening(self, number: int, kind: socket.SocketKind = socket.SOCK_STREAM, *, six: bool = False) -> Iterator[socket.socket]:
         def listen() -> socket.socket:
-            sock = socket.socket(socket.AF_INET, kind)
+            sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, kind)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if six:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind(("", number))
             if kind is socket.SOCK_STREAM:
                 sock.listen()
@@ -126,6 +142,57 @@ class Guest:
         return None
 
 
+@dataclass
+class Lease6:
+    """What a DHCPv6 server told."""
+
+    ip: str | None
+    options: dict[int, bytes]
+
+
+def dhcp6(guest: Guest, *, wants_address: bool) -> Lease6 | None:
+    """Ask a DHCPv6 server as a client does (RFC 8415): for an address at once (18.2.1, Rapid Commit), or for the rest alone (18.2.6)."""
+    mac = bytes.fromhex(guest.port.mac.replace(":", ""))
+    number = secrets.token_bytes(3)
+    identity = _option6(1, struct.pack(">HH", 3, 1) + mac) + _option6(6, struct.pack(">HH", 23, 24)) + _option6(8, b"\0\0")
+    address = _option6(3, mac[2:] + bytes(8)) + _option6(14, b"")
+    message = (b"\x01" + number + identity + address) if wants_address else b"\x0b" + number + identity
+
+    def ask() -> bytes | None:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(("::", 546))
+            sock.settimeout(PATIENCE)
+            card = socket.if_nametoindex(CARD)
+            for _ in range(3):
+                sock.sendto(message, ("ff02::1:2", 547, 0, card))
+                try:
+                    answer = sock.recv(4096)
+                except TimeoutError:
+                    continue
+                if answer[:4] == b"\x07" + number:
+                    return answer
+        return None
+
+    answer = netns.call(guest.name, ask)
+    if answer is None:
+        return None
+    found = _options6(answer[4:])
+    given = _options6(found[3][12:]).get(5) if 3 in found else None
+    return Lease6(str(IPv6Address(given[:16])) if given else None, found)
+
+
+def _option6(code: int, value: bytes) -> bytes:
+    return struct.pack(">HH", code, len(value)) + value
+
+
+def _options6(data: bytes) -> dict[int, bytes]:
+    found = {}
+    while len(data) >= 4:
+        code, length = struct.unpack_from(">HH", data)
+        found[code], data = data[4 : 4 + length], data[4 + length :]
+    return found
+
+
 def _option(code: int, value: bytes) -> bytes:
     return bytes([code, len(value)]) + value
 
@@ -142,7 +209,7 @@ def _options(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def dns_query(name: str) -> bytes:
-    """A question for an A record."""
+def dns_query(name: str, *, kind: int = 1) -> bytes:
+    """A question for an A record, or one of another kind (RFC 1035, 3.2.2; AAAA is 28)."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-    return struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", 1, 1)
+    return struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", kind, 1)

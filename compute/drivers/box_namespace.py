@@ -1,10 +1,13 @@
 """The box's network namespace: all its bridges, taps and its libvirtd live there, one veth pair leads out.
 
 So the host's firewall, bridges and libvirt stay as they are, and two boxes live side by side. On the host a box is one
-interface `<box>-up`, one nft table named after the box, and IPv4 forwarding switched on.
+interface `<box>-up`, two nft tables named after the box (IPv4 and IPv6), and forwarding switched on.
 
 Addresses: the pair has a /30 out of 100.127.0.0/16 (RFC 6598, shared address space), chosen by a hash of the box's name and
 moved on while the host already uses it. Everything inside the box hides behind it by NAT, so nothing else can collide.
+
+IPv6 leads out in the same way, where the host itself has a default route over IPv6 when the box starts: the pair has unique local
+addresses (RFC 4193) that end in those of IPv4, and what leaves hides behind the host's own. Elsewhere IPv6 ends in the box.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import ipaddress
 import json
 import socket
 from collections.abc import Iterable
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from pathlib import Path
 
 from cloudbox.common.errors import Unavailable
@@ -23,8 +26,12 @@ from compute.drivers.commands import run, works
 
 UPLINK = "uplink"  # inside the box
 UPLINK_RANGE = IPv4Network("100.127.0.0/16")
+# A /48 of our own (RFC 4193) beside the one inside the box (fabric/names.py); the low half of an address is that of IPv4.
+UPLINK_RANGE6 = IPv6Network("fd63:6c6f:7565::/64")
+_SIX = Path("/proc/sys/net/ipv6/conf")
 SLICES = 2**14
 SLICE_ATTEMPTS = 256
+IPTABLES = ("iptables", "ip6tables")
 
 
 def host_interface(box: str) -> str:
@@ -42,8 +49,11 @@ def prepare(home: Path, box: str, *, open_ports: Iterable[int] = ()) -> None:
         {
             "net/ipv4/ip_forward": "1",
             "net/bridge/bridge-nf-call-iptables": "1",
+            "net/bridge/bridge-nf-call-ip6tables": "1",
+            # Only the interfaces that carry IPv6 outside speak it themselves; bridges pass it on without.
             "net/ipv6/conf/all/disable_ipv6": "1",
             "net/ipv6/conf/default/disable_ipv6": "1",
+            "net/ipv6/conf/all/forwarding": "1",
         },
     )
     if not netns.call(box, lambda: Path("/proc/sys/net/bridge/bridge-nf-call-iptables").exists()):
@@ -52,6 +62,7 @@ def prepare(home: Path, box: str, *, open_ports: Iterable[int] = ()) -> None:
     if forwarding.read_text().strip() != "1":
         forwarding.write_text("1")
     run(["nft", "-f", "-"], input=_host_table(box, ours.network, sorted(set(open_ports))))
+    _lead_ipv6_out(box, ours.ip)
     _let_through(box)
     libvirt_daemon.write_files(home, box)
 
@@ -83,11 +94,13 @@ def teardown(home: Path, box: str) -> None:
     netns.end_processes(names)
     for name in names:
         netns.delete(name)
-    for chain in ("-i", "-o"):
-        rule = ["FORWARD", chain, host_interface(box), "-j", "ACCEPT"]
-        while works(["iptables", "-w", "-C", *rule]):
-            run(["iptables", "-w", "-D", *rule])
-    works(["nft", "delete", "table", "ip", box])
+    for tables in IPTABLES:
+        for chain in ("-i", "-o"):
+            rule = ["FORWARD", chain, host_interface(box), "-j", "ACCEPT"]
+            while works([tables, "-w", "-C", *rule]):
+                run([tables, "-w", "-D", *rule])
+    for family in ("ip", "ip6"):
+        works(["nft", "delete", "table", family, box])
     works(["ip", "link", "delete", "dev", host_interface(box)])  # Gone with its peer, unless the namespace was half made.
 
 
@@ -112,6 +125,47 @@ def _uplink(box: str) -> IPv4Interface:
         input=f"link set dev lo up\naddr replace {inside} dev {UPLINK}\nlink set dev {UPLINK} up\nroute replace default via {host.ip}\n",
     )
     return host
+
+
+def kernel_has_ipv6() -> bool:
+    return _SIX.exists()
+
+
+def switch_on_ipv6(box: str, interface: str) -> None:
+    """On one interface of the box, with fixed addresses and nobody's advertisements."""
+    settings = {"accept_ra": "0", "accept_dad": "0", "disable_ipv6": "0"}
+    netns.set_kernel(box, {f"net/ipv6/conf/{interface}/{key}": value for key, value in settings.items()})
+
+
+def address6(inner: IPv4Address) -> IPv6Interface:
+    """Of an end of the way out, by its IPv4 address."""
+    return IPv6Interface((UPLINK_RANGE6[int(inner)], 126))
+
+
+def _lead_ipv6_out(box: str, host: IPv4Address) -> None:
+    """Give the way out IPv6 where the host has a way on; where it has none any more, take it off."""
+    if not kernel_has_ipv6():
+        return
+    ours, inside, port = address6(host), address6(host + 1), host_interface(box)
+    if not any(row.get("dst") == "default" for row in json.loads(run(["ip", "-j", "-6", "route", "show", "default"]) or "[]")):
+        netns.set_kernel(box, {f"net/ipv6/conf/{UPLINK}/disable_ipv6": "1"})
+        return
+    _forward_ipv6()
+    switch_on_ipv6(box, UPLINK)
+    run(["ip", "-batch", "-"], input=f"addr replace {ours} dev {port} nodad\n")
+    lines = f"addr replace {inside} dev {UPLINK} nodad\nroute replace default via {ours.ip} dev {UPLINK}\n"
+    run(["ip", "-n", box, "-batch", "-"], input=lines)
+
+
+def _forward_ipv6() -> None:
+    """A host that forwards stops to hear routers (accept_ra 1 means: unless forwarding) and would lose its own way out: the kernel's
+    documentation of ip-sysctl says that 2 keeps it."""
+    if (_SIX / "all" / "forwarding").read_text().strip() == "1":
+        return
+    for each in _SIX.glob("*/accept_ra"):
+        if each.read_text().strip() == "1":
+            each.write_text("2")
+    (_SIX / "all" / "forwarding").write_text("1")
 
 
 def _interfaces() -> set[str]:
@@ -145,7 +199,25 @@ def _host_table(box: str, slice: IPv4Network, open_ports: list[int]) -> str:
     """The host's part of the firewall, replaced whole in one transaction."""
     up = host_interface(box)
     ports = f"    tcp dport {{ {', '.join(map(str, open_ports))} }} accept\n" if open_ports else ""
+    slice6 = address6(slice[1]).network
     return f"""
+table ip6 {box}
+delete table ip6 {box}
+table ip6 {box} {{
+  chain leave {{
+    type nat hook postrouting priority srcnat
+    ip6 saddr {slice6} oifname != "{up}" masquerade
+  }}
+  chain input {{
+    type filter hook input priority filter
+    iifname "{up}" jump from_box
+  }}
+  chain from_box {{
+    ct state established,related accept
+    icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, echo-request }} accept
+{ports}    drop
+  }}
+}}
 table ip {box}
 delete table ip {box}
 table ip {box} {{
@@ -168,9 +240,10 @@ table ip {box} {{
 
 def _let_through(box: str) -> None:
     """Docker and some firewalls drop whatever is forwarded and not theirs; a rule in their own chain is the only way past."""
-    if not works(["iptables", "-w", "-S", "FORWARD"]) or "-P FORWARD DROP" not in run(["iptables", "-w", "-S", "FORWARD"]):
-        return
-    for direction in ("-i", "-o"):
-        rule = [direction, host_interface(box), "-j", "ACCEPT"]
-        if not works(["iptables", "-w", "-C", "FORWARD", *rule]):
-            run(["iptables", "-w", "-I", "FORWARD", "1", *rule])
+    for tables in IPTABLES:
+        if not works([tables, "-w", "-S", "FORWARD"]) or "-P FORWARD DROP" not in run([tables, "-w", "-S", "FORWARD"]):
+            continue
+        for direction in ("-i", "-o"):
+            rule = [direction, host_interface(box), "-j", "ACCEPT"]
+            if not works([tables, "-w", "-C", "FORWARD", *rule]):
+                run([tables, "-w", "-I", "FORWARD", "1", *rule])

@@ -122,6 +122,23 @@ class PortSpec:
     rate_out_kbps: int | None = None
 
 
+class Ipv6Mode(enum.StrEnum):
+    """How guests come by their IPv6 addresses (RFC 4861, 4.6.2: the flags of router advertisements)."""
+
+    SLAAC = "slaac"  # they make theirs from the prefix and their MAC
+    STATELESS = "dhcp-stateless"  # the same, and DHCPv6 tells the rest
+    STATEFUL = "dhcp-stateful"  # DHCPv6 gives them out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ipv6Spec:
+    """A network's IPv6 beside its IPv4: a /64, the gateway's address in it, and how guests come by theirs."""
+
+    cidr: ipaddress.IPv6Network
+    gateway: ipaddress.IPv6Address
+    mode: Ipv6Mode = Ipv6Mode.SLAAC
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkSpec:
     """A tenant network: a bridge, a gateway namespace with DHCP, DNS and the metadata address, and a way to its router if it has one."""
@@ -135,6 +152,7 @@ class NetworkSpec:
     dns_servers: tuple[ipaddress.IPv4Address, ...] = ()  # that DHCP tells; none: the gateway
     host_routes: tuple[RouteSpec, ...] = ()  # that DHCP tells
     mtu: int = 1500
+    ipv6: Ipv6Spec | None = None
     number: int = 0  # unique small integer of the box: conntrack zone and transit addresses derive from it
 
 

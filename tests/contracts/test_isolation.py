@@ -70,6 +70,19 @@ def icmpv6(source: str, to: str, kind: int, body: bytes) -> bytes:
     return ipv6(source, to, 58, message[:2] + struct.pack(">H", checksum(pseudo + message)) + message[4:])
 
 
+def hidden(source: str, to: str, kind: int, body: bytes, *, fragments: bool) -> list[bytes]:
+    """An ICMPv6 message behind destination options: in one packet, or in fragments that none shows what it is (RFC 7113)."""
+    message = icmpv6(source, to, kind, body)[40:]
+    options = bytes([58, 0, 1, 4, 0, 0, 0, 0])
+    if not fragments:
+        return [ipv6(source, to, 60, options + message)]
+    whole = options + message
+    return [
+        ipv6(source, to, 44, struct.pack(">BBHI", 60, 0, 1, 7) + whole[:8]),
+        ipv6(source, to, 44, struct.pack(">BBHI", 60, 0, 8, 7) + whole[8:]),
+    ]
+
+
 def arp(operation: int, sender_mac: str, sender: str, target: str) -> bytes:
     return (
         struct.pack(">HHBBH", 1, 0x0800, 6, 4, operation)
@@ -80,13 +93,17 @@ def arp(operation: int, sender_mac: str, sender: str, target: str) -> bytes:
     )
 
 
-def attempts(me: PortSpec, other: PortSpec, lan: str) -> dict[str, Callable[[bytes], bytes]]:
-    """Each by its name: a frame that carries a word. `lan` is the gateway's MAC."""
+def attempts(me: PortSpec, other: PortSpec, lan: str) -> dict[str, Callable[[bytes], bytes | list[bytes]]]:
+    """Each by its name: a frame that carries a word, or several that carry it together. `lan` is the gateway's MAC."""
     false = "52:54:00:66:66:66"
     mine, theirs = link_local(me.mac), link_local(other.mac)
 
     def packet(word: bytes, *, source: str = ATTACKER, to: str = VICTIM, port: int = 9999) -> bytes:
         return ipv4(source, to, 17, udp(5000, port, word))
+
+    def advertised(word: bytes, *, fragments: bool) -> list[bytes]:
+        packets = hidden(mine, "ff02::1", 134, bytes(12) + word, fragments=fragments)
+        return [ethernet("33:33:00:00:00:01", me.mac, 0x86DD, each) for each in packets]
 
     offer = b"\x02\x01\x06\x00" + bytes(232) + b"\x63\x82\x53\x63\x35\x01\x02\xff"
     return {
@@ -107,6 +124,16 @@ def attempts(me: PortSpec, other: PortSpec, lan: str) -> dict[str, Callable[[byt
         "DHCP offer to one": lambda word: ethernet(other.mac, me.mac, 0x0800, ipv4(ATTACKER, VICTIM, 17, udp(67, 68, offer + word))),
         "DHCP offer as the gateway": lambda word: ethernet(BROADCAST, me.mac, 0x0800, ipv4(GATEWAY, VICTIM, 17, udp(67, 68, offer + word))),
         "router advertisement": lambda word: ethernet("33:33:00:00:00:01", me.mac, 0x86DD, icmpv6(mine, "ff02::1", 134, bytes(12) + word)),
+        "router advertisement behind options": lambda word: advertised(word, fragments=False),
+        "router advertisement in fragments": lambda word: advertised(word, fragments=True),
+        "router advertisement as the gateway": lambda word: ethernet(
+            "33:33:00:00:00:01", me.mac, 0x86DD, icmpv6(link_local(lan), "ff02::1", 134, bytes(12) + word)
+        ),
+        "the victim's address is in use": lambda word: ethernet(
+            "33:33:00:00:00:01", me.mac, 0x86DD, icmpv6("::", "ff02::1", 135, bytes(4) + IPv6Address(theirs).packed + word)
+        ),
+        "DHCPv6 reply to all": lambda word: ethernet("33:33:00:00:00:01", me.mac, 0x86DD, ipv6(mine, "ff02::1", 17, udp(547, 546, word))),
+        "the victim's IPv6 address": lambda word: ethernet(other.mac, me.mac, 0x86DD, ipv6(theirs, theirs, 17, udp(5000, 9999, word))),
         "IPv6 redirect": lambda word: ethernet(other.mac, me.mac, 0x86DD, icmpv6(mine, theirs, 137, bytes(36) + word)),
         "neighbour advertisement of the victim": lambda word: ethernet(
             "33:33:00:00:00:01", me.mac, 0x86DD, icmpv6(mine, "ff02::1", 136, bytes(4) + IPv6Address(theirs).packed + word)
@@ -167,6 +194,11 @@ def listen(guest: Guest) -> socket.socket:
     return netns.call(guest.name, make)
 
 
+def send(card: socket.socket, frames: bytes | list[bytes]) -> None:
+    for each in frames if isinstance(frames, list) else [frames]:
+        card.send(each)
+
+
 def heard(card: socket.socket, *, until: bytes) -> bytes:
     """All that came, up to the frame that holds a word."""
     got = b""
@@ -199,7 +231,7 @@ def test_a_hostile_guest(fabric: LinuxFabric, real_box: RealBox, speaks_ipv6: bo
         with listen(guests[1]) as victim, listen(guests[2]) as stranger, listen(guests[0]) as card:
             words = {name: f"attempt-{number:03d}-".encode() for number, name in enumerate(tried)}
             for name, frame in tried.items():
-                card.send(frame(words[name]))
+                send(card, frame(words[name]))
             honest = ethernet(other.mac, me.mac, 0x0800, ipv4(ATTACKER, VICTIM, 17, udp(5000, 9999, b"honest-word")))
             card.send(honest)
             came = heard(victim, until=b"honest-word")
@@ -213,12 +245,12 @@ def test_a_hostile_guest(fabric: LinuxFabric, real_box: RealBox, speaks_ipv6: bo
                     time.sleep(0.01)
         through = [name for name, word in words.items() if word in came or word in elsewhere]
         assert not through, f"{len(through)} of {len(tried)} came through: {through}"
-        assert len(tried) >= 34
+        assert len(tried) >= 40
         # Without port security on either side most of them arrive: it is the guard that stopped them, not the bridge.
         fabric.apply(FabricSpec(networks=tuple(nets), ports=(replace(me, rules=None), replace(other, rules=None), twin)))
         with listen(guests[1]) as victim, listen(guests[0]) as card:
             for name, frame in tried.items():
-                card.send(frame(words[name]))
+                send(card, frame(words[name]))
             card.send(ethernet(other.mac, me.mac, 0x0800, ipv4(ATTACKER, VICTIM, 17, udp(5000, 9999, b"honest-word"))))
             came = heard(victim, until=b"honest-word")
         assert sum(word in came for word in words.values()) >= 20

@@ -12,17 +12,19 @@ import shutil
 import signal
 import time
 from collections.abc import Iterable
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from cloudbox.common.errors import Unavailable
 from compute.drivers import netns
 from compute.drivers.commands import run
 from compute.drivers.fabric.names import LAN, METADATA_IP
-from compute.drivers.specs import NetworkSpec, PortSpec
+from compute.drivers.specs import Ipv6Mode, Ipv6Spec, NetworkSpec, PortSpec
 
 LEASE = "12h"
 LEASES_MAX = 65536
+# Router advertisements: how often, and for how long a guest believes one (RFC 4861, 6.2.1), in seconds.
+ADVERTISE_SECONDS, BELIEVE_SECONDS = 60, 1800
 END_SECONDS = 5.0
 HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.IGNORECASE)
@@ -69,6 +71,7 @@ def config(network: NetworkSpec, folder: Path, upstream: Iterable[str]) -> str:
         "dns-forward-max=150",
         *(f"server={each}" for each in upstream),
         *(_dhcp(network) if network.dhcp else ()),
+        *(_ipv6(network, network.ipv6) if network.ipv6 else ()),
     ]
     if domain:
         lines += [f"domain={domain}", f"local=/{domain}/", "expand-hosts"]
@@ -95,6 +98,21 @@ def _dhcp(network: NetworkSpec) -> list[str]:
     return [*lines, f"dhcp-option=option:classless-static-route,{','.join(ways)}"] if ways else lines
 
 
+def _ipv6(network: NetworkSpec, six: Ipv6Spec) -> list[str]:
+    """Advertisements of the prefix, and of a default route only where a router leads on; DHCPv6 for those modes that have it."""
+    first = six.cidr.network_address
+    believe = BELIEVE_SECONDS if network.router_id is not None else 0
+    ways = {Ipv6Mode.SLAAC: "ra-only", Ipv6Mode.STATELESS: "ra-stateless", Ipv6Mode.STATEFUL: "static"}
+    lines = [
+        "enable-ra",
+        f"ra-param={LAN},mtu:{network.mtu},{ADVERTISE_SECONDS},{believe}",
+        f"dhcp-range={first},{ways[six.mode]},{six.cidr.prefixlen},{LEASE}",
+        f"dhcp-option=option6:dns-server,[{six.gateway}]",
+    ]
+    # With IPv4's DHCP off these have not been said yet.
+    return lines if network.dhcp else ["dhcp-authoritative", f"dhcp-lease-max={LEASES_MAX}", "dhcp-ignore=tag:!known", *lines]
+
+
 def hosts(network: NetworkSpec, ports: Iterable[PortSpec]) -> tuple[str, str]:
     """The reservations, and the names; a tenant's name that is no host name is left out."""
     reservations, names = [], []
@@ -104,9 +122,11 @@ def hosts(network: NetworkSpec, ports: Iterable[PortSpec]) -> tuple[str, str]:
         if name in taken:
             name = ""  # Two of one name: the first keeps it, for dnsmasq would refuse the second its address.
         taken.add(name)
-        reservations.append(f"{port.mac},{IPv4Address(port.ip)},{name + ',' if name else ''}{LEASE}")
+        fixed = [IPv6Address(each) for each in port.ip6] if network.ipv6 and network.ipv6.mode == Ipv6Mode.STATEFUL else []
+        addresses = [str(IPv4Address(port.ip)), *(f"[{each}]" for each in fixed)]
+        reservations.append(f"{port.mac},{','.join(addresses)},{name + ',' if name else ''}{LEASE}")
         if name:
-            names.append(f"{IPv4Address(port.ip)} {name}")
+            names += [f"{each} {name}" for each in (IPv4Address(port.ip), *map(IPv6Address, port.ip6))]
     return "\n".join(reservations) + "\n", "\n".join(names) + "\n"
 
 

@@ -34,6 +34,8 @@ GENERATIONS = 2**31 - 2
 TO_ROUTER, TO_OPEN, INGRESS = 0x10000, 0x10001, 0x10002
 # A cap lets this much pass at once: a quarter of a second's worth, and never less than a few large segments.
 BURST_KBYTES_MIN = 256
+# What a card may send before it has an address: is mine free (RFC 4862, 5.4), is there a router, what do I listen to.
+UNNAMED = "{ nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report }"
 # ICMPv6 that makes a link work (RFC 4890, 4.4.1): a guest may ask, answer for itself, and join groups of listeners.
 NEIGHBOURS = "{ 130, 131, 132, 133, 135, 136, 143 }"
 
@@ -95,7 +97,8 @@ def _frames(box: str, spec: FabricSpec, chains: Chains) -> str:
     marks_out = chains.marks_out | dict.fromkeys(is_open, TO_OPEN) | {names(box, each).router: TO_ROUTER for each in spec.networks}
     speak_six = ", ".join(f'"{tap}" : jump nd-{tap}' for tap in senders.targets)
     nd = "".join(
-        f"  chain nd-{tap} {{\n    icmpv6 type nd-neighbor-advert @th,64,128 != {{ {', '.join(targets)} }} drop\n  }}\n"
+        f"  chain nd-{tap} {{\n    icmpv6 type nd-neighbor-advert @th,64,128 != {{ {', '.join(targets)} }} drop\n"
+        f"    ip6 saddr :: icmpv6 type nd-neighbor-solicit @th,64,128 != {{ {', '.join(targets)} }} drop\n  }}\n"
         for tap, targets in senders.targets.items()
     )
     return f"""table bridge ports {{
@@ -158,8 +161,8 @@ def _frames(box: str, spec: FabricSpec, chains: Chains) -> str:
   chain ip6_packets {{
     icmpv6 type {{ nd-router-advert, nd-redirect }} drop
     udp sport 547 drop
-    ip6 saddr :: icmpv6 type {{ nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report }} accept
-{_look_up("iifname vmap", speak_six)}    iifname . ether saddr . ip6 saddr @ips6 accept
+{_look_up("iifname vmap", speak_six)}    ip6 saddr :: icmpv6 type {UNNAMED} accept
+    iifname . ether saddr . ip6 saddr @ips6 accept
     iifname . ether saddr . ip6 saddr @ranges6 accept
     drop
   }}
@@ -176,6 +179,7 @@ def _frames(box: str, spec: FabricSpec, chains: Chains) -> str:
     ether type != {{ ip, ip6, arp }} drop
     ether type ip6 oifname != @six drop
     iifname "tap*" udp sport 67 udp dport 68 drop
+    iifname "tap*" udp sport 547 udp dport 546 drop
     iifname "tap*" icmpv6 type {{ nd-router-advert, nd-redirect }} drop
     ether daddr & 01:00:00:00:00:00 == 00:00:00:00:00:00 oifname . ether daddr != @macs drop
   }}
@@ -201,12 +205,16 @@ def _connections(box: str, spec: FabricSpec, chains: Chains) -> str:
     """The table of connections, with `@generation` where the number of this ruleset goes."""
     zones = ", ".join(f'"{names(box, each).bridge}" : {names(box, each).zone}' for each in spec.networks)
     gateways = [f'"{names(box, each).bridge}" . {each.gateway}' for each in spec.networks]
+    gateways6 = [f'"{names(box, each).bridge}" . {each.ipv6.gateway}' for each in spec.networks if each.ipv6]
     out = ", ".join(f"{number} : jump {name}" for name, number in chains.egress.items())
     into = ", ".join(f"{number} : goto {name}" for name, number in chains.ingress.items())
     return f"""table inet connections {{
   set gateways {{
     type ifname . ipv4_addr
 {_elements(gateways)}  }}
+  set gateways6 {{
+    type ifname . ipv6_addr
+{_elements(gateways6)}  }}
   chain zones {{
     type filter hook prerouting priority raw
 {_look_up("ct zone set iifname map", zones)}  }}
@@ -228,6 +236,7 @@ def _connections(box: str, spec: FabricSpec, chains: Chains) -> str:
     icmpv6 type {NEIGHBOURS} accept
     ip6 saddr fe80::/10 udp sport 546 udp dport 547 accept
     iifname . ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
+    iifname . ip6 daddr @gateways6 meta l4proto {{ tcp, udp }} th dport 53 accept
     ip daddr {METADATA_IP} tcp dport 80 accept
 {_look_up("meta mark vmap", out)}  }}
   chain go {{
@@ -257,9 +266,17 @@ def _connections(box: str, spec: FabricSpec, chains: Chains) -> str:
     iifname "lo" accept
     ct state established,related accept
     iifname {{ "{UPLINK}", "ext*" }} icmp type echo-request accept
+    iifname {{ "{UPLINK}", "ext*" }} icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} ip6 hoplimit 255 accept
+    iifname {{ "{UPLINK}", "ext*" }} icmpv6 type echo-request accept
   }}
 }}
 table ip leave {{
+  chain leave {{
+    type nat hook postrouting priority srcnat
+    oifname "{UPLINK}" masquerade
+  }}
+}}
+table ip6 leave {{
   chain leave {{
     type nat hook postrouting priority srcnat
     oifname "{UPLINK}" masquerade

@@ -45,6 +45,33 @@ table ip gateway {{
     policy drop
 {forward}  }}
 }}
+{_ipv6(network)}"""
+
+
+def _ipv6(network: NetworkSpec) -> str:
+    """The same in IPv6, where neighbours are found by ICMPv6 (RFC 4861), which must pass on both sides."""
+    forward = ""
+    if network.ipv6 is not None and network.router_id is not None:
+        forward = (
+            f'    iifname "{LAN}" oifname "{WAN}" ip6 saddr {network.ipv6.cidr} accept\n'
+            f'    iifname "{WAN}" oifname "{LAN}" ip6 daddr {network.ipv6.cidr} accept\n'
+        )
+    return f"""table ip6 gateway {{
+  chain input {{
+    type filter hook input priority filter
+    policy drop
+    iifname "lo" accept
+    ct state established,related accept
+    icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} ip6 hoplimit 255 accept
+    iifname "{LAN}" icmpv6 type {{ echo-request, nd-router-solicit, mld-listener-report, mld2-listener-report }} accept
+    iifname "{LAN}" udp dport {{ 53, 547 }} accept
+    iifname "{LAN}" tcp dport 53 accept
+  }}
+  chain forward {{
+    type filter hook forward priority filter
+    policy drop
+{forward}  }}
+}}
 """
 
 

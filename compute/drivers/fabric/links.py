@@ -46,9 +46,23 @@ def make(network: NetworkSpec, names: Names) -> list[str]:
 
 def make_gateway(network: NetworkSpec) -> list[str]:
     """In the gateway namespace: its addresses. The way to a router is the router's to make."""
+    # Nobody else may claim the gateway's address, so it need not wait to hear whether somebody does (RFC 4862, 5.4).
+    six = [f"addr add {network.ipv6.gateway}/{network.ipv6.cidr.prefixlen} dev {LAN} nodad"] if network.ipv6 else []
     return [
         "link set dev lo up",
         f"addr add {METADATA_IP}/32 dev lo",
         f"addr add {network.gateway}/{network.cidr.prefixlen} dev {LAN}",
+        *six,
         f"link set dev {LAN} up",
     ]
+
+
+def kernel(*, speaks_ipv6: bool) -> dict[str, str]:
+    """Settings of a namespace that forwards: for its links there are and those to come. It takes nobody's advertisements, and uses its
+    addresses at once."""
+    if not speaks_ipv6:
+        return {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/disable_ipv6": "1"}
+    settings = {"net/ipv4/ip_forward": "1"}
+    for which in ("default", "all"):
+        settings |= {f"net/ipv6/conf/{which}/{key}": "0" for key in ("accept_ra", "accept_dad", "accept_redirects", "disable_ipv6")}
+    return settings | {"net/ipv6/conf/all/forwarding": "1"}

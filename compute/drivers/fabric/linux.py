@@ -13,11 +13,12 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 from cloudbox.common.errors import Unavailable
-from compute.drivers import netns
+from compute.drivers import box_namespace, netns
 from compute.drivers.balancer_specs import BalancerFacts, BalancerSpec
 from compute.drivers.box_namespace import UPLINK
 from compute.drivers.commands import run, works
@@ -42,6 +43,9 @@ class LinuxFabric:
         self._hits: Counter[UUID] = Counter()
 
     def apply(self, spec: FabricSpec) -> None:
+        if not box_namespace.kernel_has_ipv6() and any(each.ipv6 for each in spec.networks):
+            log.warning("This kernel has no IPv6 (it was started with ipv6.disable=1, or built without): networks have IPv4 alone.")
+            spec = replace(spec, networks=tuple(replace(each, ipv6=None) for each in spec.networks))
         with self._lock:
             seen = links.observe(self.box)
             # Rules before taps can carry a packet, and old rules gone only when new ones are in: one atomic swap.
@@ -150,7 +154,9 @@ class LinuxFabric:
     ) -> bool:
         """True when its gateway was made anew, and so has lost its way to a router."""
         rules = gateway.ruleset(network, gateway.routes_of(network, routes), balancers)
-        made = f"network {_hash(repr((network.cidr, network.gateway, network.mtu, names)))}"
+        facts = (network.cidr, network.gateway, network.mtu, names)
+        # Without IPv6 the same as before there was any: a box that is updated keeps its gateways.
+        made = f"network {_hash(repr((*facts, network.ipv6.cidr, network.ipv6.gateway) if network.ipv6 else facts))}"
         alias = f"{made} {_hash(rules)}"
         port, bridge = seen.get(names.router), seen.get(names.bridge)
         if port and bridge and port.alias.startswith(made) and port.master == names.bridge and netns.exists(names.namespace):
@@ -168,13 +174,13 @@ class LinuxFabric:
             netns.end_processes([names.namespace])
             netns.delete(names.namespace)
         netns.create(names.namespace)
+        netns.set_kernel(names.namespace, links.kernel(speaks_ipv6=network.ipv6 is not None))
         if names.router in seen:
             works(["ip", "-n", self.box, "link", "delete", "dev", names.router])
         lines = links.make(network, names)
         if names.bridge in seen:
             lines[0] = f"link set dev {names.bridge} mtu {network.mtu}"
         links.batch(self.box, lines)
-        netns.set_kernel(names.namespace, {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/disable_ipv6": "1"})
         # Its rules before its addresses.
         run([*netns.enter(names.namespace), "nft", "-f", "-"], input=rules)
         links.batch(names.namespace, links.make_gateway(network))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from uuid import UUID
 
 from compute.drivers.specs import NetworkSpec, bridge_name
@@ -16,6 +16,10 @@ EXT = "ext"  # in a router's namespace: the way out
 # Transit pairs between a network's gateway and its router: two addresses per network, seen by nobody outside the box (RFC 6598).
 TRANSIT_BASE = IPv4Address("100.64.0.0")
 TRANSIT_RANGE = "100.64.0.0/14"
+# The same in IPv6: a unique local /48 (RFC 4193) of which the first /64 is for transit pairs, and the others are the outer sides of
+# routers, one for each external network. It is no project's: `compute.addresses` keeps it out.
+OWN_RANGE6 = IPv6Network("fd63:6c6f:7564::/48")
+TRANSIT_RANGE6 = IPv6Network("fd63:6c6f:7564::/64")
 NUMBER_MAX = 65535  # a conntrack zone has 16 bits
 
 
@@ -55,11 +59,13 @@ class Leg:
     name: str
     near: IPv4Address  # the network's gateway
     far: IPv4Address  # the router
+    near6: IPv6Address
+    far6: IPv6Address
 
 
 def leg(network: NetworkSpec) -> Leg:
-    first = TRANSIT_BASE + 2 * network.number
-    return Leg(f"leg{network.number}", first + 1, first)
+    first, first6 = TRANSIT_BASE + 2 * network.number, TRANSIT_RANGE6[2 * network.number]
+    return Leg(f"leg{network.number}", first + 1, first, first6 + 1, first6)
 
 
 @dataclass(frozen=True)
@@ -95,3 +101,14 @@ class ExternalNames:
 
 def external_names(external_id: UUID) -> ExternalNames:
     return ExternalNames(bridge=f"ext{external_id.hex[:12]}", uplink=f"hbr{external_id.hex[:12]}")
+
+
+def outer_range6(external_id: UUID) -> IPv6Network:
+    """The /64 of an external network inside the box, behind which IPv6 hides on its way out. Its first address is the box's, and a
+    router's ends in the IPv4 address that it has there."""
+    number = 1 + int.from_bytes(hashlib.sha256(external_id.bytes).digest()[:4]) % 0xFFFF
+    return IPv6Network((int(OWN_RANGE6.network_address) + (number << 64), 64))
+
+
+def outer_address6(external_id: UUID, external_ip: IPv4Address) -> IPv6Address:
+    return outer_range6(external_id)[int(external_ip)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compute.drivers.fabric import gateway
-from compute.drivers.fabric.names import EXT, TRANSIT_RANGE, RouterNames, leg
+from compute.drivers.fabric.names import EXT, OWN_RANGE6, TRANSIT_RANGE, RouterNames, leg, outer_address6, outer_range6
 from compute.drivers.router_specs import ExternalSpec, RouterSpec
 from compute.drivers.specs import NetworkSpec
 
@@ -30,6 +30,40 @@ table ip router {{
     policy drop
 {_forward(router, networks, external)}  }}
 {_nat(router, networks) if external else ""}}}
+{_ipv6(router, networks, external)}"""
+
+
+def outer6(router: RouterSpec, external: ExternalSpec | None) -> str:
+    """The address behind which the router's IPv6 hides outside, with its prefix length; empty where it leads nowhere outside: on a bridge
+    of the host the IPv6 is somebody else's to give out, and a router that hides nobody has nothing to send from."""
+    if external is None or external.bridge or router.external_ip is None or not router.snat:
+        return ""
+    return f"{outer_address6(external.id, router.external_ip)}/{outer_range6(external.id).prefixlen}"
+
+
+def _ipv6(router: RouterSpec, networks: Sequence[NetworkSpec], external: ExternalSpec | None) -> str:
+    """Networks meet under their own addresses; what leaves hides behind the router's (NAT66). Nothing leads in from outside."""
+    forward, leave = [], []
+    for network in networks:
+        mine = {str(network.ipv6.cidr)} if network.ipv6 else set()
+        forward.append(f'iifname "{leg(network).name}" ip6 saddr != {{ {", ".join(sorted({*mine, str(leg(network).near6)}))} }} drop')
+    forward += ["ct state established,related accept", f"ip6 daddr {OWN_RANGE6} drop"]
+    if outer := outer6(router, external):
+        forward.append(f'iifname "leg*" oifname "{EXT}" accept')
+        leave.append(f'oifname "{EXT}" snat to {outer.split("/")[0]}')
+    forward.append('iifname "leg*" oifname "leg*" accept')
+    return f"""table ip6 router {{
+  chain input {{
+    type filter hook input priority filter
+    policy drop
+    iifname "lo" accept
+    ct state established,related accept
+    icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} ip6 hoplimit 255 accept
+    icmpv6 type echo-request accept
+  }}
+{_chain("forward", ["type filter hook forward priority filter", "policy drop", *forward])}{
+        _chain("leave", leave, "type nat hook postrouting priority srcnat") if leave else ""
+    }}}
 """
 
 
@@ -123,6 +157,17 @@ def routes(router: RouterSpec, networks: Sequence[NetworkSpec], external: Extern
     return wanted | {str(network.cidr): f"via {leg(network).near} dev {leg(network).name}" for network in networks}
 
 
+def routes6(router: RouterSpec, networks: Sequence[NetworkSpec], external: ExternalSpec | None) -> dict[str, str]:
+    """The same in IPv6."""
+    wanted = {}
+    if outer6(router, external) and external is not None:
+        wanted["default"] = f"via {outer_range6(external.id)[1]} dev {EXT}"
+    for network in networks:
+        if network.ipv6 is not None:
+            wanted[str(network.ipv6.cidr)] = f"via {leg(network).near6} dev {leg(network).name}"
+    return wanted
+
+
 def _name(destination: object) -> str:
     """As `ip route` shows it."""
     text = str(destination)
@@ -132,6 +177,7 @@ def _name(destination: object) -> str:
 def fingerprint(router: RouterSpec, networks: Sequence[NetworkSpec], external: ExternalSpec | None, names: RouterNames) -> str:
     """All that `converge` makes, as text."""
     legs = [(leg(network), network.mtu) for network in networks]
-    return repr((names, external, sorted(addresses(router, external)), routes(router, networks, external), legs)) + ruleset(
+    six = (outer6(router, external), routes6(router, networks, external))
+    return repr((names, external, sorted(addresses(router, external)), routes(router, networks, external), legs, six)) + ruleset(
         router, networks, external
     )

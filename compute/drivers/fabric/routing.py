@@ -16,11 +16,11 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from cloudbox.common.errors import Unavailable
-from compute.drivers import netns
+from compute.drivers import box_namespace, netns
 from compute.drivers.box_namespace import UPLINK, host_interface
 from compute.drivers.commands import run, works
 from compute.drivers.fabric import gateway, links, router
-from compute.drivers.fabric.names import EXT, WAN, ExternalNames, RouterNames, external_names, leg, namespace
+from compute.drivers.fabric.names import EXT, WAN, ExternalNames, RouterNames, external_names, leg, namespace, outer_range6
 from compute.drivers.router_specs import ExternalSpec, RouterSpec
 from compute.drivers.specs import NetworkSpec
 
@@ -56,6 +56,9 @@ def make_external(box: str, external: ExternalSpec, seen: dict[str, links.Link],
     if not external.bridge:
         lines.append(f"addr add {external.gateway}/{external.cidr.prefixlen} dev {names.bridge}")
     links.batch(box, lines)
+    if not external.bridge and box_namespace.kernel_has_ipv6():
+        box_namespace.switch_on_ipv6(box, names.bridge)
+        links.batch(box, [f"addr replace {outer_range6(external.id)[1]}/64 dev {names.bridge} nodad"])
     if external.bridge:
         _map(box, external, names, seen)
     links.batch(box, [f'link set dev {names.bridge} alias "{alias}"'])
@@ -76,10 +79,12 @@ class Seen:
     """What is in a router's namespace, by two commands."""
 
     def __init__(self, namespace: str) -> None:
-        rows: list[dict[str, Any]] = json.loads(run(["ip", "-n", namespace, "-j", "-4", "addr", "show"]) or "[]")
+        rows: list[dict[str, Any]] = json.loads(run(["ip", "-n", namespace, "-j", "addr", "show"]) or "[]")
         links_ = json.loads(run(["ip", "-n", namespace, "-j", "link", "show"]) or "[]")
         self.interfaces: set[str] = {row["ifname"] for row in links_}
-        self.outer = {f"{each['local']}/{each['prefixlen']}" for row in rows if row["ifname"] == EXT for each in row["addr_info"]}
+        there = [each for row in rows if row["ifname"] == EXT for each in row["addr_info"] if each.get("scope") != "link"]
+        self.outer = {f"{each['local']}/{each['prefixlen']}" for each in there if each["family"] == "inet"}
+        self.outer6 = {f"{each['local']}/{each['prefixlen']}" for each in there if each["family"] == "inet6"}
 
 
 def give_up(spec: RouterSpec, networks: Sequence[NetworkSpec], external: ExternalSpec | None, names: RouterNames) -> None:
@@ -93,6 +98,7 @@ def give_up(spec: RouterSpec, networks: Sequence[NetworkSpec], external: Externa
     if EXT in seen.interfaces:
         gone = sorted(seen.outer - router.addresses(spec, external), key=lambda each: each.endswith("/32"), reverse=True)
         lines += [f"addr del {each} dev {EXT}" for each in gone]
+        lines += [f"addr del {each} dev {EXT}" for each in sorted(seen.outer6 - {router.outer6(spec, external)})]
     links.batch(names.namespace, lines)
 
 
@@ -102,20 +108,27 @@ def converge(
     """Make a router what it should be, after `give_up`. `present`: the links of the box."""
     if not netns.exists(names.namespace):
         netns.create(names.namespace)
-        netns.set_kernel(
-            names.namespace,
-            {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/disable_ipv6": "1", "net/ipv4/conf/all/promote_secondaries": "1"},
-        )
+        netns.set_kernel(names.namespace, {"net/ipv4/conf/all/promote_secondaries": "1"})
         links.batch(names.namespace, ["link set dev lo up"])
     # Its rules before anything can pass.
     run([*netns.enter(names.namespace), "nft", "-f", "-"], input=router.ruleset(spec, networks, external))
+    six = any(network.ipv6 for network in networks)
+    netns.set_kernel(names.namespace, links.kernel(speaks_ipv6=six))
     seen = Seen(names.namespace)
     _way_out(box, external, names, seen, present)
     _legs(box, spec, networks, names, seen)
     wanted = router.addresses(spec, external)
     # The one with the whole prefix first: it is the primary one, by which the router itself speaks.
     fresh = sorted(wanted - seen.outer, key=lambda each: each.endswith("/32"))
-    links.batch(names.namespace, [*(f"addr add {each} dev {EXT}" for each in fresh), *_routes(spec, networks, external, names)])
+    outer6 = router.outer6(spec, external) if six else ""
+    links.batch(
+        names.namespace,
+        [
+            *(f"addr add {each} dev {EXT}" for each in fresh),
+            *([f"addr replace {outer6} dev {EXT} nodad"] if outer6 else []),
+            *_routes(spec, networks, external, names),
+        ],
+    )
     if fresh:
         announce(names.namespace, names.mac, [IPv4Address(each.split("/")[0]) for each in fresh])
 
@@ -125,6 +138,7 @@ def _way_out(box: str, external: ExternalSpec | None, names: RouterNames, seen: 
         works(["ip", "-n", box, "link", "delete", "dev", names.port])
         links.batch(box, [f"link add name {names.port} type veth peer name {EXT} address {names.mac} netns {names.namespace}"])
         seen.outer.clear()
+        seen.outer6.clear()
     if external is None:
         links.batch(box, [f"link set dev {names.port} nomaster down"])
         return
@@ -153,17 +167,29 @@ def _legs(box: str, spec: RouterSpec, networks: Sequence[NetworkSpec], names: Ro
                 *behind,
             ],
         )
+        if network.ipv6 is not None:
+            links.batch(names.namespace, [f"addr replace {mine.far6}/127 dev {mine.name} nodad"])
+            lines = [f"addr replace {mine.near6}/127 dev {WAN} nodad", f"route replace default via {mine.far6} dev {WAN}"]
+            links.batch(theirs, lines)
 
 
 def _routes(spec: RouterSpec, networks: Sequence[NetworkSpec], external: ExternalSpec | None, names: RouterNames) -> list[str]:
-    wanted = router.routes(spec, networks, external)
-    return [*_stale(names.namespace, wanted), *(f"route replace {destination} {rest}" for destination, rest in wanted.items())]
+    wanted, wanted6 = router.routes(spec, networks, external), router.routes6(spec, networks, external)
+    lines = [*_stale(names.namespace, wanted), *(f"route replace {destination} {rest}" for destination, rest in wanted.items())]
+    if any(network.ipv6 for network in networks):
+        lines += _stale(names.namespace, wanted6, family="-6")
+        lines += [f"route replace {destination} {rest}" for destination, rest in wanted6.items()]
+    return lines
 
 
-def _stale(namespace: str, wanted: dict[str, str]) -> list[str]:
+def _stale(namespace: str, wanted: dict[str, str], *, family: str = "-4") -> list[str]:
     """Lines that remove routes which somebody made and nobody wants any more; the kernel's own stay."""
-    rows = json.loads(run(["ip", "-n", namespace, "-j", "-4", "route", "show"]) or "[]")
-    return [f"route del {row['dst']}" for row in rows if row.get("protocol") != "kernel" and row["dst"] not in wanted]
+    rows = json.loads(run(["ip", "-n", namespace, "-j", family, "route", "show"]) or "[]")
+    gone = [row for row in rows if row.get("protocol") != "kernel" and row["dst"] not in wanted]
+    # Without a device `ip` would take a default route for one of IPv4.
+    return [
+        f"route del {row['dst']} via {row['gateway']} dev {row['dev']}" if "gateway" in row else f"route del {row['dst']}" for row in gone
+    ]
 
 
 def announce(namespace: str, mac: str, addresses: Sequence[IPv4Address]) -> None:
