@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from storage.engine.types import CLASS_BY_NUMBER, Location, Part, StorageClass, Summary, Upload, Version
+from storage.engine.types import CLASS_BY_NUMBER, Columns, Location, Part, StorageClass, Upload, Version
 
 # Of an entry's flags
 NULL_VERSION, MARKER, MANIFEST, BLOB, EXTENT, COMPLETES = 1, 2, 4, 8, 16, 32
@@ -20,6 +21,7 @@ PLACE = struct.Struct("<QIIIQ")
 _VERSION = struct.Struct("<BBQQQB")
 _ROW = struct.Struct("<QIIIQBBQQQB")
 _SUMMARY = struct.Struct("<28xB9xQQB")  # Of the same, what a page of many shows.
+_TAG_LENGTH_AT = _ROW.size - 1
 _TOMBSTONE = struct.Struct("<QB")
 _PART = struct.Struct("<BQQBB")
 _PART_ROW = struct.Struct("<QIIIQBQQBB")
@@ -113,18 +115,40 @@ def version_of(bucket: UUID, name: bytes, row: bytes, latest: bool) -> Version:
     )
 
 
-def summaries_of(rows: Sequence[tuple[bytes, bytes]]) -> list[Summary]:
-    """The part of each Version that a page of many shows, from names and rows, at half the cost."""
-    found: list[Summary] = []
-    new, unpack, fixed = _new, _SUMMARY.unpack_from, _ROW.size
-    for name, row in rows:
-        flags, modified_ns, size, tag_length = unpack(row)
-        at = fixed
-        if flags & (BLOB | COMPLETES):
-            at += (BLOB_BYTES if flags & BLOB else 0) + (16 if flags & COMPLETES else 0)
-        end = at + tag_length
-        found.append(new(Summary, (name, modified_ns, size, row[at:end].decode(), row[end:])))
-    return found
+def columns_of(rows: Sequence[tuple[bytes, bytes]]) -> Columns:
+    """The part of each Version that a page of many shows, from names and rows.
+
+    Rows of one shape, which all are that one client wrote, are read by a single call: at half the cost.
+    """
+    if not rows:
+        return _NO_COLUMNS
+    names, entries = zip(*rows, strict=True)
+    width, flags, tag_length = len(entries[0]), entries[0][FLAGS_AT], entries[0][_TAG_LENGTH_AT]
+    if set(map(len, entries)) == {width}:
+        found = zip(*_alike(width, _refers(flags), tag_length).iter_unpack(b"".join(entries)), strict=True)
+        all_flags, modified_ns, sizes, tag_lengths, tags, metas = found
+        if set(tag_lengths) == {tag_length} and set(map(_refers, set(all_flags))) == {_refers(flags)}:
+            return Columns(names, modified_ns, sizes, list(map(bytes.decode, tags)), metas)
+    return Columns(names, *zip(*map(_shown, entries), strict=True))
+
+
+_NO_COLUMNS = Columns((), (), (), (), ())
+
+
+@lru_cache(256)
+def _alike(width: int, refers: int, tag_length: int) -> struct.Struct:
+    return struct.Struct(f"{_SUMMARY.format}{refers}x{tag_length}s{width - _ROW.size - refers - tag_length}s")
+
+
+def _shown(row: bytes) -> tuple[int, int, str, bytes]:
+    flags, modified_ns, size, tag_length = _SUMMARY.unpack_from(row)
+    at = _ROW.size + (_refers(flags) if flags & (BLOB | COMPLETES) else 0)
+    return modified_ns, size, row[at : at + tag_length].decode(), row[at + tag_length :]
+
+
+def _refers(flags: int) -> int:
+    """How many bytes an entry has between its fixed part and its tag."""
+    return (BLOB_BYTES if flags & BLOB else 0) + (16 if flags & COMPLETES else 0)
 
 
 def pack_tombstone(stamp: int, null: bool) -> bytes:

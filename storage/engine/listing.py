@@ -5,9 +5,7 @@ A delimiter costs one jump per common prefix, however many names lie under it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import islice, takewhile
-from typing import TypeVar
 from uuid import UUID
 
 from storage.engine import entries, names
@@ -15,7 +13,6 @@ from storage.engine.index import NULL_POINTER, Index, inverted
 from storage.engine.kv import Table, Transaction
 from storage.engine.types import LIST_MAX, NULL, Listing, Summaries, Upload, Version
 
-T = TypeVar("T")
 Row = tuple[bytes, bytes]  # A name and what the index has of it.
 
 _BOUND_MAX = 480  # Longer than the longest key of a row.
@@ -130,26 +127,23 @@ def _start(prefix: bytes, delimiter: bytes, after: bytes, tail: bytes) -> bytes 
 
 def objects(index: Index, bucket: UUID, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int) -> Listing:
     """See Store.list."""
-    version_of = entries.version_of
-
-    def versions_of(rows: list[Row]) -> list[Version]:
-        return [version_of(bucket, name, row, True) for name, row in rows]
-
-    found, groups, last = _page(index, bucket, versions_of, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
+    rows, groups, last = _page(index, bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
+    found = [entries.version_of(bucket, name, row, True) for name, row in rows]
     return Listing(found, groups, None if last is None else (last, ""))
 
 
 def summaries(index: Index, bucket: UUID, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int) -> Summaries:
     """See Store.list_summaries."""
-    return Summaries(*_page(index, bucket, entries.summaries_of, prefix=prefix, delimiter=delimiter, after=after, limit=limit))
+    rows, groups, last = _page(index, bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
+    return Summaries(entries.columns_of(rows), groups, last)
 
 
 def _page(
-    index: Index, bucket: UUID, make: Callable[[list[Row]], list[T]], *, prefix: bytes, delimiter: bytes, after: bytes, limit: int
-) -> tuple[list[T], list[bytes], bytes | None]:
-    """What is made of the rows of a page, the common prefixes, and the last name if the page is full and more may follow."""
+    index: Index, bucket: UUID, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int
+) -> tuple[list[Row], list[bytes], bytes | None]:
+    """The rows of a page, the common prefixes, and the last name if the page is full and more may follow."""
     limit = min(limit, LIST_MAX)
-    found: list[T] = []
+    found: list[Row] = []
     groups: list[bytes] = []
     if limit <= 0:
         return found, groups, None
@@ -165,7 +159,7 @@ def _page(
                 return found, groups, last
             if not delimiter:  # Many at a time: three times as fast.
                 rows = walk.take(room, escaped)
-                found += make(rows)
+                found += rows
                 room -= len(rows)
                 last = rows[-1][0]
                 ok = walk.next()
@@ -174,7 +168,7 @@ def _page(
             name = names.unescape(walk.key[:-1])
             group = _group(name, prefix, delimiter)
             if group is None:
-                found += make([(name, walk.row)])
+                found.append((name, walk.row))
                 last = name
                 ok = walk.next()
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -114,20 +114,20 @@ class Listing(NamedTuple):
     next: tuple[bytes, str] | None  # Pass its parts as `after` and `after_version` for the next page; None at the end.
 
 
-class Summary(NamedTuple):
-    """What a listing shows of an object."""
+class Columns(NamedTuple):
+    """What a listing shows of objects, one sequence for each fact: a page of a thousand is made of five things, not of thousands."""
 
-    name: bytes
-    modified_ns: int
-    size: int
-    etag: str
-    meta: bytes
+    names: Sequence[bytes]
+    modified_ns: Sequence[int]
+    sizes: Sequence[int]
+    etags: Sequence[str]
+    metas: Sequence[bytes]
 
 
 class Summaries(NamedTuple):
     """A page of objects, as `Listing` is one of versions."""
 
-    objects: list[Summary]
+    objects: Columns
     prefixes: list[bytes]
     next: bytes | None  # Pass it as `after` for the next page; None at the end.
 

@@ -12,7 +12,7 @@ from storage import uploads
 from storage.api.s3 import checksums, xml
 from storage.api.s3.call import Call
 from storage.api.s3.errors import S3Error
-from storage.engine import Summary
+from storage.engine import Columns
 from storage.manifests import told
 from storage.objects import part_facts
 from storage.properties import listed, unpack
@@ -51,7 +51,7 @@ class _Page:
         except UnicodeDecodeError:
             return xml.escape(raw.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode())
 
-    def names(self, raw: list[bytes]) -> list[str]:
+    def names(self, raw: Sequence[bytes]) -> list[str]:
         """The same for many. Most need neither encoding nor escaping, which is seen in one look at all of them."""
         whole = b"\n".join(raw)
         if whole.count(b"\n") == len(raw) - 1 and not whole.translate(None, _PLAIN + b"\n"):
@@ -98,32 +98,29 @@ def _owner(call: Call, owner: str) -> str:
     return f"<Owner><ID>{bucket.owner}</ID>{xml.element('DisplayName', bucket.owner_name)}</Owner>"
 
 
-def _contents(call: Call, page: _Page, found: Sequence[Summary], *, owner: bool) -> list[str]:
-    """The objects of a page. This is where a listing spends its time, so what is alike for many is done once."""
-    out = []
-    second, moment = -1, ""
-    bucket = call.bucket
-    usual_owner = f"<Owner><ID>{bucket.owner}</ID>{xml.element('DisplayName', bucket.owner_name)}</Owner>" if owner else ""
-    for name, (_, modified_ns, size, etag, meta) in zip(page.names([one.name for one in found]), found, strict=True):
-        if modified_ns // 1_000_000_000 != second:
-            second = modified_ns // 1_000_000_000
-            moment = xml.to_the_second(second)
-        kept, checksum, shown = "STANDARD", "", usual_owner
-        if b'"slo":' in meta:
-            size, etag = told(size, etag, meta)
-        if b'"s":' in meta or b'"c":' in meta or (owner and b'"o":' in meta):
-            storage_class, checksums, kind, whose = listed(meta)
-            kept = storage_class or kept
-            if checksums:
-                checksum = "".join(f"<ChecksumAlgorithm>{algorithm.upper()}</ChecksumAlgorithm>" for algorithm in checksums)
-                checksum += xml.element("ChecksumType", kind or "FULL_OBJECT")
-            if owner and whose:
-                shown = _owner(call, whose)
-        out.append(
-            f"<Contents><Key>{name}</Key><LastModified>{moment}.{modified_ns // 1_000_000 % 1000:03d}Z</LastModified>"
-            f"<ETag>&quot;{etag}&quot;</ETag>{checksum}<Size>{size}</Size>{shown}<StorageClass>{kept}</StorageClass></Contents>"
-        )
-    return out
+def _contents(call: Call, page: _Page, found: Columns, *, owner: bool) -> list[str]:
+    """The objects of a page. This is where a listing spends its time, so what is alike for many is done once, and column by column."""
+    names, modified_ns, sizes, etags, metas = found
+    about = {meta: _about(call, meta, owner=owner) for meta in set(metas)}
+    if any(b'"slo":' in meta for meta in about):
+        sizes, etags = zip(*map(told, sizes, etags, metas), strict=True)
+    rows = zip(page.names(names), xml.isos(modified_ns), etags, sizes, map(about.__getitem__, metas), strict=True)
+    return [
+        f"<Contents><Key>{name}</Key><LastModified>{moment}</LastModified><ETag>&quot;{etag}&quot;</ETag>"
+        f"{checksum}<Size>{size}</Size>{rest}</Contents>"
+        for name, moment, etag, size, (checksum, rest) in rows
+    ]
+
+
+def _about(call: Call, meta: bytes, *, owner: bool) -> tuple[str, str]:
+    """What the properties of an object add to its entry, before its size and behind it."""
+    storage_class, checksum, whose = "", "", ""
+    if b'"s":' in meta or b'"c":' in meta or (owner and b'"o":' in meta):
+        storage_class, checksums, kind, whose = listed(meta)
+        if checksums:
+            checksum = "".join(f"<ChecksumAlgorithm>{algorithm.upper()}</ChecksumAlgorithm>" for algorithm in checksums)
+            checksum += xml.element("ChecksumType", kind or "FULL_OBJECT")
+    return checksum, f"{_owner(call, whose) if owner else ''}<StorageClass>{storage_class or 'STANDARD'}</StorageClass>"
 
 
 async def list_objects(call: Call) -> Response:
@@ -163,7 +160,7 @@ def _list_v2(call: Call) -> Response:
     found = call.plane.store.list_summaries(
         call.bucket.id, prefix=_raw(page.prefix), delimiter=_raw(page.delimiter), after=after, limit=limit
     )
-    out.append(f"<KeyCount>{len(found.objects) + len(found.prefixes)}</KeyCount>")
+    out.append(f"<KeyCount>{len(found.objects.names) + len(found.prefixes)}</KeyCount>")
     out.append(f"<IsTruncated>{'true' if found.next else 'false'}</IsTruncated>")
     if found.next:
         out.append(f"<NextContinuationToken>{_token(found.next)}</NextContinuationToken>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from xml.etree import ElementTree
 
@@ -16,6 +16,7 @@ NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 BODY_MAX_BYTES = 2 << 20  # DeleteObjects with 1,000 long names, CompleteMultipartUpload with 10,000 parts
 _SPECIAL = re.compile('[&<>"\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\r]')
+_MILLISECONDS = tuple(f".{ms:03d}Z" for ms in range(1000))
 _NAMES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
@@ -42,6 +43,13 @@ def iso(ns: int) -> str:
     """A moment, with milliseconds."""
     seconds, rest = divmod(ns, 1_000_000_000)
     return f"{to_the_second(seconds)}.{rest // 1_000_000:03d}Z"
+
+
+def isos(moments: Sequence[int]) -> list[str]:
+    """The same of many, a third of the cost each."""
+    milliseconds = [ns // 1_000_000 for ns in moments]
+    seconds = {second: to_the_second(second) for second in {ms // 1000 for ms in milliseconds}}
+    return [seconds[ms // 1000] + _MILLISECONDS[ms % 1000] for ms in milliseconds]
 
 
 @lru_cache(4096)  # Objects that lie side by side in a listing were often written in the same seconds.
