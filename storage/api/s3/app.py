@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from storage import cors
 from storage.api.s3 import portal, website
 from storage.api.s3.auth import authenticate
-from storage.api.s3.call import Address, Call, address_of, find_bucket
+from storage.api.s3.call import Address, Call, address_of, find_bucket, label_of
 from storage.api.s3.errors import S3Error, render
 from storage.api.s3.portal import Portal
 from storage.api.s3.router import route
@@ -27,8 +27,8 @@ class S3:
     async def __call__(self, request: Request) -> Response:
         call: Call | None = None
         try:
-            if self.sites and (site := address_of(request, self.sites)).by_host:
-                call = Call(self.plane, request, site)
+            if self.sites and label_of(request, self.sites):
+                call = Call(self.plane, request, address_of(request, self.sites))
                 response = await website.serve(call)
             else:
                 address = address_of(request, self.domains)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
 from uuid import UUID
@@ -27,6 +28,7 @@ from storage.properties import Properties
 from storage.server import BodyTooLarge, Request, Response
 
 KEY_MAX_BYTES = 1024
+HOST_MAX = 320  # A name of the DNS with a port; nothing longer names a bucket (RFC 1035, section 2.3.4).
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +40,36 @@ class Address:
     by_host: bool = False
 
 
-def address_of(request: Request, domains: Sequence[str]) -> Address:
+def address_of(request: Request, domains: tuple[str, ...]) -> Address:
     """Virtual-host style if the host is a label before one of the served domains, else path style."""
-    host = request.headers.get("host", "").partition(":")[0].lower().rstrip(".")
     path = request.path
-    for domain in domains:
-        if host.endswith(domain) and len(host) > len(domain) and host[-len(domain) - 1] == ".":
-            return Address(host[: -len(domain) - 1], unquote_to_bytes(path[1:]), True)
+    label = label_of(request, domains)
+    if label:
+        return Address(label, _decoded(path[1:]), True)
     bucket, _, key = path[1:].partition(b"/")
     try:
-        return Address(unquote_to_bytes(bucket).decode(), unquote_to_bytes(key))
+        return Address(_decoded(bucket).decode(), _decoded(key))
     except UnicodeDecodeError as error:
         raise S3Error("InvalidURI", "Couldn't parse the specified URI.") from error
+
+
+def label_of(request: Request, domains: tuple[str, ...]) -> str:
+    """What stands before one of the domains in the host's name; empty if nothing does."""
+    host = request.headers.get("host", "")
+    return _label(host, domains) if len(host) <= HOST_MAX else ""
+
+
+@lru_cache(1024)  # A client asks for the same one again and again.
+def _label(host: str, domains: tuple[str, ...]) -> str:
+    host = host.partition(":")[0].lower().rstrip(".")
+    for domain in domains:
+        if host.endswith(domain) and len(host) > len(domain) and host[-len(domain) - 1] == ".":
+            return host[: -len(domain) - 1]
+    return ""
+
+
+def _decoded(raw: bytes) -> bytes:
+    return unquote_to_bytes(raw) if b"%" in raw else raw
 
 
 class Call:

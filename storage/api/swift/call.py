@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
@@ -26,19 +27,26 @@ PREFIX = "AUTH_"
 _ACCOUNT = re.compile(r"AUTH_([0-9a-f]{32})")
 CONTAINER_LENGTH_MAX = 256
 OBJECT_LENGTH_MAX = 1024
+HOST_MAX = 320  # A name of the DNS with a port; nothing longer names an account (RFC 1035, section 2.3.4).
 HEADER_BYTES_MAX = 8192  # Of one header, as /info says.
 
 _LEVELS = {"reader": READS, "member": OWNS, "admin": OWNS}
 Handler = Callable[["Call"], Awaitable[Response]]
 
 
-def domain_of(request: Request, domains: Sequence[str]) -> str:
+def domain_of(request: Request, domains: tuple[str, ...]) -> str:
     """Which of the domains the host's name lies below; empty if it is none."""
-    host = request.headers.get("host", "").partition(":")[0].lower()
+    host = request.headers.get("host", "")
+    return _domain(host, domains) if len(host) <= HOST_MAX else ""
+
+
+@lru_cache(1024)  # A client asks for the same one again and again.
+def _domain(host: str, domains: tuple[str, ...]) -> str:
+    host = host.partition(":")[0].lower()
     return next((domain for domain in domains if host.endswith(f".{domain}")), "")
 
 
-def prefix_of_host(request: Request, domains: Sequence[str]) -> str:
+def prefix_of_host(request: Request, domains: tuple[str, ...]) -> str:
     """The beginning of the path that a host's name stands for: [<container>.]AUTH_<project id>.<domain>, or AUTH-<project id>.
 
     Public document: "Domain Remap" in Swift's middleware documentation. Names of hosts are of any case, so the prefix is as well.
@@ -56,7 +64,7 @@ def prefix_of_host(request: Request, domains: Sequence[str]) -> str:
 class Call:
     """What handlers are given. `container` and `key` are empty where the address does not reach so deep."""
 
-    def __init__(self, plane: Plane, request: Request, domains: Sequence[str] = ()) -> None:
+    def __init__(self, plane: Plane, request: Request, domains: tuple[str, ...] = ()) -> None:
         self.plane, self.request = plane, request
         sent = unquote_to_bytes(request.path)
         path = prefix_of_host(request, domains).encode() + sent
