@@ -9,7 +9,18 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from compute import desired_balancers, desired_routers, host
-from compute.drivers.specs import DiskSpec, FabricSpec, MachineSpec, NetworkSpec, NicSpec, PairSpec, PortSpec, RuleSpec
+from compute.drivers.specs import (
+    DiskSpec,
+    FabricSpec,
+    Ipv6Mode,
+    Ipv6Spec,
+    MachineSpec,
+    NetworkSpec,
+    NicSpec,
+    PairSpec,
+    PortSpec,
+    RuleSpec,
+)
 from compute.models import AddressGroup, Instance, Network, Port, SecurityGroupRule, Volume
 from compute.rule_fields import driver_protocol
 
@@ -43,13 +54,21 @@ def fabric() -> FabricSpec:
             dns_servers=tuple(ipaddress.IPv4Address(each) for each in network.dns_servers),
             host_routes=desired_routers.routes(network.host_routes),
             mtu=network.mtu,
+            ipv6=_ipv6(network),
             number=network.number,
         )
         for network in Network.objects.order_by("number")
     )
-    ports = list(Port.objects.exclude(instance=None).select_related("instance").prefetch_related("security_groups").order_by("id"))
+    ports = list(
+        Port.objects.exclude(instance=None).select_related("instance", "network").prefetch_related("security_groups").order_by("id")
+    )
     # Load balancers are members of groups, too: what lets the group in lets them in.
-    balancers = Port.objects.exclude(load_balancer=None).prefetch_related("security_groups").order_by("id")
+    balancers = (
+        Port.objects.exclude(load_balancer=None)
+        .select_related("network", "load_balancer")
+        .prefetch_related("security_groups")
+        .order_by("id")
+    )
     rules = _rules([*ports, *balancers])
     externals, routers = desired_routers.of_all()
     return FabricSpec(
@@ -59,6 +78,13 @@ def fabric() -> FabricSpec:
         ports=tuple(_port(port, rules) for port in ports),
         balancers=desired_balancers.of_all(),
     )
+
+
+def _ipv6(network: Network) -> Ipv6Spec | None:
+    if not network.ipv6_cidr:
+        return None
+    cidr = ipaddress.IPv6Network(network.ipv6_cidr)
+    return Ipv6Spec(cidr=cidr, gateway=ipaddress.IPv6Address(network.ipv6_gateway_ip), mode=Ipv6Mode(network.ipv6_mode))
 
 
 class _Rules:
@@ -80,7 +106,7 @@ def _rules(ports: Iterable[Port]) -> _Rules:
     found: dict[UUID, list[str]] = defaultdict(list)
     for port in ports:
         for group in port.security_groups.all():
-            found[group.id].append(port.ip)
+            found[group.id] += filter(None, (port.ip, port.ip6))
     members = {id: tuple(sorted(ips)) for id, ips in found.items()}
     ranges = {id: tuple(cidrs) for id, cidrs in AddressGroup.objects.values_list("id", "cidrs")}
     rules: dict[UUID, list[RuleSpec]] = defaultdict(list)
@@ -116,6 +142,7 @@ def _port(port: Port, rules: _Rules) -> PortSpec:
         network_id=port.network_id,
         mac=port.mac,
         ip=port.ip,
+        ip6=(port.ip6,) if port.ip6 else (),
         hostname=name_of(port),
         rules=rules.of(group.id for group in port.security_groups.all()) if port.port_security else None,
         pairs=tuple(PairSpec(ip=pair["ip"], mac=pair.get("mac", "")) for pair in port.allowed_pairs),

@@ -1,6 +1,6 @@
 """Names of a network: its domain, and what each of its ports is called in it, forwards and backwards.
 
-The network's own DNS server answers `<name>.<domain>` with the port's address, and the address with that name. The name is the
+The network's own DNS server answers `<name>.<domain>` with the port's addresses, and an address with that name. The name is the
 port's own, or its instance's host name (with the card's number from the second card on). Of two ports of one name the one with the
 lower address has it; the other is told so."""
 
@@ -34,6 +34,7 @@ class Record:
     name: str
     full_name: str
     reverse: str
+    ip6: str = ""
     why_not: str = ""
 
 
@@ -83,5 +84,6 @@ def records(ctx: Context, network: Network) -> list[Record]:
         why = "" if first is port else f"{first.ip} is called {name} already. Give one of them a name of its own."
         full = f"{name}.{domain_of(network)}"
         reverse = ipaddress.ip_address(port.ip).reverse_pointer
-        found.append(Record(port=port, name="" if why else name, full_name="" if why else full, reverse=reverse, why_not=why))
+        name, full = ("", "") if why else (name, full)
+        found.append(Record(port=port, name=name, full_name=full, reverse=reverse, ip6=port.ip6, why_not=why))
     return found

@@ -50,14 +50,14 @@ def default() -> ExternalNetwork:
 
 
 def ensure_default(cidr: IPv4Network | None = None) -> ExternalNetwork:
-    """Make the first one: `public`, in `cidr` or the range that the box's name stands for. There is one already: that."""
+    """Make the first one: `public`, in `cidr` or a range that nobody on the host has. There is one already: that."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_DEFAULT_LOCK])
         there = ExternalNetwork.objects.order_by("-is_default", "created_at").first()
         if there is not None:
             return there
-        cidr = cidr or addresses.default_range(settings.BOX_NAME)
+        cidr = cidr or addresses.default_range(settings.BOX_NAME, host.fabric().host_ranges())
         return ExternalNetwork.objects.create(
             name="public",
             description="Reached from this machine; what leaves hides behind it",
@@ -138,6 +138,13 @@ def _bridge(name: str) -> str:
         has = f"It has {', '.join(sorted(there))}." if there else "It has none."
         raise Invalid(f"The host has no bridge {name}. {has} Make it first, with a card of the host in it.", field="bridge")
     return name
+
+
+def why_dead(row: ExternalNetwork) -> str:
+    """What keeps it from carrying anything; empty when nothing is seen to."""
+    if row.kind == ExternalNetwork.Kind.BRIDGE and row.bridge not in host.fabric().host_bridges():
+        return f"The host has no bridge {row.bridge} now, so nothing passes. Make it, and it is joined within a minute."
+    return ""
 
 
 def bridges(ctx: Context) -> list[str]:  # type: ignore[valid-type]

@@ -234,7 +234,7 @@ def _rows() -> QuerySet[Instance]:
         )
         .prefetch_related(
             Prefetch("reversals", Reversal.objects.select_related("flavor", "image")),
-            Prefetch("ports", Port.objects.select_related("network").prefetch_related("security_groups")),
+            Prefetch("ports", Port.objects.select_related("network", "floating_ip").prefetch_related("security_groups")),
         )
     )
 

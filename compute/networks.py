@@ -20,8 +20,10 @@ from identity.names import clean_name
 
 PREFIX_RANGE = (16, 28)
 MTU_RANGE = (576, 9000)
+MTU6_MIN = 1280
+IPV6_MODES = {mode.value: mode.label for mode in Network.Ipv6Mode}
 NUMBER_MAX = 4000  # conntrack zones and transit addresses are made from it
-_NUMBER_LOCK = 0x4E37  # any number: serialises the search for a free one
+_NUMBER_LOCK = 0x4E37  # any number
 
 
 def list(ctx: Context, *, all_projects: bool = False) -> QuerySet[Network]:
@@ -61,9 +63,12 @@ def create(
     dns_servers: Iterable[str] = (),
     host_routes: Iterable[Mapping[str, Any]] = (),
     mtu: int = 1500,
+    ipv6_mode: str = "",
+    ipv6_cidr: str = "",
 ) -> Network:
     """A network with DNS and metadata, and DHCP unless told otherwise. Without a range it gets the next free 10.x.0.0/24 of the project.
-    `router_id`: it joins that router; else, with `nat`, one of the project's that leads outside, which is made where there is none."""
+    `router_id`: it joins that router; else, with `nat`, one of the project's that leads outside, which is made where there is none.
+    `ipv6_mode`: how guests come by IPv6 addresses, empty for none; without `ipv6_cidr` they are of the project's own unique local ones."""
     ctx.require("networks.manage")
     name = clean_name(name)
     subnet = _subnet(cidr) if cidr else _free_subnet(ctx)
@@ -71,23 +76,26 @@ def create(
     if gateway not in subnet or gateway in (subnet[0], subnet[-1]):
         raise Invalid(f"{gateway} is no address of {subnet}.", field="gateway_ip")
     first, last = addresses.parse_pool(subnet, pool_first, pool_last)
+    row = Network(
+        project=ctx.needed_project,
+        name=name,
+        cidr=str(subnet),
+        gateway_ip=str(gateway),
+        pool_first=first,
+        pool_last=last,
+        dhcp=dhcp,
+        dns_servers=addresses.parse_dns_servers(dns_servers),
+        host_routes=_host_routes(subnet, host_routes),
+        mtu=_mtu(mtu),
+    )
     try:
         with transaction.atomic():
             quotas.charge(ctx.project_id, {"networks": 1})
-            network = Network.objects.create(
-                number=_free_number(),
-                project=ctx.needed_project,
-                name=name,
-                cidr=str(subnet),
-                gateway_ip=str(gateway),
-                pool_first=first,
-                pool_last=last,
-                dhcp=dhcp,
-                dns_servers=addresses.parse_dns_servers(dns_servers),
-                host_routes=_host_routes(subnet, host_routes),
-                mtu=_mtu(mtu),
-            )
-            events.publish(ctx.actor, "create", "network", network, detail=str(subnet))
+            network = row
+            network.number = _free_number()
+            _set_ipv6(network, mode=ipv6_mode, cidr=ipv6_cidr)
+            network.save(force_insert=True)
+            events.publish(ctx.actor, "create", "network", network, detail=f"{subnet} {network.ipv6_cidr}".strip())
             if router_id is not None:
                 routers.attach(ctx, router_id, network.id)
             elif nat:
@@ -104,6 +112,26 @@ def _host_routes(subnet: ipaddress.IPv4Network, rows: Iterable[Mapping[str, Any]
         if ipaddress.IPv4Address(each["next_hop"]) not in subnet:
             raise Invalid(f"{each['next_hop']} does not lie on the network, so its instances cannot send there.", field="host_routes")
     return found
+
+
+def _set_ipv6(network: Network, *, mode: str, cidr: str) -> None:
+    """The mode and the range of a network, as far as they go with the rest of it. A range without a mode is advertised (SLAAC); a mode
+    without a range keeps the one that there is, or gets the next of the project's own."""
+    mode, cidr = mode.strip(), cidr.strip()
+    if not mode and not cidr:
+        network.ipv6_mode, network.ipv6_cidr = "", ""
+        return
+    mode = mode or Network.Ipv6Mode.SLAAC
+    if mode not in Network.Ipv6Mode.values:
+        raise Invalid(f"The IPv6 mode is one of {', '.join(Network.Ipv6Mode.values)}, or empty for no IPv6.", field="ipv6_mode")
+    if network.mtu < MTU6_MIN:
+        raise Invalid(f"IPv6 needs an MTU of {MTU6_MIN} at least (RFC 8200); {network.name} has {network.mtu}.", field="mtu")
+    found = addresses.parse_range6(cidr, field="ipv6_cidr") if cidr else addresses.free_range6(network.project_id)
+    if network.router is not None:
+        for other in network.router.networks.exclude(id=network.id).exclude(ipv6_cidr=""):
+            if found.overlaps(ipaddress.IPv6Network(other.ipv6_cidr)):
+                raise Conflict(f"{found} overlaps with the IPv6 range of {other.name}, which is on the same router.", field="ipv6_cidr")
+    network.ipv6_mode, network.ipv6_cidr = mode, str(found)
 
 
 def _mtu(mtu: int) -> int:
@@ -132,10 +160,15 @@ def _free_subnet(ctx: Context) -> ipaddress.IPv4Network:
     raise InsufficientCapacity("No range is free. Say which addresses the network is to have.", field="cidr")
 
 
-def _free_number() -> int:
-    """The smallest number that no network has."""
+def _lock() -> None:
+    """One after the other, whoever looks for what no network has yet: a number, an IPv6 range."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_NUMBER_LOCK])
+
+
+def _free_number() -> int:
+    """The smallest number that no network has."""
+    _lock()
     highest = Network.objects.aggregate(Max("number"))["number__max"] or 0
     taken = {*Network.objects.values_list("number", flat=True)}
     number = next(n for n in range(1, highest + 2) if n not in taken)
@@ -149,7 +182,8 @@ def rename(ctx: Context, id: UUID, name: str) -> Network:
 
 
 def update(ctx: Context, id: UUID, changes: Mapping[str, Any]) -> Network:
-    """Its name, its MTU, what DHCP tells, and the addresses that new ports get. Instances learn of it when they ask DHCP again."""
+    """Its name, its MTU, what DHCP tells, the addresses that new ports get, and its IPv6. Instances learn of it when they ask DHCP again,
+    of IPv6 with the next advertisement."""
     ctx.require("networks.manage")
     network = get(ctx, id)
     subnet = ipaddress.IPv4Network(network.cidr)
@@ -166,9 +200,15 @@ def update(ctx: Context, id: UUID, changes: Mapping[str, Any]) -> Network:
     if "pool_first" in changes or "pool_last" in changes:
         ends = [changes.get(key, getattr(network, key)) or "" for key in ("pool_first", "pool_last")]
         network.pool_first, network.pool_last = addresses.parse_pool(subnet, *ends)
+    mode, cidr = changes.get("ipv6_mode", network.ipv6_mode), changes.get("ipv6_cidr", network.ipv6_cidr)
+    if "ipv6_mode" in changes and not changes["ipv6_mode"].strip() and "ipv6_cidr" not in changes:
+        cidr = ""  # off
+    fields = ["name", "mtu", "dhcp", "dns_servers", "host_routes", "pool_first", "pool_last", "ipv6_mode", "ipv6_cidr"]
     try:
         with transaction.atomic():
-            network.save(update_fields=["name", "mtu", "dhcp", "dns_servers", "host_routes", "pool_first", "pool_last"])
+            _lock()
+            _set_ipv6(network, mode=mode, cidr=cidr)
+            network.save(update_fields=fields)
             events.publish(ctx.actor, "rename" if changes.keys() == {"name"} else "update", "network", network)
             jobs.wake("networks")
     except IntegrityError as error:

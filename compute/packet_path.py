@@ -11,7 +11,7 @@ import enum
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID
 
 from compute.drivers.router_specs import ExternalSpec, RouterSpec
@@ -20,6 +20,7 @@ from compute.drivers.specs import FabricSpec, NetworkSpec, PortSpec, RuleSpec
 METADATA = IPv4Address("169.254.169.254")
 DNS_PORT = 53
 HTTP_PORT = 80
+Address = IPv4Address | IPv6Address
 PORTED = ("tcp", "udp", "sctp", "dccp", "udplite")
 
 
@@ -38,8 +39,8 @@ class Packet:
     """`source` None: from somewhere outside, nobody says where. `port` is the destination's; for icmp the type. `protocol` as in
     `RuleSpec`."""
 
-    source: IPv4Address | None
-    destination: IPv4Address
+    source: Address | None
+    destination: Address
     protocol: str
     port: int | None = None
 
@@ -95,7 +96,7 @@ class _Walk:
         here = {"port_id": port.id}
         if port.rules is None:
             return self.add(Place.LEAVES, True, "open", packet, **here)
-        if packet.destination == network.gateway and packet.protocol in ("tcp", "udp") and packet.port == DNS_PORT:
+        if packet.destination in gateways(network) and packet.protocol in ("tcp", "udp") and packet.port == DNS_PORT:
             return self.add(Place.LEAVES, True, "house", packet, **here)
         if packet.destination == METADATA and packet.protocol == "tcp" and packet.port == HTTP_PORT:
             return self.add(Place.LEAVES, True, "house", packet, **here)
@@ -113,7 +114,7 @@ class _Walk:
 
     def deliver(self, network: NetworkSpec, packet: Packet) -> Path:
         """On a network: to whoever has the address."""
-        if packet.destination == network.gateway:
+        if packet.destination in gateways(network):
             served = packet.protocol == "icmp" or (packet.protocol in ("tcp", "udp") and packet.port == DNS_PORT)
             self.add(Place.TARGET, served, "gateway" if served else "gateway serves not", packet, network_id=network.id)
             return self.end()
@@ -125,7 +126,7 @@ class _Walk:
 
     def route(self, network: NetworkSpec, packet: Packet) -> Path:
         """From a guest's network to wherever the destination lies."""
-        if packet.destination in network.cidr:
+        if lies_on(network, packet.destination):
             self.add(Place.ROUTE, True, "neighbour", packet, network_id=network.id)
             return self.deliver(network, packet)
         if packet.destination == METADATA:
@@ -136,7 +137,7 @@ class _Walk:
         if router is None:
             self.add(Place.ROUTE, False, "no router", packet, network_id=network.id)
             return self.end()
-        joined = next((each for each in self._networks_of(router) if packet.destination in each.cidr), None)
+        joined = next((each for each in self._networks_of(router) if lies_on(each, packet.destination)), None)
         if joined is not None:
             self.add(Place.ROUTE, True, "router", packet, router_id=router.id, network_id=joined.id)
             return self.deliver(joined, packet)
@@ -152,7 +153,7 @@ class _Walk:
     def _networks_of(self, router: RouterSpec) -> list[NetworkSpec]:
         return [each for each in self.networks.values() if each.router_id == router.id]
 
-    def _static(self, router: RouterSpec, destination: IPv4Address) -> IPv4Address | None:
+    def _static(self, router: RouterSpec, destination: Address) -> IPv4Address | None:
         fitting = [each for each in router.routes if destination in each.destination and each.destination.prefixlen > 0]
         return max(fitting, key=lambda each: each.destination.prefixlen).next_hop if fitting else None
 
@@ -161,8 +162,10 @@ class _Walk:
         if external is None:
             self.add(Place.ROUTE, False, "no way out", packet, router_id=router.id, network_id=network.id)
             return self.end()
+        if packet.destination.version == 6:
+            return self._outward6(network, router, external, packet)
         floating = {inner: outer for outer, inner in router.floating}
-        outer = floating.get(packet.source) if packet.source else None
+        outer = floating.get(packet.source) if isinstance(packet.source, IPv4Address) else None
         if outer is None and not router.snat and not external.bridge:
             self.add(Place.ROUTE, False, "no address outside", packet, router_id=router.id)
             return self.end()
@@ -172,6 +175,15 @@ class _Walk:
         self.add(Place.TRANSLATION, True, "floating" if outer else "snat" if router.snat else "as it is", seen, router_id=router.id)
         if packet.destination in external.cidr and not external.bridge:
             return self.arrive(external, seen)
+        return self.end(is_outside=True)
+
+    def _outward6(self, network: NetworkSpec, router: RouterSpec, external: ExternalSpec, packet: Packet) -> Path:
+        """Over IPv6 only what hides leaves, and on a bridge of the host IPv6 is somebody else's."""
+        if external.bridge or not router.snat:
+            self.add(Place.ROUTE, False, "no way out over IPv6", packet, router_id=router.id, network_id=network.id)
+            return self.end()
+        self.add(Place.ROUTE, True, "router", packet, router_id=router.id, network_id=network.id)
+        self.add(Place.TRANSLATION, True, "hidden", replace(packet, source=None), router_id=router.id)
         return self.end(is_outside=True)
 
     def _back_in(self, network: NetworkSpec, router: RouterSpec, packet: Packet, inner: tuple[IPv4Address, int | None]) -> Path:
@@ -221,7 +233,11 @@ def from_port(spec: FabricSpec, port_id: UUID, packet: Packet) -> Path:
     """What becomes of a packet that a port sends from its own address."""
     walk = _Walk(spec)
     port = next(each for each in spec.ports if each.id == port_id)
-    packet = replace(packet, source=IPv4Address(port.ip))
+    source = next((each for each in addresses_of(port) if each.version == packet.destination.version), None)
+    if source is None:
+        walk.add(Place.LEAVES, False, "no IPv6", packet, network_id=port.network_id)
+        return walk.end()
+    packet = replace(packet, source=source)
     if not walk.leave(port, packet):
         return walk.end()
     return walk.route(walk.networks[port.network_id], packet)
@@ -232,28 +248,41 @@ def from_outside(spec: FabricSpec, packet: Packet) -> Path:
     return _Walk(spec).arrive(None, packet)
 
 
-def holder(ports: Iterable[PortSpec], network_id: UUID, address: IPv4Address) -> PortSpec | None:
+def gateways(network: NetworkSpec) -> tuple[Address, ...]:
+    return (network.gateway, network.ipv6.gateway) if network.ipv6 else (network.gateway,)
+
+
+def lies_on(network: NetworkSpec, address: Address) -> bool:
+    return address in network.cidr or (network.ipv6 is not None and address in network.ipv6.cidr)
+
+
+def addresses_of(port: PortSpec) -> tuple[Address, ...]:
+    return (IPv4Address(port.ip), *map(IPv6Address, port.ip6))
+
+
+def holder(ports: Iterable[PortSpec], network_id: UUID, address: Address) -> PortSpec | None:
     """Whose address it is on a network."""
-    return next((each for each in ports if each.network_id == network_id and IPv4Address(each.ip) == address), None)
+    return next((each for each in ports if each.network_id == network_id and address in addresses_of(each)), None)
 
 
-def allowing(rules: Iterable[RuleSpec], direction: str, other: IPv4Address | None, packet: Packet) -> RuleSpec | None:
+def allowing(rules: Iterable[RuleSpec], direction: str, other: Address | None, packet: Packet) -> RuleSpec | None:
     """The first rule that lets it pass. `other` None is somebody of whom nothing is known: only rules for anybody are for them."""
     return next((rule for rule in rules if rule.direction == direction and _fits(rule, other, packet)), None)
 
 
-def _fits(rule: RuleSpec, other: IPv4Address | None, packet: Packet) -> bool:
-    return rule.ethertype != "IPv6" and _is_for(rule, other) and _is_of(rule, packet)
+def _fits(rule: RuleSpec, other: Address | None, packet: Packet) -> bool:
+    version = packet.destination.version
+    return rule.ethertype in ("", f"IPv{version}") and _is_for(rule, other, version) and _is_of(rule, packet)
 
 
-def _is_for(rule: RuleSpec, other: IPv4Address | None) -> bool:
+def _is_for(rule: RuleSpec, other: Address | None, version: int) -> bool:
     if rule.remote_ips is None and not rule.remote:
         return True
     ranges = [
         ipaddress.ip_network(each, strict=False) for each in (rule.remote_ips if rule.remote_ips is not None else [rule.remote or ""])
     ]
     if other is None:
-        return any(each.version == 4 and each.prefixlen == 0 for each in ranges)
+        return any(each.version == version and each.prefixlen == 0 for each in ranges)
     return any(other in each for each in ranges)
 
 

@@ -30,7 +30,8 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 def list(ctx: Context, *, network_id: UUID | None = None, instance_id: UUID | None = None, q: str = "") -> QuerySet[Port]:
     """Those of the project; `q` matches address, MAC, name and the instance's name."""
     ctx.require("networks.list")
-    rows = Port.objects.filter(project=ctx.project).select_related("network", "instance").prefetch_related("security_groups")
+    rows = Port.objects.filter(project=ctx.project).prefetch_related("security_groups")
+    rows = rows.select_related("network", "instance", "floating_ip", "load_balancer")
     if q:
         rows = rows.filter(
             Q(ip__startswith=q)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Any
 from uuid import UUID
 
@@ -154,6 +154,8 @@ def why_not_attach(row: Router, network: Network) -> str:
     for other in row.networks.all():
         if IPv4Network(other.cidr).overlaps(IPv4Network(network.cidr)):
             return f"Its range {network.cidr} overlaps with that of {other.name} ({other.cidr})."
+        if network.ipv6_cidr and other.ipv6_cidr and IPv6Network(other.ipv6_cidr).overlaps(IPv6Network(network.ipv6_cidr)):
+            return f"Its IPv6 range {network.ipv6_cidr} is that of {other.name}, too."
     return ""
 
 

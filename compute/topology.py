@@ -36,7 +36,7 @@ def of(ctx: Context) -> tuple[Branch, ...]:
     ctx.require("networks.list")
     rows = (
         Port.objects.filter(project=ctx.project)
-        .select_related("instance", "network", "floating_ip")
+        .select_related("instance", "network", "floating_ip", "load_balancer")
         .order_by("network_id", "instance__name", "ip")
     )
     ports: dict[UUID, list[Port]] = defaultdict(list)

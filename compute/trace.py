@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from uuid import UUID
 
 from cloudbox.common.errors import Invalid
 from compute import desired, instances, packet_path, rule_fields
 from compute.drivers.specs import FabricSpec
 from compute.models import FloatingIp, Instance, Network, Port, Router, SecurityGroup, SecurityGroupRule
-from compute.packet_path import Hop, Packet, Path, Place
+from compute.packet_path import Address, Hop, Packet, Path, Place
 from identity.context import Context
 
 PROTOCOLS = (*rule_fields.PORTED, "icmp")
-ECHO_REQUEST = 8  # of ICMP: what ping sends
+ECHO_REQUEST = {4: 8, 6: 128}  # of ICMP and of ICMPv6: what ping sends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,23 +77,30 @@ def ask(
     if protocol not in PROTOCOLS:
         raise Invalid(f"Ask about one of {', '.join(PROTOCOLS)}.", field="protocol")
     if protocol == "icmp":
-        port = ECHO_REQUEST
+        port = None
     elif port is None or not 1 <= port <= rule_fields.PORT_MAX:
         raise Invalid("Which port? 1 to 65535.", field="port")
     source = instances.get(ctx, from_instance_id) if from_instance_id else None
     target = instances.get(ctx, to_instance_id) if to_instance_id else None
-    return _Trace(ctx, source, target, protocol, port).answer(_address(from_address, "from_address"), _address(to_address, "to_address"))
+    from_, to = _address(from_address, "from_address"), _address(to_address, "to_address")
+    if from_ is not None and to is not None and from_.version != to.version:
+        raise Invalid("One address is of IPv4, the other of IPv6: no packet goes from one to the other.", field="to_address")
+    return _Trace(ctx, source, target, protocol, port).answer(from_, to)
 
 
-def _address(text: str, name: str) -> IPv4Address | None:
+def _address(text: str, name: str) -> Address | None:
     try:
-        return IPv4Address(text.strip()) if text.strip() else None
+        return ip_address(text.strip()) if text.strip() else None
     except ValueError as error:
-        raise Invalid(f"{text.strip()[:40]!r} is not an IPv4 address.", field=name) from error
+        raise Invalid(f"{text.strip()[:50]!r} is not an IP address.", field=name) from error
+
+
+def _range_of(network: Network, address: Address) -> str:
+    return network.ipv6_cidr if address.version == 6 else network.cidr
 
 
 class _Trace:
-    def __init__(self, ctx: Context, source: Instance | None, target: Instance | None, protocol: str, port: int) -> None:
+    def __init__(self, ctx: Context, source: Instance | None, target: Instance | None, protocol: str, port: int | None) -> None:
         self.ctx, self.source, self.target, self.protocol, self.port = ctx, source, target, protocol, port
         self.spec: FabricSpec = desired.fabric()
         self.ports = {row.id: row for row in Port.objects.filter(project=ctx.project).select_related("instance", "network")}
@@ -102,10 +109,11 @@ class _Trace:
         rows = SecurityGroupRule.objects.filter(group__project=ctx.project)
         self.rules = {row.id: row for row in rows.select_related("group", "remote_group", "remote_address_group")}
 
-    def answer(self, from_address: IPv4Address | None, to_address: IPv4Address | None) -> Answer:
+    def answer(self, from_address: Address | None, to_address: Address | None) -> Answer:
         if self.source is None and from_address is not None:
             # An address inside is somebody's: then it is they who ask.
-            inside = next((row for row in self.ports.values() if row.ip == str(from_address) and row.instance is not None), None)
+            mine = (row for row in self.ports.values() if row.instance is not None)
+            inside = next((row for row in mine if str(from_address) in (row.ip, row.ip6)), None)
             self.source = inside.instance if inside else None
         if self.source is not None and self.source.status != Instance.Status.RUNNING:
             return self._not_running(self.source, ())
@@ -114,7 +122,8 @@ class _Trace:
             about = Thing(noun="instances", id=self.source.id, name=self.source.name)
             step = Step(title=self.source.name, sentence="It has no network card.", passes=False, about=about)
             return self._blocked((step,), Fix(sentence="Give it a card on a network.", about=about))
-        ends = [to_address] if to_address is not None else self._ends(from_outside=self.source is None)
+        six = from_address is not None and from_address.version == 6
+        ends = [to_address] if to_address is not None else self._ends(from_outside=self.source is None, six=six)
         if not ends:
             return self._unreachable_from_outside()
         begin: list[UUID | None] = [*starts] or [None]
@@ -123,13 +132,16 @@ class _Trace:
         path = next((each for each in paths if each.arrives), None) or max(paths, key=lambda each: len(each.hops))
         return self._told(path)
 
-    def _ends(self, *, from_outside: bool) -> list[IPv4Address]:
-        """The addresses by which the target may be reached, nearest first."""
+    def _ends(self, *, from_outside: bool, six: bool) -> list[Address]:
+        """The addresses by which the target may be reached, nearest first; over IPv6 none from outside."""
         assert self.target is not None
         mine = [row for row in self.ports.values() if row.instance_id == self.target.id]
         if not from_outside:
             near = {row.network_id for row in self.ports.values() if self.source and row.instance_id == self.source.id}
-            return [IPv4Address(row.ip) for row in sorted(mine, key=lambda row: (row.network_id not in near, row.index))]
+            rows = sorted(mine, key=lambda row: (row.network_id not in near, row.index))
+            return [ip_address(row.ip6 if six else row.ip) for row in rows if row.ip6 or not six]
+        if six:
+            return []
         outer = [IPv4Address(each.address) for each in FloatingIp.objects.filter(port__in=mine)]
         inner = {IPv4Address(row.ip) for row in mine}
         forwards = [
@@ -138,8 +150,9 @@ class _Trace:
         fitting = [each.address for each in forwards if (each.protocol, each.port) == (self.protocol, self.port)]
         return [*outer, *fitting]
 
-    def _path(self, start: UUID | None, from_address: IPv4Address | None, end: IPv4Address) -> Path:
-        packet = Packet(source=from_address, destination=end, protocol=self.protocol, port=self.port)
+    def _path(self, start: UUID | None, from_address: Address | None, end: Address) -> Path:
+        port = ECHO_REQUEST[end.version] if self.protocol == "icmp" else self.port
+        packet = Packet(source=from_address, destination=end, protocol=self.protocol, port=port)
         if start is None:
             return self._own_part(packet_path.from_outside(self.spec, packet))
         if not any(each.id == start for each in self.spec.ports):
@@ -165,8 +178,9 @@ class _Trace:
             if row.instance.status != Instance.Status.RUNNING:
                 return self._not_running(row.instance, steps)
             what = "ping" if self.protocol == "icmp" else f"{self.protocol.upper()} {path.hops[-1].packet.port}"
+            at = path.hops[-1].packet.destination
             sentence = (
-                f"{row.instance.name} gets {what} at {row.ip}. If nothing answers, no program listens there, or the guest's own firewall."
+                f"{row.instance.name} gets {what} at {at}. If nothing answers, no program listens there, or the guest's own firewall."
             )
             return Answer(verdict="reaches", sentence=sentence, steps=steps)
         if path.is_outside:
@@ -223,7 +237,10 @@ class _Trace:
             "open": "Port security is off here: everything passes.",
             "house": "The network's own services are always allowed.",
             "no rule": f"No rule allows {what} {'out to' if hop.place == Place.LEAVES else 'in from'} {other}.",
-            "neighbour": f"{at} is on the same network, {network.cidr if network else ''}.",
+            "neighbour": f"{at} is on the same network, {_range_of(network, at) if network else ''}.",
+            "no IPv6": f"{at} is of IPv6, and {network.name if network else 'the network'} has IPv4 alone.",
+            "no way out over IPv6": "Over IPv6 the router leads nowhere outside.",
+            "hidden": "It goes on under an address of the box, if the machine that the box runs on has IPv6.",
             "no router": f"{at} is on another network, and {network.name if network else 'this one'} has no router.",
             "no way out": f"{at} lies outside, and the router leads nowhere outside.",
             "no address outside": "The router hides nobody (SNAT is off), and the sender has no floating IP.",
@@ -249,6 +266,8 @@ class _Trace:
             return Fix(sentence="Join the network to a router.", about=about)
         if hop.why == "no way out":
             return Fix(sentence="Give the router a way outside.", about=about)
+        if hop.why == "no IPv6":
+            return Fix(sentence="Give the network IPv6.", about=about)
         if hop.why == "no address outside":
             return Fix(sentence="Switch SNAT on, or give the sender a floating IP.", about=about)
         if hop.why == "nobody":
@@ -265,7 +284,7 @@ class _Trace:
         fields = {"direction": "egress" if leaves else "ingress", "protocol": hop.packet.protocol}
         if hop.packet.protocol != "icmp":
             fields["port_min"] = str(hop.packet.port)
-        fields |= {"remote": "cidr", "remote_cidr": f"{other}/32"} if other is not None else {"remote": "any"}
+        fields |= {"remote": "cidr", "remote_cidr": f"{other}/{other.max_prefixlen}"} if other is not None else {"remote": "any"}
         group = self._group_of(self.ports[hop.port_id])
         what = "ICMP" if hop.packet.protocol == "icmp" else f"{hop.packet.protocol.upper()} {hop.packet.port}"
         rule = f"{what} {'out to' if leaves else 'in from'} {other or 'anywhere'}"

@@ -45,7 +45,7 @@ ALL_IMAGES: Columns = {
 
 
 PORTS: Columns = {
-    **_same("id", "ip", "mac", "name"),
+    **_same("id", "ip", "ip6", "mac", "name"),
     "network": attrgetter("network.name"),
     "instance": lambda row: row.instance.name if row.instance else "",
     "security_groups": lambda row: " ".join(group.name for group in row.security_groups.all()),
@@ -95,7 +95,7 @@ BACKUPS: Columns = {
 NETWORKS: Columns = {
     **_same("id", "name", "cidr", "gateway_ip", "nat"),
     "router": lambda row: row.router.name if row.router else "",
-    **_same("dhcp", "mtu", "created_at"),
+    **_same("dhcp", "mtu", "ipv6_mode", "ipv6_cidr", "created_at"),
 }
 ROUTERS: Columns = {
     **_same("id", "name", "description"),

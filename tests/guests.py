@@ -62,6 +62,10 @@ class Guest:
         rows = json.loads(run(["ip", "-n", self.name, "-j", "-6", "addr", "show", "dev", CARD, "scope", "global"]) or "[]")
         return {each["local"] for row in rows for each in row.get("addr_info", []) if "local" in each}
 
+    def has_router(self) -> bool:
+        """Whether it has learnt a way over IPv6 where its network has a router."""
+        return self.network.router_id is None or self.default_route6() is not None
+
     def default_route6(self) -> str | None:
         """Who its router is, over IPv6."""
         rows = json.loads(run(["ip", "-n", self.name, "-j", "-6", "route", "show", "default"]) or "[]")

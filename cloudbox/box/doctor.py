@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from cloudbox.box import host, packages
@@ -225,6 +227,26 @@ def _settings(box: Box, port: int | None) -> Finding:
     return good("settings", "kernel settings can be changed")
 
 
+def _ranges(box: Box, port: int | None) -> Finding:
+    """Addresses that the box takes of those which belong to nobody (RFC 6598); some providers and overlay networks use them, too."""
+    from compute.drivers.box_namespace import OUTER_RANGE, UPLINK_RANGE
+
+    used = [
+        (IPv4Network(row["dst"], strict=False), row.get("dev", ""))
+        for row in json.loads(output(["ip", "-j", "-4", "route", "show", "table", "all"]) or "[]")
+        if row["dst"] != "default" and not row.get("dev", "").endswith("-up")  # a box's own
+    ]
+    for name, wanted in (("its way out", UPLINK_RANGE), ("its first external network", OUTER_RANGE)):
+        taken = next((f"{each} on {device}" for each, device in used if wanted.subnet_of(each) and each.prefixlen > 0), "")
+        if taken:
+            remedy = (
+                "give the host's own network another range" if wanted == UPLINK_RANGE else "create an external network of another range"
+            )
+            level = "stops" if wanted == UPLINK_RANGE else "slow"
+            return Finding("addresses", level, f"the host uses {taken}, of which the box takes {wanted} for {name}", remedy)
+    return good("addresses", f"{OUTER_RANGE} and {UPLINK_RANGE} are free, or parts of them")
+
+
 def _namespaces(box: Box, port: int | None) -> Finding:
     """Bind mounts in a mount namespace: how a box gets a libvirt of its own."""
     if os.geteuid() != 0 or not shutil.which("unshare"):
@@ -253,5 +275,6 @@ CHECKS: tuple[Callable[[Box, int | None], Finding], ...] = (
     _port,
     _kernel,
     _settings,
+    _ranges,
     _namespaces,
 )

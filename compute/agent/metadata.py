@@ -76,4 +76,7 @@ def _card(port: Port) -> Card:
         dns_servers=tuple(network.dns_servers) or (network.gateway_ip,),
         routes=tuple((route["destination"], route["next_hop"]) for route in network.host_routes),
         security_groups=tuple((str(group.id), group.name) for group in port.security_groups.all()),
+        ip6=port.ip6,
+        ipv6_cidr=network.ipv6_cidr,
+        ipv6_mode=network.ipv6_mode,
     )

@@ -51,6 +51,9 @@ class Card:
     dns_servers: tuple[str, ...] = ()
     routes: tuple[tuple[str, str], ...] = ()
     security_groups: tuple[tuple[str, str], ...] = ()  # ids and names
+    ip6: str = ""
+    ipv6_cidr: str = ""
+    ipv6_mode: str = ""  # as `compute.drivers.specs.Ipv6Mode`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +189,8 @@ def _card(instance: InstanceMetadata, card: Card, number: int) -> Tree:
         "vpc-ipv4-cidr-block": card.cidr,
         "vpc-ipv4-cidr-blocks": card.cidr,
     }
+    if card.ip6:
+        tree |= {"ipv6s": card.ip6, "subnet-ipv6-cidr-blocks": card.ipv6_cidr, "vpc-ipv6-cidr-blocks": card.ipv6_cidr}
     if card.public_ip:
         tree |= {"public-ipv4s": card.public_ip, "ipv4-associations": {card.public_ip: card.ip}}
     return tree
@@ -262,12 +267,20 @@ def network_data(instance: InstanceMetadata) -> dict[str, object]:
         for card in instance.cards
     ]
     networks = [_network(card, number) for number, card in enumerate(instance.cards)]
+    networks += [_network6(card, number) for number, card in enumerate(instance.cards, start=len(networks)) if card.ip6]
     servers = dict.fromkeys(server for card in instance.cards for server in card.dns_servers)
     return {"links": links, "networks": networks, "services": [_dns(server) for server in servers]}
 
 
 def _dns(server: str) -> dict[str, str]:
     return {"type": "dns", "address": server}
+
+
+def _network6(card: Card, number: int) -> dict[str, object]:
+    """How the card comes by its IPv6 address (https://docs.openstack.org/nova/latest/user/metadata.html: the types of networks)."""
+    kinds = {"slaac": "ipv6_slaac", "dhcp-stateless": "ipv6_dhcpv6-stateless", "dhcp-stateful": "ipv6_dhcpv6-stateful"}
+    link = f"tap{card.port_id[:11]}"
+    return {"id": f"network{number}", "link": link, "network_id": card.network_id, "type": kinds[card.ipv6_mode]}
 
 
 def _network(card: Card, number: int) -> dict[str, object]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import UUID
@@ -263,6 +264,9 @@ class Fabric(Protocol):
 
     def routers(self) -> set[str]:
         """The names of the bridges of external networks, and of the ports and namespaces of routers."""
+
+    def host_ranges(self) -> list[IPv4Network]:
+        """Every range that the host has an address in or a route to, but for the default route. Anybody may ask."""
 
     def host_bridges(self) -> set[str]:
         """The bridges of the host itself, to which external networks can be mapped. Anybody may ask."""

@@ -26,6 +26,7 @@ from compute.drivers.commands import run, works
 
 UPLINK = "uplink"  # inside the box
 UPLINK_RANGE = IPv4Network("100.127.0.0/16")
+OUTER_RANGE = IPv4Network("100.126.0.0/16")  # of which a box's first external network takes a part
 # A /48 of our own (RFC 4193) beside the one inside the box (fabric/names.py); the low half of an address is that of IPv4.
 UPLINK_RANGE6 = IPv6Network("fd63:6c6f:7565::/64")
 _SIX = Path("/proc/sys/net/ipv6/conf")
@@ -113,8 +114,7 @@ def _uplink(box: str) -> IPv4Interface:
             first = link["addr_info"][0]
             return IPv4Interface(f"{first['local']}/{first['prefixlen']}")
     works(["ip", "link", "delete", "dev", name])
-    routes = json.loads(run(["ip", "-j", "-4", "route", "show", "table", "all"]))
-    slice = _free_slice(box, _used(addresses, routes))
+    slice = _free_slice(box, used_by_host())
     host, inside = IPv4Interface((slice[1], 30)), IPv4Interface((slice[2], 30))
     run(
         ["ip", "-batch", "-"],
@@ -172,8 +172,10 @@ def _interfaces() -> set[str]:
     return {name for _, name in socket.if_nameindex()}
 
 
-def _used(addresses: list[dict], routes: list[dict]) -> list[IPv4Network]:  # type: ignore[type-arg]
+def used_by_host() -> list[IPv4Network]:
     """Every network that the host has an address in or a route to."""
+    addresses = json.loads(run(["ip", "-j", "-4", "addr"]))
+    routes = json.loads(run(["ip", "-j", "-4", "route", "show", "table", "all"]))
     used = [IPv4Network(f"{each['local']}/{each['prefixlen']}", strict=False) for link in addresses for each in link.get("addr_info", [])]
     for route in routes:
         try:

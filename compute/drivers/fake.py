@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -557,6 +558,7 @@ class FakeFabric(Faults):
         self.applied = 0
         self.hits: dict[UUID, int] = {}
         self.down: set[UUID] = set()
+        self.ranges: list[IPv4Network] = []
 
     def apply(self, spec: FabricSpec) -> None:
         self._may_fail("apply")
@@ -570,6 +572,9 @@ class FakeFabric(Faults):
     def routers(self) -> set[str]:
         routers = {f"{prefix}{each.id.hex[:12]}" for each in self.spec.routers for prefix in ("rex", f"{self.box}-r")}
         return routers | {f"ext{each.id.hex[:12]}" for each in self.spec.externals}
+
+    def host_ranges(self) -> list[IPv4Network]:
+        return self.ranges
 
     def host_bridges(self) -> set[str]:
         return {"br0", "br1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from ipaddress import IPv4Address, IPv6Network
 
 from django.db import models
 from django.db.models.functions import Lower
@@ -11,7 +12,8 @@ from identity.models import Project
 
 
 class Network(models.Model):
-    """A private network: one IPv4 range with DHCP, DNS and metadata, joined to others by a router. Ranges of projects may overlap."""
+    """A private network: one IPv4 range with DHCP, DNS and metadata, and an IPv6 one beside it if wanted, joined to others by a router.
+    Ranges of projects may overlap."""
 
     class Ipv6Mode(models.TextChoices):
         SLAAC = "slaac", "The guests make theirs (SLAAC)"
@@ -48,6 +50,11 @@ class Network(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def ipv6_gateway_ip(self) -> str:
+        """The first address of its IPv6 range; empty without one."""
+        return str(IPv6Network(self.ipv6_cidr)[1]) if self.ipv6_cidr else ""
 
     @property
     def nat(self) -> bool:
@@ -147,3 +154,19 @@ class Port(models.Model):
     class Meta:
         ordering = ["index"]
         constraints = [models.UniqueConstraint(fields=["network", "ip"], name="port_ip_unique")]
+
+    @property
+    def ip6(self) -> str:
+        """Its IPv6 address; empty where its network has no IPv6. It is never kept, since it follows: where guests make theirs, from the
+        MAC (RFC 4291, appendix A); where DHCPv6 gives them out, it ends in the IPv4 address, which nobody else on the network has. A load
+        balancer listens in IPv4 alone."""
+        network = self.network
+        if not network.ipv6_cidr or (self.instance_id is None and hasattr(self, "load_balancer")):
+            return ""
+        own = int(IPv4Address(self.ip)) if network.ipv6_mode == Network.Ipv6Mode.STATEFUL else _interface_id(self.mac)
+        return str(IPv6Network(network.ipv6_cidr)[own])
+
+
+def _interface_id(mac: str) -> int:
+    octets = bytes.fromhex(mac.replace(":", ""))
+    return int.from_bytes(bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:])

@@ -21,7 +21,8 @@ BASE = "/admin/external-networks"
 @admin_page
 def list(request: HttpRequest, ctx: Context) -> HttpResponse:
     why = ctx.why_not("external_networks.manage")
-    rows = [(row, why or external_networks.why_not_delete(row)) for row in external_networks.list(ctx)]
+    found = external_networks.list(ctx)
+    rows = [(row, why or external_networks.why_not_delete(row), external_networks.why_dead(row)) for row in found]
     return page(request, "admin/external_networks/list.html", {"rows": rows, "why": why})
 
 

@@ -19,6 +19,8 @@ from dashboard.shell import attempt, page, portal_page
 from identity.context import Context
 
 MTU_DEFAULT = 1500
+# The fewest words that tell them apart; what comes of each is told below the choice.
+IPV6_MODES = (("", "None"), *networks.IPV6_MODES.items())
 
 
 def _base(ctx: Context) -> str:
@@ -45,7 +47,9 @@ def export(request: HttpRequest, ctx: Context) -> HttpResponse:
 
 @portal_page
 def new(request: HttpRequest, ctx: Context) -> HttpResponse:
-    form = Form(request, name="", cidr="", nat="on", router_id="", dhcp="on", gateway_ip="", dns_servers="", mtu="1500")
+    form = Form(
+        request, name="", cidr="", nat="on", router_id="", dhcp="on", gateway_ip="", dns_servers="", mtu="1500", ipv6_mode="", ipv6_cidr=""
+    )
 
     def act() -> Any:
         return networks.create(
@@ -58,12 +62,14 @@ def new(request: HttpRequest, ctx: Context) -> HttpResponse:
             gateway_ip=form.text("gateway_ip"),
             dns_servers=form.text("dns_servers").replace(",", " ").split(),
             mtu=form.number("mtu") or MTU_DEFAULT,
+            ipv6_mode=form.text("ipv6_mode"),
+            ipv6_cidr=form.text("ipv6_cidr"),
         )
 
     if form.posted and form.run(act):
         return HttpResponseRedirect(f"{_base(ctx)}/{form.result.id}")
     command = commands.curl(request, ctx, "networks", {"name": form.text("name"), "nat": form.text("nat") == "on"})
-    context = {"form": form, "command": command, "routers": routers.list(ctx), "why": ctx.why_not("networks.manage")}
+    context = {"form": form, "command": command, "routers": routers.list(ctx), "modes": IPV6_MODES, "why": ctx.why_not("networks.manage")}
     return page(request, "portal/networks/new.html", context, status=form.status)
 
 
@@ -80,13 +86,15 @@ def detail(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
         dns_servers=" ".join(network.dns_servers),
         host_routes="\n".join(f"{each['destination']} via {each['next_hop']}" for each in network.host_routes),
         mtu=str(network.mtu),
+        ipv6_mode=network.ipv6_mode,
+        ipv6_cidr=network.ipv6_cidr,
     )
     if form.posted and form.run(lambda: networks.update(ctx, id, _changes(form))):
         return HttpResponseRedirect(f"{_base(ctx)}/{id}")
     found = ports.list(ctx, network_id=id)
     size = ipaddress.IPv4Network(network.cidr).num_addresses
     why = ctx.why_not("networks.manage")
-    context = {"network": network, "form": form, "ports": found, "free": max(0, size - 12 - len(found)), "why": why}
+    context = {"network": network, "form": form, "ports": found, "free": max(0, size - 12 - len(found)), "modes": IPV6_MODES, "why": why}
     context["pool"] = addresses.pool_of(network)
     if found and not why:
         cards = "1 network card is" if len(found) == 1 else f"{len(found)} network cards are"
@@ -103,6 +111,9 @@ def _changes(form: Form) -> dict[str, Any]:
         "dns_servers": form.text("dns_servers").replace(",", " ").split(),
         "host_routes": read_routes(form.text("host_routes"), "host_routes"),
         "mtu": form.number("mtu") or MTU_DEFAULT,
+        "ipv6_mode": form.text("ipv6_mode"),
+        # Without a mode the range says nothing: the form keeps it for who switches IPv6 on again.
+        "ipv6_cidr": form.text("ipv6_cidr") if form.text("ipv6_mode") else "",
     }
 
 

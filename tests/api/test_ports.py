@@ -72,3 +72,28 @@ def test_the_topology(world: World, speak: Speak) -> None:
     branches = speak("reader").get("/topology").json()
     cards = [card for branch in branches for segment in branch["segments"] for card in segment["ports"]]
     assert [(card["instance"]["name"], card["status"]) for card in cards] == [("web", "running")]
+
+
+def test_ipv6_and_outer_addresses(world: World, speak: Speak) -> None:
+    """A network with IPv6, a reserved port on it that an instance is launched with, and its floating IP: told wherever the card is."""
+    api = speak("member")
+    made = api.post("/networks", {"name": "six", "ipv6_mode": "dhcp-stateful", "ipv6_cidr": "fd00:5::/64"}).json()
+    assert (made["ipv6_mode"], made["ipv6_cidr"], made["ipv6_gateway_ip"]) == ("dhcp-stateful", "fd00:5::/64", "fd00:5::1")
+    assert api.post("/networks", {"name": "bad", "ipv6_cidr": "fd00:5::/56"}).status_code == 422
+    assert api.post("/networks", {"name": "bad", "ipv6_mode": "magic"}).status_code == 422
+    port = api.post("/ports", {"network_id": made["id"], "ip": "10.21.0.50"}).json()
+    assert (port["ip6"], port["floating_ip"]) == ("fd00:5::a15:32", None)
+    body = {"name": "db", "image_id": str(world.image.id), "flavor_id": str(world.flavor.id), "port_ids": [port["id"]]}
+    launched = api.post("/instances", body)
+    assert launched.status_code == 202, launched.text
+    work()
+    floating = api.post("/floating-ips", {}).json()
+    api.post(f"/floating-ips/{floating['id']}/associate", {"port_id": port["id"]})
+    told = {"id": floating["id"], "address": floating["address"]}
+    assert api.get(f"/ports/{port['id']}").json()["floating_ip"] == told
+    card = api.get("/instances?q=db").json()["items"][0]["nics"][0]
+    assert (card["id"], card["ip6"], card["floating_ip"]) == (port["id"], "fd00:5::a15:32", told)
+    assert api.post("/instances", body | {"name": "second"}).status_code == 409
+    off = api.patch(f"/networks/{made['id']}", {"ipv6_mode": ""}).json()
+    assert (off["ipv6_mode"], off["ipv6_cidr"]) == ("", "")
+    assert api.get(f"/ports/{port['id']}").json()["ip6"] == ""

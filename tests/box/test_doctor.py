@@ -107,3 +107,20 @@ def test_exit_status_and_json(tmp_path: Path) -> None:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert any(each["name"] == "port" and each["level"] == "stops" for each in json.loads(done.stdout))
+
+
+def test_a_host_that_uses_the_box_s_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Carrier-grade NAT addresses on the host: the way out has no room; a box's own routes do not count."""
+
+    def routes(*rows: dict[str, str]) -> None:
+        monkeypatch.setattr(doctor, "output", lambda argv: json.dumps([{"dst": "default", "dev": "eth0"}, *rows]))
+
+    for rows, level in (
+        ([], "good"),
+        ([{"dst": "100.127.0.0/16", "dev": "cbx-up"}, {"dst": "100.127.4.0/30", "dev": "eth1"}], "good"),
+        ([{"dst": "100.126.0.0/16", "dev": "eth1"}], "slow"),
+        ([{"dst": "100.64.0.0/10", "dev": "wan0"}], "stops"),
+    ):
+        routes(*rows)
+        assert finding(Box(tmp_path), "addresses").level == level, rows
+    assert "100.64.0.0/10 on wan0" in finding(Box(tmp_path), "addresses").text

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from cloudbox.common.errors import AlreadyExists, CloudError, Conflict, Forbidden, Invalid, NotFound, QuotaExceeded
-from compute import desired, external_networks, floating_ips, host, instances, networks, port_forwards, routers
+from cloudbox.common.errors import AlreadyExists, CloudError, Conflict, Forbidden, InsufficientCapacity, Invalid, NotFound, QuotaExceeded
+from compute import addresses, desired, external_networks, floating_ips, host, instances, networks, port_forwards, routers
 from compute.models import ExternalNetwork, Instance, Network, Port, Router
 from identity import quotas
 from tests.world import World, work
@@ -277,3 +277,14 @@ def test_pools_and_words_of_dhcp(world: World) -> None:
     ):
         with pytest.raises(Invalid, match=sentence):
             networks.update(ctx, net.id, changes)
+
+
+def test_the_default_range_keeps_off_the_host(world: World) -> None:
+    """A range that the host or another box uses is passed over; when all are, the first router says so."""
+    usual = addresses.default_range("a-box")
+    assert addresses.default_range("a-box", [IPv4Network("10.0.0.0/8")]) == usual
+    other = addresses.default_range("a-box", [usual])
+    assert other.subnet_of(addresses.DEFAULT_RANGE)
+    assert not other.overlaps(usual)
+    with pytest.raises(InsufficientCapacity, match="Ask its administrator"):
+        addresses.default_range("a-box", [IPv4Network("100.64.0.0/10")])

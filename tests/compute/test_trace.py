@@ -76,8 +76,8 @@ def test_nothing_of_another_project_is_told(world: World) -> None:
 
 @pytest.mark.parametrize(
     "question",
-    [{}, {"to_address": "x"}, {"to_address": "::1"}, {"to_address": "10.0.0.1", "port": None}, {"to_address": "10.0.0.1", "port": 70000},
-     {"to_address": "10.0.0.1", "protocol": "gre"}],
+    [{}, {"to_address": "x"}, {"to_address": "fd00::1", "from_address": "10.0.0.1"}, {"to_address": "10.0.0.1", "port": None},
+     {"to_address": "10.0.0.1", "port": 70000}, {"to_address": "10.0.0.1", "protocol": "gre"}],
 )  # fmt: skip
 def test_refused_questions(world: World, question: dict[str, object]) -> None:
     with pytest.raises(Invalid):

@@ -7,20 +7,26 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from uuid import UUID
 
 import pytest
 
 from compute import packet_path
 from compute.drivers.fabric import LinuxFabric
+from compute.drivers.fabric.firewall import link_local
 from compute.drivers.router_specs import ExternalSpec, ForwardSpec, RouterSpec
-from compute.drivers.specs import FabricSpec, NetworkSpec, PortSpec, RuleSpec
+from compute.drivers.specs import FabricSpec, Ipv6Spec, NetworkSpec, PortSpec, RuleSpec
 from compute.packet_path import Packet
 from tests.guests import PATIENCE, Guest
-from tests.machines import RealBox
+from tests.machines import RealBox, eventually
 
 pytestmark = [pytest.mark.machines, pytest.mark.slow]
+
+
+def mac(number: int) -> str:
+    return f"52:54:00:00:01:{number:02x}"
+
 
 DOORS = (80, 81, 443)
 CONFIGURATIONS = 6
@@ -43,11 +49,11 @@ class Drawer:
         remote, members = None, None
         match self.random.randrange(5):
             case 0:
-                remote = self.random.choice(["10.1.1.0/24", "10.1.2.0/24", "10.1.0.0/16", "0.0.0.0/0"])
+                remote = self.random.choice(["10.1.1.0/24", "10.1.2.0/24", "10.1.0.0/16", "0.0.0.0/0", "::/0", "fd00:1:1:1::/64"])
             case 1:
                 members = tuple(sorted(self.random.sample(ips, 2)))
             case 2:
-                remote = f"{self.random.choice(ips)}/32"
+                remote = self.random.choice(ips)
         protocol = self.random.choice(["tcp", "tcp", "tcp", "udp", "icmp", None])
         low = self.random.choice([*DOORS, 1]) if protocol in ("tcp", "udp") and self.some(0.7) else None
         high = low if low is None or self.some(0.5) else self.random.choice([low, 81, 65535])
@@ -61,6 +67,13 @@ class Drawer:
             remote=remote,
             remote_ips=members,
         )
+
+    def six(self, number: int) -> Ipv6Spec | None:
+        cidr = IPv6Network(f"fd00:1:1:{number}::/64")
+        return Ipv6Spec(cidr=cidr, gateway=cidr[1]) if self.some(0.7) else None
+
+    def address6(self, net: NetworkSpec, mac: str) -> tuple[str, ...]:
+        return (str(net.ipv6.cidr[int(IPv6Address(link_local(mac))) & (2**64 - 1)]),) if net.ipv6 else ()
 
     def rules(self, ips: list[str]) -> tuple[RuleSpec, ...] | None:
         if self.some(0.12):
@@ -79,13 +92,16 @@ class Drawer:
                 dns_domain="t.internal",
                 number=60 + number,
                 router_id=self.random.choice([*routers[:1], *routers, None]),
+                ipv6=self.six(number),
             )
             for number in (1, 2, 3)
         ]
         ips = [f"10.1.{number}.{last}" for number in (1, 2, 3) for last in (10, 11)]
+        six = [self.address6(net, mac(2 * n + k)) for n, net in enumerate(networks) for k in (0, 1)]
+        members = [*ips, *(each for one in six for each in one)]
         ports = [
             PortSpec(
-                id=self.id(), network_id=networks[n // 2].id, mac=f"52:54:00:00:01:{n:02x}", ip=ip, hostname=f"h{n}", rules=self.rules(ips)
+                id=self.id(), network_id=networks[n // 2].id, mac=mac(n), ip=ip, ip6=six[n], hostname=f"h{n}", rules=self.rules(members)
             )
             for n, ip in enumerate(ips)
         ]
@@ -123,7 +139,9 @@ def questions(spec: FabricSpec, draw: random.Random) -> list[Question]:
     outer = [(str(address), draw.choice(DOORS)) for router in spec.routers for address, _ in router.floating]
     outer += [(str(each.address), each.port) for router in spec.routers for each in router.forwards]
     inner = [(port.ip, draw.choice(DOORS)) for port in spec.ports]
+    six = [(port.ip6[0], draw.choice(DOORS)) for port in spec.ports if port.ip6]
     asked = [Question(port.id, ip, door) for port in spec.ports for ip, door in (*inner, *outer) if ip != port.ip]
+    asked += [Question(port.id, ip, door) for port in spec.ports if port.ip6 for ip, door in six if ip not in port.ip6]
     return asked + [Question(None, ip, door) for ip, door in outer]
 
 
@@ -148,15 +166,20 @@ def test_the_tracer_tells_the_truth(fabric: LinuxFabric, real_box: RealBox, seed
         for guest in guests.values():
             guest.configure()
             for door in DOORS:
-                manager = guest.listening(door)
-                manager.__enter__()
-                listeners.append(manager)
+                for six in (False, True):
+                    manager = guest.listening(door, six=six)
+                    manager.__enter__()
+                    listeners.append(manager)
+        for guest in guests.values():
+            for address in guest.port.ip6:
+                eventually(lambda guest=guest, address=address: address in guest.addresses6() and guest.has_router())  # type: ignore[misc]
         asked = questions(spec, drawer.random)
         wrong, seen = [], {True: 0, False: 0}
         with ThreadPoolExecutor(24) as pool:
             for question, (said, did, path) in zip(asked, pool.map(lambda one: _try(spec, guests, one), asked), strict=True):
                 seen[did] += 1
-                if said != did:
+                # What goes out to look for a range that is not on its router has left, and finds nobody there.
+                if said != did and (did or not path.is_outside):
                     wrong.append((question, said, did, [(hop.place, hop.why, hop.passes) for hop in path.hops]))
         for manager in listeners:
             manager.__exit__(None, None, None)
@@ -168,7 +191,7 @@ def test_the_tracer_tells_the_truth(fabric: LinuxFabric, real_box: RealBox, seed
 
 
 def _try(spec: FabricSpec, guests: dict[UUID, Guest], question: Question) -> tuple[bool, bool, packet_path.Path]:
-    packet = Packet(source=None, destination=IPv4Address(question.address), protocol="tcp", port=question.port)
+    packet = Packet(source=None, destination=ip_address(question.address), protocol="tcp", port=question.port)
     if question.sender is not None:
         path = packet_path.from_port(spec, question.sender, packet)
         return path.arrives, guests[question.sender].reaches(question.address, question.port), path

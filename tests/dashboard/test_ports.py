@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.test import Client
 
-from compute import address_groups, ports, security_groups
+from compute import address_groups, floating_ips, load_balancers, networks, ports, security_groups
 from tests.world import World
 
 Browse = Callable[..., Client]
@@ -128,3 +128,38 @@ def test_address_groups_and_names(browse: Browse, world: World) -> None:
     assert f'href="{names}"' in client.get(f"/p/shop/networks/{world.network.id}").content.decode()
     port = f'href="/p/shop/ports/{web.ports.get().id}"'
     assert port in client.get(f"/p/shop/instances/{web.id}/networking").content.decode()
+
+
+def test_ipv6_in_the_portal(browse: Browse, world: World) -> None:
+    """Switched on in the form of a network, and shown wherever its cards are; switched off again."""
+    ctx, client = world.ctx("owner"), browse("owner")
+    form = {"name": "six", "nat": "on", "dhcp": "on", "mtu": "1500", "ipv6_mode": "slaac", "ipv6_cidr": "fd00:5::/64"}
+    assert client.post("/p/shop/networks/new", form | {"ipv6_cidr": "fd00:5::/48"}).status_code == 400
+    at = client.post("/p/shop/networks/new", form)["Location"]
+    network = networks.list(ctx).get(name="six")
+    instance = world.running(network_ids=(network.id,))
+    port = ports.list(ctx, instance_id=instance.id).get()
+    floating = floating_ips.allocate(ctx)
+    floating_ips.associate(ctx, floating.id, port_id=port.id)
+    assert port.ip6.startswith("fd00:5::5054:")
+    pages = (at, f"{at}/names", "/p/shop/ports", f"/p/shop/ports/{port.id}", f"/p/shop/instances/{instance.id}/networking")
+    for page in (*pages, f"/p/shop/instances/{instance.id}", "/p/shop/topology"):
+        assert port.ip6 in client.get(page).content.decode(), page
+    for page in (*pages[3:], f"/p/shop/instances/{instance.id}"):
+        assert floating.address in client.get(page).content.decode(), page
+    assert "fd00:5::/64" in client.get("/p/shop/instances/new").content.decode()
+    change = {"name": "six", "dhcp": "on", "mtu": "1500", "ipv6_mode": "", "ipv6_cidr": "fd00:5::/64"}
+    assert client.post(at, change)["Location"] == at
+    assert networks.get(ctx, network.id).ipv6_cidr == ""
+
+
+def test_the_address_of_a_load_balancer(browse: Browse, world: World) -> None:
+    """The pages of ports call it what it is, and its deletion is refused with the reason; the dialog of floating IPs names it."""
+    ctx, client = world.ctx("owner"), browse("owner")
+    row = load_balancers.create(ctx, name="front", network_id=world.network.id)
+    floating = floating_ips.allocate(ctx)
+    assert "load balancer" in client.get("/p/shop/ports").content.decode()
+    shown = client.get(f"/p/shop/ports/{row.port_id}").content.decode()
+    assert 'aria-disabled="true" title="' in shown
+    assert "is the address of the load balancer front, and goes with it." in shown
+    assert f"lb-front, {row.port.ip}" in client.get(f"/p/shop/floating-ips/{floating.id}").content.decode()

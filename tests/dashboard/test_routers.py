@@ -116,6 +116,10 @@ def test_the_reader_and_the_box(world: World, browse: Any) -> None:
     client.post(f"/admin/external-networks/{lab.id}/make-default")
     lab.refresh_from_db()
     assert lab.is_default
-    assert "in use by 1 router" in client.get("/admin/external-networks").content.decode()
+    shown = client.get("/admin/external-networks").content.decode()
+    assert "in use by 1 router" in shown
+    assert "The host has no bridge" not in shown
+    ExternalNetwork.objects.filter(id=lab.id).update(bridge="br7")
+    assert "The host has no bridge br7 now, so nothing passes." in client.get("/admin/external-networks").content.decode()
     client.post(f"/admin/external-networks/{lab.id}/delete")
     assert not ExternalNetwork.objects.filter(id=lab.id).exists()

@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from uuid import UUID
 
@@ -90,6 +91,9 @@ class LinuxFabric:
 
     def _router_namespaces(self) -> set[str]:
         return netns.all(f"{self.box}-r")
+
+    def host_ranges(self) -> list[IPv4Network]:
+        return box_namespace.used_by_host()
 
     def host_bridges(self) -> set[str]:
         return {path.parent.name for path in Path("/sys/class/net").glob("*/bridge")}

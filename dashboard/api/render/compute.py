@@ -23,6 +23,13 @@ class Named(serializers.Serializer):
     name = serializers.CharField()
 
 
+class OuterAddress(serializers.Serializer):
+    """The floating IP of a card."""
+
+    id = serializers.UUIDField()
+    address = serializers.CharField()
+
+
 class Nic(serializers.Serializer):
     """A network card of an instance."""
 
@@ -30,6 +37,8 @@ class Nic(serializers.Serializer):
     network = Named()
     mac = serializers.CharField()
     ip = serializers.CharField()
+    ip6 = serializers.CharField(help_text="Empty: its network has no IPv6.")
+    floating_ip = OuterAddress(allow_null=True, default=None, help_text="By which it is reached from outside.")
     security_groups = serializers.SerializerMethodField()
 
     @extend_schema_field(Named(many=True))
@@ -214,6 +223,7 @@ class NameShape(serializers.Serializer):
 
     port_id = serializers.UUIDField(source="port.id")
     ip = serializers.CharField(source="port.ip")
+    ip6 = serializers.CharField(help_text="Empty: the network has no IPv6.")
     instance = Named(source="port.instance")
     full_name = serializers.CharField(help_text="Empty: it has no name, `why_not` says why.")
     reverse = serializers.CharField(help_text="The name that answers with it, backwards.")

@@ -38,6 +38,7 @@ class AnswerShape(serializers.Serializer):
 class _Card(serializers.Serializer):
     id = serializers.UUIDField(help_text="The port.")
     ip = serializers.CharField()
+    ip6 = serializers.CharField(help_text="Empty: the network has no IPv6.")
     instance = Named(allow_null=True)
     status = serializers.CharField(source="instance.status", default="", help_text="Of the instance.")
 
@@ -45,6 +46,7 @@ class _Card(serializers.Serializer):
 class _Segment(serializers.Serializer):
     network = Named()
     cidr = serializers.CharField(source="network.cidr")
+    ipv6_cidr = serializers.CharField(source="network.ipv6_cidr", help_text="Empty: it has no IPv6.")
     ports = _Card(many=True)
     more = serializers.IntegerField(help_text="Ports that are not told here; `ports` lists them.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from compute import networks
 from dashboard.api.render.compute import Named
 
 
@@ -25,6 +26,11 @@ class NetworkShape(serializers.Serializer):
     dns_servers = serializers.ListField(child=serializers.CharField(), help_text="That DHCP tells; none: the network's own.")
     host_routes = RouteShape(many=True, help_text="That DHCP tells.")
     mtu = serializers.IntegerField()
+    ipv6_mode = serializers.ChoiceField(
+        [*networks.IPV6_MODES, ""], help_text="How instances come by IPv6 addresses; empty: it has no IPv6."
+    )
+    ipv6_cidr = serializers.CharField(help_text="Empty: it has no IPv6.")
+    ipv6_gateway_ip = serializers.CharField(help_text="The first address of that range.")
     created_at = serializers.DateTimeField()
 
 

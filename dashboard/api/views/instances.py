@@ -40,6 +40,9 @@ class Launch(Input):
     flavor_id = Id()
     keypair_id = Id(allow_null=True, default=None)
     network_ids = serializers.ListField(child=Id(), max_length=instances.NICS_MAX, default=list, help_text="Empty: the project's only one.")
+    port_ids = serializers.ListField(
+        child=Id(), max_length=instances.NICS_MAX, default=list, help_text="Reserved ports, which come first as its cards."
+    )
     security_group_ids = serializers.ListField(child=Id(), max_length=10, default=list, help_text="Empty: the default group.")
     user_data = Text(default="", allow_blank=True, max_length=instances.USER_DATA_BYTES_MAX, help_text="For cloud-init.")
     user_data_base64 = Text(

@@ -17,6 +17,9 @@ from dashboard.api.render import compute as render
 from dashboard.api.render import routers as routed
 from dashboard.api.views.routers import RouteInput
 
+IPV6_MODES = [*networks.IPV6_MODES, ""]
+IPV6_HELP = "How instances come by IPv6 addresses beside their IPv4 ones; empty: not at all."
+
 
 class NetworkCreate(Input):
     name = Text(max_length=64)
@@ -30,6 +33,10 @@ class NetworkCreate(Input):
     dns_servers = serializers.ListField(child=Text(max_length=15), default=list, max_length=16)
     host_routes = serializers.ListField(child=RouteInput(), default=list, max_length=100)
     mtu = Whole(default=1500, min_value=576, max_value=9000)
+    ipv6_mode = serializers.ChoiceField(IPV6_MODES, default="", help_text=IPV6_HELP)
+    ipv6_cidr = Text(
+        default="", allow_blank=True, max_length=43, help_text="A /64; empty: the next of the project's own unique local ones."
+    )
 
 
 class NetworkChange(Input):
@@ -40,6 +47,8 @@ class NetworkChange(Input):
     dns_servers = serializers.ListField(child=Text(max_length=15), required=False, max_length=16)
     host_routes = serializers.ListField(child=RouteInput(), required=False, max_length=100)
     mtu = Whole(required=False, min_value=576, max_value=9000)
+    ipv6_mode = serializers.ChoiceField(IPV6_MODES, required=False, help_text=IPV6_HELP)
+    ipv6_cidr = Text(required=False, allow_blank=True, max_length=43, help_text="Empty: the next of the project's own.")
 
 
 class NetworksView(ApiView):

@@ -189,9 +189,9 @@ class NamesView(ApiView):
 
 class TraceQuery(Input):
     from_instance_id = serializers.UUIDField(required=False, help_text="Left out, and no address: from somewhere outside.")
-    from_address = serializers.CharField(required=False, default="", allow_blank=True, max_length=15)
+    from_address = serializers.CharField(required=False, default="", allow_blank=True, max_length=45)
     to_instance_id = serializers.UUIDField(required=False)
-    to_address = serializers.CharField(required=False, default="", allow_blank=True, max_length=15)
+    to_address = serializers.CharField(required=False, default="", allow_blank=True, max_length=45)
     protocol = serializers.ChoiceField([*trace.PROTOCOLS], default="tcp")
     port = serializers.IntegerField(required=False, min_value=1, max_value=65535, help_text="To icmp none: it is a ping.")
 
