@@ -61,6 +61,7 @@ ACTIONS: dict[str, Action] = {
     action.key: action
     for action in (
         Action(key="restore", label="Restore", states=_READY, icon="refresh"),
+        Action(key="browse", label="Browse files", states=_READY, icon="folder", policy="backups.browse"),
         Action(key="verify", label="Verify", states=_READY, icon="shield"),
         Action(key="rename", label="Rename", states=frozenset({S.CREATING, S.READY, S.ERROR}), icon="edit"),
         Action(

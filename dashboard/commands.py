@@ -143,6 +143,7 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Restore it as a new volume", "POST", "/restore-volume", {"name": "back"}),
         ("Restore it over a volume", "POST", "/restore-over", {"volume_id": "{volume_id}"}),
         ("Restore it as a new instance", "POST", "/restore-instance", {"name": "again"}),
+        ("List its files", "GET", "/files?path=/"),
         ("Verify it", "POST", "/verify", {}),
         ("Cancel its making", "POST", "/cancel", {}),
         ("Rename", "PATCH", "", {"name": "{name}"}),

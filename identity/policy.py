@@ -35,6 +35,8 @@ ACTIONS: dict[str, str] = {
     "snapshots.manage": MEMBER,
     "backups.list": READER,
     "backups.manage": MEMBER,
+    # Who reads a disk reads the secrets on it.
+    "backups.browse": MEMBER,
     "keypairs.list": READER,
     "keypairs.manage": MEMBER,
     "networks.list": READER,

@@ -91,6 +91,8 @@ p/<slug:project>/backups.csv                                                 GET
 p/<slug:project>/backups/new                                                 GET reader  POST member
 p/<slug:project>/backups/<uuid:id>                                           GET reader
 p/<slug:project>/backups/<uuid:id>/restore                                   GET reader  POST member
+p/<slug:project>/backups/<uuid:id>/files                                     GET member
+p/<slug:project>/backups/<uuid:id>/file                                      GET member
 p/<slug:project>/backups/<uuid:id>/rename                                    POST member
 p/<slug:project>/backups/<uuid:id>/do/<slug:key>                             POST member
 p/<slug:project>/backup-vaults                                               GET reader
@@ -396,6 +398,8 @@ api/v1/projects/<slug:project>/backup-vaults/<uuid:id>                       GET
 api/v1/projects/<slug:project>/backup-vaults/<uuid:id>/refresh               POST member
 api/v1/projects/<slug:project>/backups                                       GET reader  POST member
 api/v1/projects/<slug:project>/backups/<uuid:id>                             GET reader  PATCH member  DELETE member
+api/v1/projects/<slug:project>/backups/<uuid:id>/files                       GET member
+api/v1/projects/<slug:project>/backups/<uuid:id>/file                        GET member
 api/v1/projects/<slug:project>/backups/<uuid:id>/cancel                      POST member
 api/v1/projects/<slug:project>/backups/<uuid:id>/verify                      POST member
 api/v1/projects/<slug:project>/backups/<uuid:id>/restore-volume              POST member
@@ -486,6 +490,10 @@ NOT_200 = {
     "api/v1/projects/<slug:project>/instances/<uuid:id>/office-hours": {404},
     "api/v1/projects/<slug:project>/reachability": {422},
     "api/v1/projects/<slug:project>/backup-vaults": {200, 503},
+    # It must be said which file.
+    "p/<slug:project>/backups/<uuid:id>/file": {400},
+    "api/v1/projects/<slug:project>/backups/<uuid:id>/file": {422},
+    "api/v1/projects/<slug:project>/backups/<uuid:id>/files": {503},
     "api/v1/projects/<slug:project>/backup-vaults/<uuid:id>/refresh": {503},
     "p/<slug:project>/backup-vaults/new": {200, 503},
     "p/<slug:project>/instances/<str:name>": {200, 302},

@@ -20,7 +20,7 @@ BOX_PACKAGES = (
     "postgresql redis-server nodejs npm "
     "e2fsprogs fdisk cpio grub-common grub-pc-bin xz-utils zstd"
 ).split()
-TEST_PACKAGES = "chromium vagrant fonts-dejavu-core openssh-client awscli curl fuse rclone restic s3cmd s3fs".split()
+TEST_PACKAGES = "chromium vagrant fonts-dejavu-core openssh-client awscli curl fuse rclone restic s3cmd s3fs dosfstools mtools".split()
 DIFFERENT: dict[tuple[str, str], dict[str, str]] = {
     # Ubuntu has Chromium as a snap only; its browser tests run with the one of Playwright, when that is installed.
     ("ubuntu", "24.04"): {"chromium": "", "vagrant": "", "awscli": "", "fuse": "fuse3"},

@@ -13,6 +13,8 @@ urlpatterns = [
     path("backups", backups.BackupsView.as_view()),
     path("backups/<uuid:id>", backups.BackupView.as_view()),
     *(path(f"backups/<uuid:id>/{key}", backups.action_view(key)) for key in ("cancel", "verify")),
+    path("backups/<uuid:id>/files", backups.FilesView.as_view()),
+    path("backups/<uuid:id>/file", backups.FileView.as_view()),
     path("backups/<uuid:id>/restore-volume", backups.RestoreVolumeView.as_view()),
     path("backups/<uuid:id>/restore-over", backups.RestoreOverView.as_view()),
     path("backups/<uuid:id>/restore-instance", backups.RestoreInstanceView.as_view()),

@@ -71,6 +71,7 @@ def _page_of(kind: Shape) -> Any:
     return inline_serializer(name=f"{kind.__name__.removesuffix('Shape')}List", fields=fields)
 
 
+BYTES = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
 PNG = {(200, "image/png"): OpenApiTypes.BINARY}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -11,8 +12,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
-from cloudbox.common.errors import Invalid, NotFound
-from compute import backup_vaults, backups, flavors, images, instances, volume_types, volumes
+from cloudbox.common.errors import CloudError, Forbidden, Invalid, NotFound
+from compute import backup_files, backup_vaults, backups, flavors, images, instances, volume_types, volumes
 from dashboard import commands, downloads, lists
 from dashboard.admin.tools import listing
 from dashboard.forms.base import Form
@@ -21,6 +22,7 @@ from identity import activity
 from identity.context import Context
 
 EVENTS = 8
+PATH_MAX = 4096
 # What needs no more than a click, and what to say when it is begun.
 DO: dict[str, tuple[Callable[[Context, UUID], Any], str]] = {
     "verify": (backups.verify, "{} is being verified."),
@@ -136,6 +138,52 @@ def _detail(request: HttpRequest, ctx: Context, id: UUID, *, form: Form | None =
     return page(request, "portal/backups/detail.html", context, status=form.status if form else 200)
 
 
+@require_safe
+@portal_page
+def files(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    """The folders on its disk. What cannot be read says so in the page: the rest of the disk may be whole."""
+    row, path = backups.get(ctx, id), request.GET.get("path", "/")[:PATH_MAX]
+    context: dict[str, Any] = {"b": row, "path": path, "tab": "backups"}
+    try:
+        context["look"] = found = backup_files.look(ctx, id, part=_part_of(request), path=path)
+    except Forbidden:
+        raise
+    except CloudError as error:
+        return page(request, "portal/backups/files.html", context | {"refused": error.message}, status=200)
+    names = [name for name in found.path.split("/") if name]
+    context |= {
+        "rows": [(node, _below(found.path, node.name), _pointed(found.path, node.link)) for node in found.entries],
+        "crumbs": [(name, "/" + "/".join(names[: place + 1])) for place, name in enumerate(names)],
+        "folder": names[-1] if names else "",
+    }
+    return page(request, "portal/backups/files.html", context)
+
+
+@require_safe
+@portal_page
+def file(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    found = backup_files.read(ctx, id, part=_part_of(request), path=request.GET.get("path", "")[:PATH_MAX])
+    return downloads.file(request, found.name, found.size_bytes, found.body)
+
+
+def _part_of(request: HttpRequest) -> int | None:
+    text = request.GET.get("part", "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 3):
+        raise Invalid("A part of a disk has a number.", field="part")
+    return int(text)
+
+
+def _below(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def _pointed(folder: str, link: str) -> str:
+    """Where a link leads on this disk, as a path; empty when it is none."""
+    return posixpath.normpath(posixpath.join(folder, link)) if link else ""
+
+
 @portal_page
 def restore(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     """As a new volume, over one that is there, or as a new instance."""
@@ -213,6 +261,8 @@ urlpatterns = [
     path("/backups.csv", export, name="backups-csv"),
     path("/backups/new", new, name="backup-new"),
     path("/backups/<uuid:id>", detail, name="backup"),
+    path("/backups/<uuid:id>/files", files, name="backup-files"),
+    path("/backups/<uuid:id>/file", file, name="backup-file"),
     path("/backups/<uuid:id>/restore", restore, name="backup-restore"),
     path("/backups/<uuid:id>/rename", rename, name="backup-rename"),
     path("/backups/<uuid:id>/do/<slug:key>", do, name="backup-do"),

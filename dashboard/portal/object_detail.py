@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from cloudbox.common.errors import CloudError, Forbidden, Invalid, NotFound
 from cloudbox.common.object_client import COPY_BYTES_MAX, KEPT, Entry, Head, Replica
+from dashboard.downloads import attachment
 from dashboard.object_names import shown, why_unreachable, wire
 from dashboard.portal.object_store import ADDRESS_SECONDS, Place
 from identity.context import Context
@@ -269,13 +269,6 @@ def address(where: Place, key: str, version: str, url: str, *, kind: str = "", s
     else:
         query["response-content-disposition"] = attachment(key)
     return where.client.presign("GET", where.name, key, seconds=seconds, query=query, base_url=url)
-
-
-def attachment(key: str) -> str:
-    """RFC 6266: the name in ASCII, and beside it in UTF-8."""
-    name = key.rstrip("/").rpartition("/")[2] or "object"
-    plain = "".join(letter if letter.isascii() and letter.isprintable() and letter not in '"\\%' else "_" for letter in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
 
 
 # --- what a person typed

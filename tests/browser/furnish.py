@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -39,8 +41,9 @@ from compute import (  # noqa: E402
     snapshots,
     volumes,
 )
+from compute.backup_lifecycle import open_vault  # noqa: E402
 from compute.instances import LaunchSpec  # noqa: E402
-from compute.models import Image, Instance  # noqa: E402
+from compute.models import BackupVault, Image, Instance  # noqa: E402
 from identity import credentials, projects, quotas, temporary, users  # noqa: E402
 from identity.authn.session import context_of  # noqa: E402
 from identity.context import SYSTEM, Context  # noqa: E402
@@ -48,6 +51,8 @@ from identity.models import User  # noqa: E402
 from storage import buckets, configurations, keys, lifecycle, policy_drafts, webhooks  # noqa: E402
 from storage.models import BucketUsage, StoreDrive  # noqa: E402
 from tests.browser.pages import HOSTILE  # noqa: E402
+from tests.filesystems.backup import backup_of  # noqa: E402
+from tests.filesystems.disks import FileBytes, ext, partitioned, tree  # noqa: E402
 
 WAIT_SECONDS = 40
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
@@ -185,7 +190,16 @@ def _backups(ctx: Context, volume_id: UUID) -> dict[str, str]:
         (backup,) = backups.create(ctx, vault_id=vault.id, volume_id=volume_id, name=name)
         _until(lambda id=backup.id: backups.get(ctx, id).status == "ready")  # type: ignore[misc]
     schedule = backup_schedules.create(ctx, name="nightly", vault_id=vault.id, volume_id=volume_id)
-    return {"vault": str(vault.id), "backup": str(backup.id), "schedule": str(schedule.id)}
+    return {"vault": str(vault.id), "backup": str(backup.id), "schedule": str(schedule.id), "files": _with_files(vault)}
+
+
+def _with_files(vault: BackupVault) -> str:
+    """A backup with a file system in it, as the demo's machines, which are none, write none."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tree(folder / "tree")
+        disk = partitioned(folder / "disk", "gpt", ext(folder / "part", folder / "tree"))
+        return str(backup_of(vault, open_vault(vault), FileBytes(disk), name="with files").id)
 
 
 def _until(come: Callable[[], bool]) -> None:

@@ -127,7 +127,8 @@ def _balancer(world: World, instance: object) -> dict[str, str]:
 
 def _backups(world: World, volume: object) -> dict[str, str]:
     things = backup_things(world, volume)
-    return {noun: str(things[key]) for noun, key in {"backup": "backups", "vault": "backup-vaults", "schedule": "backup-schedules"}.items()}
+    nouns = {"backup": "backups", "files": "backups", "vault": "backup-vaults", "schedule": "backup-schedules"}
+    return {noun: str(things[key]) for noun, key in nouns.items()}
 
 
 # --- weight

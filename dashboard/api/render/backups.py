@@ -104,3 +104,28 @@ class BackupScheduleShape(serializers.Serializer):
     next_at = serializers.DateTimeField()
     last_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
+
+
+class PartShape(serializers.Serializer):
+    number = serializers.IntegerField(help_text="As the disk counts, from 1; 0: the file system is on the whole disk.")
+    title = serializers.CharField(help_text="Of the file system.")
+    label = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    why_not = serializers.CharField(help_text="Why it cannot be looked into; empty: it can.")
+
+
+class NodeShape(serializers.Serializer):
+    name = serializers.CharField(help_text="What is no text in it is written \\xNN; by this name it is found.")
+    kind = serializers.ChoiceField(["folder", "file", "link", "other"])
+    size_bytes = serializers.IntegerField()
+    modified = serializers.DateTimeField(allow_null=True)
+    link = serializers.CharField(help_text="Where a link points.")
+
+
+class FilesShape(serializers.Serializer):
+    parts = PartShape(many=True)
+    part = PartShape(allow_null=True, help_text="null: the disk has several that can be read, or none. Choose one.")
+    path = serializers.CharField()
+    entries = NodeShape(many=True)
+    is_cut = serializers.BooleanField(help_text="There are more than are shown.")
+    note = serializers.CharField(help_text="What to know of what is read from this part; may be empty.")

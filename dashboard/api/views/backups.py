@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.http import HttpResponse
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from compute import backup_schedules, backup_vaults, backups, volumes
+from compute import backup_files, backup_schedules, backup_vaults, backups, volumes
+from dashboard import downloads
 from dashboard.api.base import ApiView, PageQuery
 from dashboard.api.fields import Flag, Id, Input, Text, Whole
 from dashboard.api.idempotency import idempotent
-from dashboard.api.openapi import listing, operation
+from dashboard.api.openapi import BYTES, listing, operation
 from dashboard.api.render import backups as render
 from dashboard.api.render.compute import InstanceShape
 from dashboard.api.render.volumes import VolumeShape
@@ -176,6 +178,39 @@ def action_view(key: str) -> Any:
         return self.show(getattr(backups, key)(self.ctx, id), render.BackupShape, status=202)
 
     return type(f"Backup{key.title()}View", (BackupShell,), {"post": post}).as_view()
+
+
+class FilesQuery(Input):
+    part = serializers.IntegerField(
+        min_value=0, max_value=128, default=None, allow_null=True, help_text="Of the disk; without it the only one that can be read."
+    )
+    path = serializers.CharField(max_length=4096, default="/", trim_whitespace=False, help_text="A folder, from the root of the part.")
+
+
+class FileQuery(Input):
+    part = serializers.IntegerField(
+        min_value=0, max_value=128, default=None, allow_null=True, help_text="Of the disk, as `parts` of its files says; must be given."
+    )
+    path = serializers.CharField(max_length=4096, default="/", trim_whitespace=False, help_text="A file, from the root of the part.")
+
+
+class FilesView(BackupShell):
+    @operation(
+        "backups_files",
+        "What is in a folder on its disk: ext2, ext3, ext4 and FAT",
+        answer=render.FilesShape,
+        query=FilesQuery,
+        writes=True,
+    )
+    def get(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(backup_files.look(self.ctx, id, **self.query(FilesQuery)), render.FilesShape)
+
+
+class FileView(BackupShell):
+    @operation("backups_file", "One file from its disk", answer=BYTES, query=FileQuery, writes=True)
+    def get(self, request: Request, project: str, id: UUID) -> HttpResponse:
+        found = backup_files.read(self.ctx, id, **self.query(FileQuery))
+        return downloads.file(request._request, found.name, found.size_bytes, found.body)
 
 
 class RestoreVolume(Input):
