@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from cloudbox.common import clock, events, jobs
 from cloudbox.common.errors import AlreadyExists, CloudError, Conflict, Invalid, NotFound
@@ -78,6 +78,16 @@ def list(ctx: Context, *, q: str = "", volume_id: UUID | None = None, instance_i
     if instance_id is not None:
         rows = rows.filter(instance_id=instance_id)
     return rows.order_by("name")
+
+
+def coming(ctx: Context, *, volume: Volume | None = None, instance: Instance | None = None) -> BackupSchedule | None:
+    """The schedule that backs up this volume or instance next; a volume's also with the instance that has it. None: nothing does."""
+    instance = instance or (volume.instance if volume is not None and not volume.is_read_only else None)
+    wanted = Q(volume=volume) if volume is not None else Q(pk__in=[])
+    if instance is not None:
+        tags = [*instance.tags, *(f"{key}:{value}" for key, value in instance.tags.items())]
+        wanted |= Q(instance=instance) | Q(tag__in=tags)
+    return list(ctx).filter(wanted, is_active=True).order_by("next_at", "id").first()
 
 
 def get(ctx: Context, id: UUID) -> BackupSchedule:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from cloudbox.common.errors import Invalid
 from compute import instance_snapshots, instances, progress, volumes
 from dashboard.forms.base import Form
-from dashboard.portal import instance_tabs
+from dashboard.portal import backup_card, instance_tabs
 from dashboard.shell import attempt, portal_page
 from identity import activity
 from identity.context import Context
@@ -48,6 +48,7 @@ def _show(request: HttpRequest, ctx: Context, id: UUID, *, form: Form | None = N
         "why_take": ctx.why_not("snapshots.manage") or instance_snapshots.why_not_of(instance),
         "take": take or Form(request, name="", description=""),
         "taking": take is not None,
+        "backup": backup_card.of_instance(ctx, instance, boots_from_volume=boot is not None),
         # Volumes come and go by events of their own: the tab lives as a whole.
         "live": {"project": ctx.needed_project.slug, "part": "page", "since": since},
     }

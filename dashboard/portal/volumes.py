@@ -18,6 +18,7 @@ from compute.volume_lifecycle import MOVING
 from dashboard import commands, downloads, lists
 from dashboard.admin.tools import listing
 from dashboard.forms.base import Form
+from dashboard.portal import backup_card
 from dashboard.portal import snapshots as snapshot_rows
 from dashboard.shell import attempt, page, portal_page
 from identity import activity, quotas
@@ -165,6 +166,7 @@ def _detail(request: HttpRequest, ctx: Context, id: UUID, *, form: Form | None =
         "why": {key: volumes.why_not(ctx, volume, key) for key in volumes.ACTIONS},
         "actions": volumes.ACTIONS,
         "places": _places(ctx),
+        "backup": backup_card.of_volume(ctx, volume),
         "events": activity.list(ctx, subject_id=id)[:EVENTS],
         "live": _live(ctx, since),
         "opened": opened,

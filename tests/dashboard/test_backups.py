@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from django.test import Client
 
-from compute import backup_schedules, backup_vaults, backups, volumes
+from compute import backup_schedules, backup_vaults, backups, instances, volumes
 from tests.buckets import Buckets
 from tests.compute.test_backups import store
 from tests.compute.test_snapshots import text, write
-from tests.compute.test_volumes import made
+from tests.compute.test_volumes import attached, made
 from tests.world import World, work
 
 __all__ = ["store"]
@@ -130,3 +131,38 @@ def test_by_rest(world: World, store: Buckets) -> None:
     assert client.patch(f"{at}/backup-schedules/{row['id']}", {"hour": 24}, content_type="application/json").status_code == 422
     assert client.get(f"{at}/backups?volume_id={volume.id}").json()["items"][0]["id"] == item["id"]
     assert client.delete(f"{at}/backup-vaults/{vault_id}").status_code == 409
+
+
+def _card(client: Client, path: str) -> str:
+    """The words of the card of backups on a page."""
+    html = client.get(path).content.decode()
+    card = html[html.index('id="bk-card"') :]
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", card[: card.index("</section>")]))
+
+
+def test_the_card_of_a_disk(browse: Browse, world: World, store: Buckets) -> None:
+    """A volume and its instance: nothing yet, backed up by the card's own button, then verified, then by a schedule of a tag."""
+    client, ctx, volume = browse("member"), world.ctx("member"), attached(world)
+    at, of = f"/p/shop/volumes/{volume.id}", f"/p/shop/instances/{volume.instance_id}/disks"
+    assert "There is no vault to put a backup into." in _card(client, at)
+    assert "It has no backup." in client.get(at).content.decode()
+    vault = backup_vaults.create(ctx, name="Safe", bucket="safe").vault
+    assert "none yet" in _card(client, at)
+    assert client.post("/p/shop/backups/new", {"of": f"volume:{volume.id}", "vault_id": str(vault.id)}).status_code == 302
+    assert "one is being made" in _card(client, at)
+    work()
+    assert "never" in _card(client, at)
+    assert "its 1 backup, from which" in client.get(at).content.decode()
+    assert "none yet" in _card(client, of)  # of the whole instance there is none
+    client.post("/p/shop/backups/new", {"of": f"instance:{volume.instance_id}", "vault_id": str(vault.id)})
+    work()
+    assert "never" in _card(client, of)
+    backups.verify(ctx, backups.list(ctx, volume_id=volume.id)[0].id)
+    work()
+    assert "never" not in _card(client, at)
+    assert "when somebody asks" in _card(client, of)
+    backup_schedules.create(ctx, name="nightly", vault_id=vault.id, tag="tier:gold")
+    instances.update(ctx, volume.instance_id, tags={"tier": "gold"})  # type: ignore[arg-type]
+    assert "by nightly" in _card(client, of)
+    assert "by nightly" in _card(client, at)
+    assert 'aria-disabled="true"' in browse("reader").get(at).content.decode()
