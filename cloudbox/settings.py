@@ -87,6 +87,19 @@ INSTALLED_APPS = [
     "dashboard",
     "cloudbox.box",
 ]
+# The worker and the data plane serve no pages. Without what only pages need each of them is some 4 MiB smaller.
+if os.environ.get("CLOUDBOX_PAGES") == "no":
+    _FOR_PAGES = (
+        "django.contrib.humanize",
+        "django.contrib.messages",
+        "channels",
+        "rest_framework",
+        "django_filters",
+        "drf_",
+        "allauth",
+        "dashboard",
+    )
+    INSTALLED_APPS = [app for app in INSTALLED_APPS if not app.startswith(_FOR_PAGES)]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -90,7 +90,7 @@ def become(box: Box, name: str) -> None:
         # Not even by a set-uid program can it get rights back.
         ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     try:
-        os.execve(argv[0], argv, environment(box))
+        os.execve(argv[0], argv, environment(box) | ({} if name == "web" else {"CLOUDBOX_PAGES": "no"}))
     except OSError as error:
         raise Failed(f"{argv[0]} cannot be run: {error.strerror}", remedy="bin/cloudbox up puts back what is missing") from error
 
