@@ -54,6 +54,9 @@ STORE_PUBLIC_URL: str = BOX.get("store_public_url", "")
 # Networks besides the internet that webhooks may be posted to ("10.20.0.0/16"), and who else signs certificates there; a file of PEM.
 WEBHOOK_NETWORKS: list[str] = BOX.get("webhook_networks", [])
 WEBHOOK_CA: str = BOX.get("webhook_ca", "")
+# The same for the addresses that images are fetched from.
+IMAGE_NETWORKS: list[str] = BOX.get("image_networks", [])
+IMAGE_CA: str = BOX.get("image_ca", "")
 
 # Without a home there is nothing to sign, and nothing is served: any text will do.
 SECRET_KEY = _read(HOME / "secrets" / "django.key", "no-home-yet-" + "0" * 50).strip()

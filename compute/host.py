@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from uuid import UUID
 
 from django.conf import settings
 
 from compute.drivers.base import Fabric, Hypervisor, ImageStore, VolumeStore
+from compute.drivers.conversion import Workshop
 
 
 def _home() -> Path:
@@ -45,6 +47,17 @@ def images() -> ImageStore:
     from compute.drivers.qcow2 import FileImages
 
     return FileImages(_home())
+
+
+def workshop(id: UUID) -> Workshop:
+    """Where the file of an image is worked on until it is one."""
+    return Workshop(_home(), id)
+
+
+def workshops() -> set[UUID]:
+    """Those that were begun and not cleared."""
+    folder = _home() / "imports"
+    return {UUID(each.name) for each in folder.iterdir() if len(each.name) == 36} if folder.exists() else set()
 
 
 @cache

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from cloudbox.common import events, jobs
-from cloudbox.common.errors import Conflict, NotFound
+from cloudbox.common import events, jobs, outbound
+from cloudbox.common.errors import Conflict, Invalid, NotFound
 from compute import host
 from compute.models import Image, Instance
 from identity.context import Context
-from identity.names import clean_name
+from identity.models import Project
+from identity.names import clean_name, clean_text
+
+PER_PROJECT_MAX = 200
+KEY_BYTES_MAX = 1024
+_CHECKSUM = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 
 
 def list(ctx: Context, *, all_projects: bool = False) -> QuerySet[Image]:
@@ -50,6 +56,55 @@ def register(ctx: Context, *, name: str, source: Path, os: str = "", description
         older = Image.objects.filter(project=None, name=name, status=Image.Status.READY).exclude(id=image.id)
         older.update(status=Image.Status.DEACTIVATED)
         events.publish(ctx.actor, "register", "image", image)
+    return image
+
+
+def create(
+    ctx: Context,
+    *,
+    name: str,
+    url: str = "",
+    bucket: str = "",
+    key: str = "",
+    checksum: str = "",
+    description: str = "",
+    os: str = "",
+    min_disk_gib: int = 0,
+    min_memory_mib: int = 0,
+) -> Image:
+    """Bring a disk in: from an address, or from an object in a bucket of the project. A job fetches, checks and converts it.
+
+    Raises Invalid for a source that cannot be one, Conflict when the project has as many images as it can have.
+    """
+    ctx.require("images.manage")
+    if bool(url) == bool(bucket or key):
+        raise Invalid("Name an address, or a bucket and an object in it: one of the two.", field="url")
+    if url:
+        outbound.parse(url)
+    elif not bucket or not key or len(bucket) > 63 or len(key.encode()) > KEY_BYTES_MAX:
+        raise Invalid("Name the bucket, and the object in it.", field="key" if bucket else "bucket")
+    checksum = checksum.strip().lower()
+    if checksum and not _CHECKSUM.fullmatch(checksum):
+        raise Invalid("A checksum is SHA-256 or SHA-512: 64 or 128 letters and digits.", field="checksum")
+    name, description, os = clean_name(name), clean_text(description, field="description"), clean_text(os, field="os")[:32]
+    source = {"url": url} if url else {"bucket": bucket, "key": key}
+    with transaction.atomic():
+        project = Project.objects.select_for_update(of=("self",), no_key=True).get(id=ctx.needed_project.id)
+        if project.images.exclude(status=Image.Status.DELETED).count() >= PER_PROJECT_MAX:
+            raise Conflict(f"The project has {PER_PROJECT_MAX} images, and can have no more. Delete one first.")
+        image = Image.objects.create(
+            project=project,
+            name=name,
+            description=description,
+            os=os,
+            status=Image.Status.IMPORTING,
+            min_disk_gib=min_disk_gib,
+            min_memory_mib=min_memory_mib,
+            source=source | ({"checksum": checksum} if checksum else {}),
+        )
+        detail = f"from {outbound.parse(url).host}" if url else f"from {key} in {bucket}"
+        events.publish(ctx.actor, "import", "image", image, detail=detail[:255])
+        jobs.enqueue("import-image", image.id, actor=ctx.actor, project_id=project.id)
     return image
 
 

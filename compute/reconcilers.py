@@ -123,7 +123,14 @@ def _snapshots_on_their_way() -> None:
 
 
 def images() -> None:
-    """Files of images that no row stands for."""
+    """Images that were left on their way in, and files that no row stands for."""
+    for image in Image.objects.filter(status=Image.Status.IMPORTING):
+        if not has_job(image.id):
+            jobs.enqueue("import-image", image.id, actor=SYSTEM, project_id=image.project_id)
+    arriving = set(Image.objects.filter(status=Image.Status.IMPORTING).values_list("id", flat=True))
+    for id in host.workshops() - arriving:
+        if not has_job(id):
+            host.workshop(id).clear()
     kept = set(Image.objects.exclude(status=Image.Status.DELETED).values_list("id", flat=True))
     # The disks of shelved instances lie there under the instance's id, until it stands on one of its own again.
     kept |= set(

@@ -94,7 +94,11 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Put an instance into one", "PUT", "/{id}/instances/{instance_id}", {}),
         ("Delete one", "DELETE", "/{id}"),
     ),
-    "images": _of(f"{_P}/images", ("List them", "GET", "")),
+    "images": _of(
+        f"{_P}/images",
+        ("List them", "GET", ""),
+        ("Bring one in", "POST", "", {"name": "Debian 12", "url": "https://images.example.org/debian-12.qcow2"}),
+    ),
     "image": _of(
         f"{_P}/images/{{id}}",
         ("Show it", "GET", ""),

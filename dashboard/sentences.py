@@ -92,6 +92,7 @@ _BECAME_OF = {
         "available": "is available", "attached": "is attached", "error": "failed", "deleted": "is gone",
     },
     "backup": {"ready": "is ready", "error": "failed", "deleted": "is gone"},
+    "image": {"ready": "is ready", "failed": "could not be brought in"},
     "snapshot": {"ready": "is ready", "error": "failed", "deleted": "is gone"},
     "instance-snapshot": {"ready": "is ready", "error": "failed", "deleted": "is gone"},
 }  # fmt: skip

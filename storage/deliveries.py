@@ -22,8 +22,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
-from cloudbox.common import clock, events
-from storage import notifications, outbound, vault
+from cloudbox.common import clock, events, outbound
+from storage import notifications, vault
 from storage.loading import visiting
 from storage.models import EventDelivery, Webhook
 

@@ -12,10 +12,10 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Q, QuerySet
 
-from cloudbox.common import events
+from cloudbox.common import events, outbound
 from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound, QuotaExceeded
 from identity.context import Context
-from storage import buckets, deliveries, notifications, outbound, vault
+from storage import buckets, deliveries, notifications, vault
 from storage.errors import NoSuchWebhook
 from storage.models import Bucket, EventDelivery, Webhook
 

@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cloudbox.common.errors import NotFound, TooLarge, Unavailable
-from cloudbox.common.object_client import Entry, Failure, Page
+from cloudbox.common.object_client import Entry, Failure, Head, Page
 
 
 class _Download:
     def __init__(self, body: bytes) -> None:
         self._body = body
+        self.head = Head({"content-length": str(len(body))})
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._body
 
     def read(self, limit: int) -> bytes:
         if len(self._body) > limit:

@@ -18,7 +18,10 @@ from hypothesis import settings
 from cloudbox.box import test_home
 
 # `--hypothesis-profile fast`, as `bin/cloudbox test --fast` says it: a quarter of Hypothesis' hundred.
-settings.register_profile("fast", max_examples=25)
+# No deadlines: a machine that is busy with something else is no fault of what is tested.
+settings.register_profile("fast", max_examples=25, deadline=None)
+settings.register_profile("whole", deadline=None)
+settings.load_profile("whole")
 
 _homes = contextlib.ExitStack()
 

@@ -84,6 +84,7 @@ p/<slug:project>/instances/<uuid:id>/settings                                GET
 p/<slug:project>/instances/<str:name>                                        GET reader
 p/<slug:project>/images                                                      GET reader
 p/<slug:project>/images.csv                                                  GET reader
+p/<slug:project>/images/new                                                  GET reader  POST member
 p/<slug:project>/images/<uuid:id>                                            GET reader  POST member
 p/<slug:project>/images/<uuid:id>/<slug:key>                                 POST member
 p/<slug:project>/backups                                                     GET reader
@@ -328,7 +329,7 @@ api/v1/projects/<slug:project>/instances/<uuid:id>/lock                      POS
 api/v1/projects/<slug:project>/instances/<uuid:id>/unlock                    POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/protect                   POST member
 api/v1/projects/<slug:project>/instances/<uuid:id>/unprotect                 POST member
-api/v1/projects/<slug:project>/images                                        GET reader
+api/v1/projects/<slug:project>/images                                        GET reader  POST member
 api/v1/projects/<slug:project>/images/<uuid:id>                              GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/images/<uuid:id>/deactivate                   POST member
 api/v1/projects/<slug:project>/images/<uuid:id>/reactivate                   POST member

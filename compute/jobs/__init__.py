@@ -5,6 +5,7 @@ from compute.jobs import (
     backups,
     delete_instance,
     filling,
+    import_image,
     instance_snapshots,
     launch_instance,
     nics,
@@ -22,5 +23,5 @@ from compute.jobs import (
 def register() -> None:
     """Make the kinds known to the house; called once, when the app is ready."""
     registry.add([launch_instance.KIND, delete_instance.KIND, *power.KINDS, *volumes.KINDS, *snapshots.KINDS, *instance_snapshots.KINDS])
-    registry.add([*backups.KINDS, *filling.KINDS])
+    registry.add([*backups.KINDS, *filling.KINDS, import_image.KIND])
     registry.add([*resize.KINDS, *rebuild.KINDS, *rescue.KINDS, *shelve.KINDS, password.KIND, *nics.KINDS])

@@ -35,6 +35,7 @@ class Image(models.Model):
 
     class Status(models.TextChoices):
         QUEUED = "queued", "Queued"
+        IMPORTING = "importing", "Importing"
         READY = "ready", "Ready"
         DEACTIVATED = "deactivated", "Deactivated"
         FAILED = "failed", "Failed"
@@ -56,6 +57,13 @@ class Image(models.Model):
     min_disk_gib = models.PositiveIntegerField(default=0)
     min_memory_mib = models.PositiveIntegerField(default=0)
     checksum = models.CharField(max_length=64, blank=True)
+    # Where it was brought from, and as what: {"url": …} or {"bucket": …, "key": …}; a format of compute.image_formats.
+    source = models.JSONField(default=dict)
+    format = models.CharField(max_length=16, blank=True)
+    # What was found in it: compute.image_formats' facts, "boot" (how it is likely to), "launch" (what its machine had).
+    facts = models.JSONField(default=dict)
+    progress = models.PositiveSmallIntegerField(default=0)
+    error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

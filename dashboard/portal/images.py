@@ -12,10 +12,13 @@ from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
 from compute import images
-from dashboard import downloads, lists
+from compute.image_formats import FORMATS
+from dashboard import commands, downloads, lists
 from dashboard.forms.base import Form
 from dashboard.shell import attempt, page, portal_page
+from identity import activity
 from identity.context import Context
+from storage import buckets
 
 DO: dict[str, tuple[Callable[[Context, UUID], Any], str]] = {
     "deactivate": (images.deactivate, "{} is deactivated: no new instances start from it."),
@@ -35,9 +38,14 @@ def _why_not(ctx: Context, image: Any) -> str:
     return ctx.why_not("images.manage")
 
 
+def _live(ctx: Context, since: int) -> dict[str, Any]:
+    return {"project": ctx.needed_project.slug, "part": "page", "since": since}
+
+
 @require_safe
 @portal_page
 def index(request: HttpRequest, ctx: Context) -> HttpResponse:
+    since = activity.place()
     q, rows = _wanted(request, ctx)
     found = [*rows]
     context = {
@@ -46,8 +54,35 @@ def index(request: HttpRequest, ctx: Context) -> HttpResponse:
         "q": q,
         "total": len(found),
         "why_launch": ctx.why_not("instances.launch"),
+        "why": ctx.why_not("images.manage"),
+        "live": _live(ctx, since),
     }
     return page(request, "portal/images/list.html", context)
+
+
+@portal_page
+def create(request: HttpRequest, ctx: Context) -> HttpResponse:
+    """From an address, or from an object; `?bucket=…&key=…` chooses that one."""
+    given = {name: request.GET.get(name, "")[:1024] for name in ("bucket", "key")}
+    form = Form(
+        request,
+        **{"name": "", "of": "object" if given["key"] else "url", "url": "", "checksum": "", "os": "", "description": "", **given},
+        min_disk_gib="",
+        min_memory_mib="",
+    )
+
+    def act() -> Any:
+        own = ("url", "checksum") if form.text("of") == "url" else ("bucket", "key", "checksum")
+        words = {name: form.text(name) for name in ("os", "description", *own)}
+        disk, memory = form.number("min_disk_gib") or 0, form.number("min_memory_mib") or 0
+        return images.create(ctx, name=form.text("name"), min_disk_gib=disk, min_memory_mib=memory, **words)
+
+    if form.posted and form.run(act):
+        return HttpResponseRedirect(f"{_base(ctx)}/{form.result.id}")
+    found = [*buckets.list_buckets(ctx)] if ctx.may("buckets.list") else []
+    command = commands.curl(request, ctx, "images", {"name": form.text("name"), "url": form.text("url")})
+    context = {"form": form, "buckets": found, "command": command, "why": ctx.why_not("images.manage")}
+    return page(request, "portal/images/new.html", context, status=form.status)
 
 
 def _wanted(request: HttpRequest, ctx: Context) -> tuple[str, QuerySet[Any]]:
@@ -64,11 +99,21 @@ def export(request: HttpRequest, ctx: Context) -> HttpResponse:
 @portal_page
 def detail(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     """With a form that renames it."""
+    since = activity.place()
     image = images.get(ctx, id)
     form = Form(request, name=image.name)
     if form.posted and form.run(lambda: images.rename(ctx, id, form.text("name"))):
         return HttpResponseRedirect(f"{_base(ctx)}/{id}")
-    context = {"image": image, "form": form, "why": _why_not(ctx, image), "why_launch": ctx.why_not("instances.launch")}
+    context = {
+        "image": image,
+        "form": form,
+        "why": _why_not(ctx, image),
+        "why_launch": ctx.why_not("instances.launch"),
+        "format": FORMATS.get(image.format, ""),
+        "boot": image.facts.get("boot", {}),
+        "launch": image.facts.get("launch", {}),
+        "live": _live(ctx, since),
+    }
     return page(request, "portal/images/detail.html", context, status=form.status)
 
 
@@ -85,6 +130,7 @@ def act(request: HttpRequest, ctx: Context, id: UUID, key: str) -> HttpResponse:
 
 urlpatterns = [
     path("/images", index, name="images"),
+    path("/images/new", create, name="image-new"),
     path("/images.csv", export, name="images-csv"),
     path("/images/<uuid:id>", detail, name="image"),
     path("/images/<uuid:id>/<slug:key>", act, name="image-act"),

@@ -92,7 +92,9 @@ def _right(probe: Probe, route: Route) -> dict[str, Any]:
 
 
 def _check(answer: Any, what: object) -> None:
-    assert answer.status_code < 500, (what, answer.status_code, answer.content[:300])
+    # These tests have no object store; a form that needs it says so, and keeps what was written into it.
+    no_store = answer.status_code == 503 and b"object store does not answer" in answer.content and b"<form" in answer.content
+    assert answer.status_code < 500 or no_store, (what, answer.status_code, answer.content[:300])
     if answer.status_code == 200 and answer["Content-Type"].startswith("text/html"):
         text = answer.content.decode()
         assert "<form" in text, what

@@ -15,9 +15,9 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from cloudbox.common import clock
+from cloudbox.common import clock, outbound
 from cloudbox.common.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
-from storage import deliveries, expirer, notifications, outbound, outbox, rounds, usage, webhooks
+from storage import deliveries, expirer, notifications, outbox, rounds, usage, webhooks
 from storage.errors import EventUnknown, MalformedDocument
 from storage.models import EventDelivery, Webhook
 from tests.storage.conftest import Cloud

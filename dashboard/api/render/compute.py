@@ -174,6 +174,10 @@ class ImageShape(serializers.Serializer):
     min_disk_gib = serializers.IntegerField()
     min_memory_mib = serializers.IntegerField()
     checksum = serializers.CharField(help_text="SHA-256 of the file.")
+    format = serializers.CharField(help_text="What was brought: raw, qcow2, vmdk, vhd, vhdx, vdi, ova or iso. Kept as qcow2.")
+    progress = serializers.IntegerField(help_text="Percent, while it is importing.")
+    error = serializers.CharField(help_text="Why it failed.")
+    facts = serializers.JSONField(help_text="What was found in the file: `boot`, how it is likely to boot; `launch`, what its machine had.")
     created_at = serializers.DateTimeField()
 
 

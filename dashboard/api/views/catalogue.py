@@ -8,9 +8,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from cloudbox.common import outbound
 from compute import flavors, images, keypairs
 from dashboard.api.base import ApiView, PageQuery
-from dashboard.api.fields import Input, Text
+from dashboard.api.fields import Input, Text, Whole
 from dashboard.api.idempotency import idempotent
 from dashboard.api.openapi import listing, operation
 from dashboard.api.render import compute as render
@@ -28,10 +29,36 @@ class FlavorView(ApiView):
         return self.show(flavors.get(self.ctx, id), render.FlavorShape)
 
 
+class ImageCreate(Input):
+    """Of raw, qcow2, VMDK, VHD, VHDX, VDI, OVA and ISO; what it is, is seen in the file."""
+
+    name = Text(max_length=64)
+    url = Text(max_length=outbound.URL_MAX, required=False, help_text="Where it is fetched from, by http or https.")
+    bucket = Text(max_length=63, required=False, help_text="A bucket of the project, with `key`, instead of `url`.")
+    key = Text(max_length=1024, required=False)
+    checksum = Text(max_length=128, required=False, help_text="SHA-256 or SHA-512 of the file, if it is to be compared.")
+    description = Text(required=False)
+    os = Text(max_length=32, required=False)
+    min_disk_gib = Whole(max_value=65536, required=False)
+    min_memory_mib = Whole(max_value=16 * 2**20, required=False)
+
+
 class ImagesView(ApiView):
     @listing("images_list", "The project's images and the public ones", of=render.ImageShape)
     def get(self, request: Request, project: str) -> Response:
         return self.list_page(images.list(self.ctx), render.ImageShape, self.query(PageQuery))
+
+    @operation(
+        "images_create",
+        "Bring a disk in: from an address, or from an object in a bucket",
+        answer=render.ImageShape,
+        status=202,
+        body=ImageCreate,
+        example={"name": "Debian 12", "url": "https://images.example.org/debian-12.qcow2", "os": "debian"},
+    )
+    @idempotent
+    def post(self, request: Request, project: str) -> Response:
+        return self.show(images.create(self.ctx, **self.body(ImageCreate)), render.ImageShape, status=202)
 
 
 class ImageChange(Input):

@@ -9,12 +9,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from cloudbox.common import outbound
 from dashboard.api.base import ApiView, PageQuery
 from dashboard.api.fields import Flag, Input, Text
 from dashboard.api.idempotency import idempotent
 from dashboard.api.openapi import listing, operation
 from dashboard.api.render import events as render
-from storage import buckets, notifications, outbound, webhooks
+from storage import buckets, notifications, webhooks
 
 
 class WebhookCreate(Input):

@@ -1,7 +1,8 @@
-"""Requests to addresses that tenants name: posted to where the name leads at that moment, if that is no place of this box or its network.
+"""Requests to addresses that tenants name: sent to where the name leads at that moment, if that is no place of this box or its network.
 
 The name is looked up once, every address that it has is judged, and the connection is made to one that was judged: a name that leads
-somewhere else a moment later changes nothing. Redirects are not followed, answers are not read, proxies of the environment not used.
+somewhere else a moment later changes nothing. Where a redirect leads is judged like the first address; posts follow none. Proxies of
+the environment are not used.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from urllib3.util import Timeout
@@ -20,6 +22,9 @@ from cloudbox.common.errors import Invalid
 
 URL_MAX = 2048
 CONNECT_SECONDS, READ_SECONDS = 5.0, 10.0
+REDIRECTS_MAX = 5
+CHUNK_BYTES = 1024**2
+_REDIRECTS = (301, 302, 303, 307, 308)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -69,7 +74,7 @@ def judge(address: Address, allowed: Sequence[Network]) -> str:
     if any(address.version == network.version and address in network for network in allowed):
         return ""
     if not address.is_global or address.is_multicast or _in_nat64(address):
-        return f"{address} is not on the internet. An administrator can let webhooks reach a network with webhook_networks in box.json."
+        return f"{address} is not on the internet. An administrator can allow a network in box.json: webhook_networks, image_networks."
     return f"{address} is an address of this machine." if _is_own(address) else ""
 
 
@@ -104,7 +109,32 @@ def resolve(place: Place, allowed: Sequence[Network]) -> str:
 
 def post(url: str, body: bytes, headers: dict[str, str], allowed: Sequence[Network], *, trust: str = "") -> int:
     """The status of the answer. Raises Refused, with why there is none. `trust`: a file of certificates besides the system's."""
-    place = parse(url)
+    with _asked("POST", parse(url), body, headers, allowed, trust) as answer:
+        return answer.status
+
+
+@contextmanager
+def get(url: str, allowed: Sequence[Network], *, trust: str = "") -> Iterator[tuple[int | None, Iterator[bytes]]]:
+    """How long the body says that it is, and the body in pieces. Raises Refused, also for a body that ends too early."""
+    for _ in range(REDIRECTS_MAX + 1):
+        place = parse(url)
+        with _asked("GET", place, None, {"Accept-Encoding": "identity"}, allowed, trust) as answer:
+            if answer.status in _REDIRECTS and answer.headers.get("Location"):
+                url = urljoin(url, answer.headers["Location"])
+                continue
+            if answer.status != 200:
+                raise Refused(f"{place.host} answered {answer.status} instead of the file.")
+            length = answer.headers.get("Content-Length", "")
+            yield int(length) if length.isdigit() and len(length) < 19 else None, answer.stream(CHUNK_BYTES)
+            return
+    raise Refused(f"The address redirects more than {REDIRECTS_MAX} times.")
+
+
+@contextmanager
+def _asked(
+    method: str, place: Place, body: bytes | None, headers: dict[str, str], allowed: Sequence[Network], trust: str
+) -> Iterator[urllib3.BaseHTTPResponse]:
+    """The answer, of which nothing is read yet. What the connection does while it is read counts as the other side's fault, too."""
     address = resolve(place, allowed)
     default = place.port == (443 if place.scheme == "https" else 80)
     shown = f"[{place.host}]" if ":" in place.host else place.host
@@ -122,17 +152,21 @@ def post(url: str, body: bytes, headers: dict[str, str], allowed: Sequence[Netwo
         pool = urllib3.HTTPConnectionPool(address, place.port, timeout=timeout)
     try:
         answer = pool.urlopen(
-            "POST", place.path, body=body, headers=headers, retries=False, redirect=False, preload_content=False, decode_content=False
+            method, place.path, body=body, headers=headers, retries=False, redirect=False, preload_content=False, decode_content=False
         )
-        answer.close()
-        return answer.status
+        try:
+            yield answer
+        finally:
+            answer.close()
     except urllib3.exceptions.SSLError as error:
         raise Refused(f"The certificate of {place.host} is not good: {_reason(error)}") from error
     except urllib3.exceptions.ConnectTimeoutError as error:
         raise Refused(f"{place.host} could not be reached within {CONNECT_SECONDS:.0f} seconds.") from error
     except urllib3.exceptions.ReadTimeoutError as error:
         raise Refused(f"{place.host} did not answer within {READ_SECONDS:.0f} seconds.") from error
-    except (urllib3.exceptions.HTTPError, OSError) as error:
+    except urllib3.exceptions.ProtocolError as error:
+        raise Refused(f"The connection to {place.host} broke off: {_reason(error)}") from error
+    except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
         raise Refused(f"{place.host} could not be reached: {_reason(error)}") from error
     finally:
         pool.close()

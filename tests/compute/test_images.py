@@ -1,0 +1,253 @@
+"""Images on their way in: what is fetched, refused, converted, and what a crash or a deletion in the middle leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+
+from cloudbox.common import jobs
+from cloudbox.common.errors import CloudError, Conflict, Forbidden, Invalid, NotFound
+from cloudbox.common.models import Job
+from compute import host, images, reconcilers
+from compute.jobs import import_image
+from compute.models import Image
+from tests.buckets import Buckets
+from tests.fixtures import machine_home, world
+from tests.world import World, work
+
+__all__ = ["machine_home", "world"]
+S = Image.Status
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A disk that looks bootable, as files of several formats."""
+    folder = tmp_path_factory.mktemp("disks")
+    raw = folder / "raw"
+    mbr = bytearray(512)
+    mbr[:4], mbr[446], mbr[450], mbr[454:458], mbr[458:462] = b"\xeb\x3c\x90\x90", 0x80, 0x83, b"\0\x08\0\0", b"\0\x08\0\0"
+    mbr[510:] = b"\x55\xaa"
+    raw.write_bytes(bytes(mbr) + b"data" * 1024 + bytes(4 * MIB - 512 - 4096))
+    for name, options in {"vmdk": ["-o", "subformat=streamOptimized"], "vhdx": [], "qcow2": []}.items():
+        subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", name, *options, str(raw), str(folder / name)], check=True)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@contextmanager
+def serving(answers: dict[str, tuple[int, dict[str, str], bytes]]) -> Iterator[str]:
+    """A web server of these paths, on loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = answers[self.path]
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_from_an_address(world: World, disk: dict[str, bytes], settings: Any) -> None:
+    """By a redirect, with its checksum compared; it is what instances start from then."""
+    settings.IMAGE_NETWORKS = ["127.0.0.0/8"]
+    ctx = world.ctx("member")
+    answers = {"/a": (302, {"Location": "/disk.vmdk"}, b""), "/disk.vmdk": (200, {}, disk["vmdk"])}
+    with serving(answers) as at:
+        image = images.create(ctx, name="Web", url=f"{at}/a", checksum=hashlib.sha512(disk["vmdk"]).hexdigest().upper())
+        assert image.status == S.IMPORTING
+        work(image.id)
+    image.refresh_from_db()
+    assert image.error == ""
+    assert (image.status, image.format, image.virtual_bytes) == (S.READY, "vmdk", 4 * MIB)
+    assert image.facts["boot"] == {"bios": True, "uefi": False, "table": "mbr", "system": "", "sentence": "It looks bootable by BIOS."}
+    path = host.images().path(image.id)
+    assert image.checksum == hashlib.sha256(path.read_bytes()).hexdigest()
+    raw = path.with_suffix(".raw")
+    subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(path), str(raw)], check=True)
+    assert raw.read_bytes() == disk["raw"]
+    assert host.workshops() == set()
+    world.running(name="one", image_id=image.id)
+    with pytest.raises(Conflict):
+        images.delete(ctx, image.id)
+
+
+def test_from_a_bucket(world: World, disk: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Buckets({"disks": {}})
+    store.put("disks", "my/disk.vhdx", disk["vhdx"])
+    monkeypatch.setattr(import_image, "store_of", lambda project_id: store)
+    ctx = world.ctx("member")
+    image = images.create(ctx, name="Own", bucket="disks", key="my/disk.vhdx")
+    missing = images.create(ctx, name="Missing", bucket="disks", key="nothing")
+    work()
+    image.refresh_from_db()
+    missing.refresh_from_db()
+    assert (image.status, image.format, image.virtual_bytes) == (S.READY, "vhdx", 4 * MIB)
+    assert missing.status == S.FAILED
+    assert missing.error
+    assert host.workshops() == set()
+
+
+REFUSED: dict[str, tuple[tuple[int, dict[str, str], bytes], str]] = {
+    "not there": ((404, {}, b""), "answered 404"),
+    "cut off": ((200, {"Content-Length": "9999999"}, b"x" * 4096), "broke off"),
+    "a page": ((200, {}, b"<!doctype html>" + b" " * 4096), "lies elsewhere"),
+    "too large": ((200, {"Content-Length": str(2**50)}, b""), "more than 64 GiB"),
+    "inside by redirect": ((302, {"Location": "http://169.254.169.254/latest/meta-data/"}, b""), "not on the internet"),
+    "another scheme by redirect": ((302, {"Location": "file:///etc/shadow"}, b""), "whole address"),
+    "round and round": ((302, {"Location": "/"}, b""), "redirects"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_an_address_may_answer(world: World, settings: Any, what: str) -> None:
+    settings.IMAGE_NETWORKS = ["127.0.0.0/8"]
+    answer, reason = REFUSED[what]
+    with serving({"/": answer}) as at:
+        image = images.create(world.ctx("member"), name="Web", url=f"{at}/")
+        work(image.id)
+    image.refresh_from_db()
+    assert image.status == S.FAILED
+    assert reason in image.error
+    assert host.workshops() == set()
+    assert image.id not in set(host.images().all())
+
+
+def test_addresses_that_are_never_asked(world: World) -> None:
+    ctx = world.ctx("member")
+    for url in ("http://127.0.0.1/x", "http://10.0.0.1/x", "http://169.254.169.254/", "http://[::1]/x", "http://[fe80::1]/x"):
+        image = images.create(ctx, name="Inside", url=url)
+        work(image.id)
+        image.refresh_from_db()
+        assert image.status == S.FAILED
+        assert "not on the internet" in image.error, url
+
+
+def test_a_checksum_that_does_not_fit(world: World, disk: dict[str, bytes], settings: Any) -> None:
+    settings.IMAGE_NETWORKS = ["127.0.0.0/8"]
+    with serving({"/": (200, {}, disk["qcow2"])}) as at:
+        image = images.create(world.ctx("member"), name="Web", url=f"{at}/", checksum="0" * 64)
+        work(image.id)
+    image.refresh_from_db()
+    assert "not the one that was meant" in image.error
+    assert hashlib.sha256(disk["qcow2"]).hexdigest() in image.error
+
+
+def test_what_is_no_source(world: World) -> None:
+    ctx = world.ctx("member")
+    wrong: list[dict[str, Any]] = [
+        {},
+        {"url": "https://a.example/", "bucket": "b", "key": "k"},
+        {"url": "ftp://a.example/"},
+        {"url": "https://u:p@a.example/"},
+        {"bucket": "b"},
+        {"key": "k"},
+        {"bucket": "b", "key": "k" * 1025},
+        {"url": "https://a.example/", "checksum": "abc"},
+        {"url": "https://a.example/", "name": ""},
+    ]
+    for words in wrong:
+        with pytest.raises(Invalid):
+            images.create(ctx, **({"name": "x"} | words))
+    with pytest.raises(Forbidden):
+        images.create(world.ctx("reader"), name="x", url="https://a.example/")
+    assert not Job.objects.filter(kind="import-image").exists()
+
+
+def test_deleting_ends_the_work(world: World, disk: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Buckets({"disks": {}})
+    store.put("disks", "d", disk["qcow2"])
+    monkeypatch.setattr(import_image, "store_of", lambda project_id: store)
+    ctx = world.ctx("member")
+    image = images.create(ctx, name="Own", bucket="disks", key="d")
+    images.delete(ctx, image.id)
+    work()
+    image.refresh_from_db()
+    assert image.status == S.DELETED
+    reconcilers.images()
+    assert host.workshops() == set()
+    assert image.id not in set(host.images().all())
+    with pytest.raises(NotFound):
+        images.get(ctx, image.id)
+
+
+@pytest.mark.parametrize("step", range(len(import_image.KIND.steps)))
+def test_a_crash_in_any_step_is_repeated(world: World, disk: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """The worker dies right after the step has done its work, before that is written down."""
+    store = Buckets({"disks": {}})
+    store.put("disks", "d", disk["qcow2"])
+    monkeypatch.setattr(import_image, "store_of", lambda project_id: store)
+    image = images.create(world.ctx("member"), name="Own", bucket="disks", key="d")
+    job = Job.objects.get(subject_id=image.id)
+    run = jobs.Run(job)
+    for each in import_image.KIND.steps[: step + 1]:
+        each.do(run)
+    Job.objects.filter(id=job.id).update(step=step)
+    work(image.id)
+    image.refresh_from_db()
+    assert (image.status, image.error) == (S.READY, "")
+    assert image.id in set(host.images().all())
+    assert host.workshops() == set()
+
+
+def test_one_without_a_job_gets_one(world: World) -> None:
+    image = images.create(world.ctx("member"), name="Own", bucket="disks", key="d")
+    Job.objects.filter(subject_id=image.id).delete()
+    host.workshop(image.id).open_source().close()
+    reconcilers.images()
+    assert Job.objects.filter(subject_id=image.id, kind="import-image").exists()
+    Image.objects.filter(id=image.id).update(status=S.FAILED)
+    Job.objects.filter(subject_id=image.id).delete()
+    reconcilers.images()
+    assert host.workshops() == set()
+
+
+def test_the_program_has_no_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What opens a tenant's file: nobody, without capabilities, without a network, unable to write much."""
+    from uuid import uuid4
+
+    from compute.drivers import conversion
+
+    shop = conversion.Workshop(Path(django_settings.HOME), uuid4())
+    with shop.open_source() as file:
+        file.write(bytes(4096))
+    shop._prepare()
+    script = "grep -E '^(Uid|CapEff|CapBnd|NoNewPrivs):' /proc/self/status; ls /sys/class/net 2>/dev/null; cat /proc/net/dev | wc -l"
+    told = shop._run(["sh", "-c", script], cpu_seconds=5, file_bytes=0).decode()
+    account = conversion._account()[0]
+    assert f"Uid:\t{account}\t{account}" in told
+    assert "CapEff:\t0000000000000000" in told
+    assert "NoNewPrivs:\t1" in told
+    assert told.split()[-1] == "3", told  # two lines of heading, and a loopback that is down
+    with pytest.raises(CloudError):
+        shop._run(["sh", "-c", "head -c 200000000 /dev/zero > large"], cpu_seconds=5, file_bytes=0)
+    with pytest.raises(CloudError):
+        shop._run(["sh", "-c", "while :; do :; done"], cpu_seconds=1, file_bytes=0)
+    # What it leaves may be a link to what root can read.
+    (shop._inside / "disk.qcow2").unlink(missing_ok=True)
+    (shop._inside / "disk.qcow2").symlink_to("/etc/shadow")
+    with pytest.raises(OSError, match="symbolic"):
+        shop.take(shop._inside / "disk.qcow2")
+    shop.clear()
