@@ -246,6 +246,8 @@ NOT_PAGES: frozenset[str] = frozenset(
                 "/count",
                 "/delete",
                 "/copy",
+                "/work",
+                "/work/stop",
                 "/uploads",
                 "/uploads/sign",
                 "/uploads/parts",
