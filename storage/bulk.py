@@ -176,15 +176,17 @@ class Progress:
     @property
     def sentence(self) -> str:
         tally, past = self.tally, _PAST[self.verb]
-        count = max(self.total, tally.done + tally.skipped + tally.failures)
+        seen = tally.done + tally.skipped + tally.failures
+        # Who asked before all was counted gets no total, which would always be what is done.
+        done = f"{tally.done:,} of {max(self.total, seen):,} objects {past}" if self.total else f"{tally.done:,} objects {past} so far"
         rest = f"; {tally.skipped:,} skipped, since their names are taken" if tally.skipped else ""
         rest += f"; {tally.failures:,} could not be {past}" if tally.failures else ""
         if self.under_way:
-            return f"{'Stopping: ' if self.cancelled else ''}{tally.done:,} of {count:,} objects {past}{rest}."
+            return f"{'Stopping: ' if self.cancelled else ''}{done}{rest}."
         if self.error:
-            return f"It broke off: {self.error} {tally.done:,} of {count:,} objects {past}{rest}."
+            return f"It broke off: {self.error} {done}{rest}."
         if self.cancelled:
-            return f"Stopped: {tally.done:,} of {count:,} objects {past}{rest}."
+            return f"Stopped: {done}{rest}."
         return f"{tally.done:,} object{'' if tally.done == 1 else 's'} {past}{rest}."
 
 

@@ -116,6 +116,7 @@ def test_twice_and_killed(shop: Cloud, row: Bucket) -> None:
         work(row.id)
     assert len(names(shop)) == 21
     begun = begin(shop, row, Task(verb=DELETING, sources=("b/",)))
+    assert begun.sentence == "4 objects deleted so far."
     with changed(bulk.BULK, die_once, step=0), pytest.raises(Killed):
         work(row.id)
     assert begun.id is not None
