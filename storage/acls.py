@@ -14,6 +14,13 @@ READ, WRITE, READ_ACP, WRITE_ACP, FULL = "READ", "WRITE", "READ_ACP", "WRITE_ACP
 PERMISSIONS = (READ, WRITE, READ_ACP, WRITE_ACP, FULL)
 EVERYBODY, SIGNED_IN, LOG = "all", "signed-in", "log"
 GRANTS_MAX = 100
+# AWS, "Access control list (ACL) overview", predefined groups.
+GROUPS = {
+    EVERYBODY: "http://acs.amazonaws.com/groups/global/AllUsers",
+    SIGNED_IN: "http://acs.amazonaws.com/groups/global/AuthenticatedUsers",
+    LOG: "http://acs.amazonaws.com/groups/s3/LogDelivery",
+}
+GROUP_NAMES = {uri: name for name, uri in GROUPS.items()}
 
 # AWS, "Access control list (ACL) overview", the table of canned ACLs.
 _BUCKET_CANNED = ("private", "public-read", "public-read-write", "authenticated-read", "log-delivery-write")

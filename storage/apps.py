@@ -6,8 +6,9 @@ class StorageConfig(AppConfig):
 
     def ready(self) -> None:
         from identity import quotas
-        from storage import buckets, inventories, removal
+        from storage import buckets, bulk, inventories, removal
 
         quotas.counters.append(buckets.count_of)
         removal.register()
+        bulk.register()
         inventories.register()

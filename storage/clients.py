@@ -6,6 +6,8 @@ client's request: by role, policy, ACL and locks.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from uuid import UUID
 
 from cloudbox.common.errors import Forbidden
@@ -27,12 +29,24 @@ def of(ctx: Context) -> ObjectClient:
     return ObjectClient(endpoint(), lambda: Keys(made.access_key, made.secret_key, made.session_token))
 
 
+def of_user(user: UUID, project: UUID, *, role: str = "") -> ObjectClient:
+    """For a job that goes on for somebody who has left: it can do what they can, as long as they can."""
+    return _renewing(lambda: temporary.issue(user=user, project=project, seconds=SECONDS, role=role))
+
+
 def of_service(project_id: UUID) -> ObjectClient:
-    """For a job that somebody with the right to it has asked for. Its keys are renewed as long as it works."""
+    """For a job that somebody with the right to it has asked for."""
+    return _renewing(lambda: temporary.issue_for_service(project=project_id, seconds=SECONDS))
+
+
+def _renewing(issue: Callable[[], temporary.Temporary]) -> ObjectClient:
+    """Its keys are renewed as long as it works; not with each request, since the data plane has to look up each it has not seen."""
+    kept: list[temporary.Temporary] = []
 
     def keys() -> Keys:
-        made = temporary.issue_for_service(project=project_id, seconds=SECONDS)
-        return Keys(made.access_key, made.secret_key, made.session_token)
+        if not kept or kept[0].expires_at < time.time() + SECONDS / 2:
+            kept[:] = [issue()]
+        return Keys(kept[0].access_key, kept[0].secret_key, kept[0].session_token)
 
     return ObjectClient(endpoint(), keys)
 

@@ -10,6 +10,7 @@ accounts and containers), `store_region`, `store_class` (of new buckets), `bind`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -195,12 +196,14 @@ async def open_plane(config: Config, slot: int) -> tuple[Plane, Callable[[], Awa
 
     watch = drive_rounds.DriveRounds(plane, config.drive_list, config.generations.parent / "drives", leads=slot == 0)
     leading = [rounds.run(plane), rounds.forward(plane)] if slot == 0 else []
-    beside = [loop.create_task(work) for work in (watch.run(), *leading)]
+    beside = [loop.create_task(work) for work in (watch.run(), plane.traffic.keep(plane.run), *leading)]
 
     async def close() -> None:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
+        with contextlib.suppress(Exception):  # PostgreSQL may be gone before us; the last seconds' counts go with it.
+            await plane.traffic.flush(plane.run)
         notices.stop()
         await store.close()
         pool.shutdown(wait=False, cancel_futures=True)

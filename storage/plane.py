@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloudbox.common.errors import QuotaExceeded
 from storage.directory import BucketInfo, Directory
+from storage.traffic import Traffic
 
 if TYPE_CHECKING:
     from storage.engine import Store
@@ -46,6 +47,7 @@ class Plane:
         """`regions` are names that clients may give this place as well; `storage_class` is what new buckets get."""
         self.store, self.directory, self.pool = store, directory, pool
         self.region, self.regions, self.storage_class = region, tuple(regions), storage_class
+        self.traffic = Traffic()
         self._totals: dict[str, _Total] = {}
 
     async def run(self, function: Callable[..., R], *args: Any) -> R:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cloudbox.common import clock
-from cloudbox.common.errors import Invalid
+from cloudbox.common.errors import Forbidden, Invalid, NotFound, NotSupported, Unavailable
 from identity.context import Context
 from identity.models import BoxRole, Membership, Project, Role, User
-from storage import acls, policies
+from storage import acls, clients, policies
 from storage.access import NOBODY, Decision, Who, decide
 from storage.directory import BucketInfo, info_of
 from storage.loading import row_of
@@ -23,6 +23,8 @@ ACTIONS = (
     ("s3:PutObject", "Write an object", True),
     ("s3:DeleteObject", "Delete an object", True),
     ("s3:DeleteObjectVersion", "Delete a version for good", True),
+    ("s3:GetObjectAcl", "Read an object's access control list", True),
+    ("s3:PutObjectAcl", "Change an object's access control list", True),
     ("s3:ListBucket", "List objects", False),
     ("s3:ListBucketVersions", "List versions", False),
     ("s3:GetBucketPolicy", "Read the policy", False),
@@ -33,12 +35,14 @@ ACTIONS = (
     ("s3:DeleteBucket", "Delete the bucket", False),
 )
 KINDS = ("anonymous", "user", "project")
-OBJECT_ACLS = ("private", "public-read", "authenticated-read")
+OWN = "own"  # The access control list that the object has, and its tags.
+OBJECT_ACLS = (OWN, "private", "public-read", "authenticated-read")
 _ACTION = re.compile(r"s3:[A-Za-z]{1,64}")
 # The permission of access control lists that gives an action (storage/api/s3 says the same where it asks).
 _READS_BUCKET = {"s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts"}
 _WRITES_BUCKET = {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"}
 _READS_OBJECT = {"s3:GetObject", "s3:GetObjectVersion"}
+_OF_OBJECT = dict.fromkeys(_READS_OBJECT, acls.READ) | {"s3:GetObjectAcl": acls.READ_ACP, "s3:PutObjectAcl": acls.WRITE_ACP}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,7 @@ class Question:
     key: str = ""
     secure: bool = True
     source_ip: str = ""
-    object_acl: str = "private"
+    object_acl: str = OWN  # Of OBJECT_ACLS.
     policy: str | None = None  # A draft to judge by, instead of the bucket's own.
 
 
@@ -89,11 +93,16 @@ def ask(ctx: Context, bucket: Bucket, question: Question) -> Answer:
     who, shown = _who(bucket, question)
     about_object = bool(question.key)
     assumed = [] if about_object or not _needs_key(question.action) else ["any object: name one to be exact"]
-    acl, owner, permission = None, None, ""
-    if question.action in _READS_OBJECT:
-        owner, permission = info.owner, acls.READ
-        acl = acls.canned(question.object_acl, owner=info.owner, bucket_owner=info.owner, for_object=True)
-        assumed.append(f"the object was written by the project itself, with the access control list {question.object_acl}")
+    acl, owner, permission, tags = None, None, "", {}
+    if question.action in _OF_OBJECT:
+        permission = _OF_OBJECT[question.action]
+        seen = _seen(ctx, bucket, question.key) if question.object_acl == OWN and about_object else _Unseen("")
+        if isinstance(seen, _Unseen):
+            canned = "private" if question.object_acl == OWN else question.object_acl
+            owner, acl = info.owner, acls.canned(canned, owner=info.owner, bucket_owner=info.owner, for_object=True)
+            assumed.append(f"{seen.why}the object was written by the project itself, with the access control list {canned}")
+        else:
+            owner, acl, tags = seen.owner, seen.acl, seen.tags
     elif question.action in _READS_BUCKET:
         permission = acls.READ
     elif question.action in _WRITES_BUCKET:
@@ -103,12 +112,50 @@ def ask(ctx: Context, bucket: Bucket, question: Question) -> Answer:
     elif question.action == "s3:PutBucketAcl":
         permission = acls.WRITE_ACP
     key = question.key or ("example" if _needs_key(question.action) else None)
-    decision = decide(who, info, question.action, key=key, permission=permission, owner=owner, acl=acl, facts=_facts(question, who, info))
+    decision = decide(
+        who, info, question.action, key=key, permission=permission, owner=owner, acl=acl, facts=_facts(question, who, info, tags)
+    )
     return Answer(decision, shown, tuple(assumed))
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An object as it is."""
+
+    owner: str
+    acl: list[acls.Grant]
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Unseen:
+    """Why it could not be looked at, as the beginning of a sentence; empty if nobody asked for that."""
+
+    why: str
+
+
+def _seen(ctx: Context, bucket: Bucket, key: str) -> _Seen | _Unseen:
+    """The object's owner, access control list and tags, as far as who asks may see them."""
+    name = clients.s3_name(bucket)
+    try:
+        client = clients.of(ctx)
+        owner, grants = client.acl(name, key)
+        return _Seen(owner, [_grant(*one) for one in grants], client.tags(name, key))
+    except NotFound:
+        return _Unseen("there is no such object; ")
+    except Forbidden:
+        return _Unseen("you may not see its access control list; ")
+    except (NotSupported, Unavailable):
+        return _Unseen("the object store does not answer; ")
+
+
+def _grant(grantee: str, permission: str) -> acls.Grant:
+    group = acls.GROUP_NAMES.get(grantee)
+    return ["user", grantee, permission] if group is None else ["group", group, permission]
+
+
 def _needs_key(action: str) -> bool:
-    return action in _READS_OBJECT | _WRITES_BUCKET or action in {name for name, _, about_object in ACTIONS if about_object}
+    return action in _OF_OBJECT.keys() | _WRITES_BUCKET or action in {name for name, _, about_object in ACTIONS if about_object}
 
 
 def _who(bucket: Bucket, question: Question) -> tuple[Who, str]:
@@ -152,7 +199,7 @@ def _stranger(slug: str, email: str, role: str) -> Who:
     return Who(principal, role)
 
 
-def _facts(question: Question, who: Who, info: BucketInfo) -> policies.Facts:
+def _facts(question: Question, who: Who, info: BucketInfo, tags: Mapping[str, str]) -> policies.Facts:
     values: dict[str, str] = {
         "aws:securetransport": "true" if question.secure else "false",
         "aws:currenttime": clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -169,6 +216,8 @@ def _facts(question: Question, who: Who, info: BucketInfo) -> policies.Facts:
         values |= {"s3:authtype": "REST-HEADER", "s3:signatureversion": "AWS4-HMAC-SHA256"}
     if question.action in _READS_BUCKET and question.key:
         values["s3:prefix"] = question.key
+
+    values |= {f"s3:existingobjecttag/{name.lower()}": value for name, value in tags.items()}
 
     def facts(name: str) -> Sequence[str] | None:
         value = values.get(name)

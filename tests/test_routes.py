@@ -191,6 +191,8 @@ p/<slug:project>/buckets/<str:name>/o/folder                                 POS
 p/<slug:project>/buckets/<str:name>/o/count                                  POST member
 p/<slug:project>/buckets/<str:name>/o/delete                                 POST member
 p/<slug:project>/buckets/<str:name>/o/copy                                   POST member
+p/<slug:project>/buckets/<str:name>/o/work                                   POST member
+p/<slug:project>/buckets/<str:name>/o/work/stop                              POST member
 p/<slug:project>/buckets/<str:name>/o/uploads                                POST member
 p/<slug:project>/buckets/<str:name>/o/uploads/sign                           POST member
 p/<slug:project>/buckets/<str:name>/o/uploads/parts                          POST member
@@ -345,6 +347,7 @@ api/v1/projects/<slug:project>/buckets/<str:name>/emptying                   GET
 api/v1/projects/<slug:project>/buckets/<str:name>/notifications              GET reader  PUT member
 api/v1/projects/<slug:project>/buckets/<str:name>/usage                      GET reader
 api/v1/projects/<slug:project>/buckets/<str:name>/inventory                  GET reader  POST member
+api/v1/projects/<slug:project>/buckets/<str:name>/traffic                    GET reader
 api/v1/projects/<slug:project>/buckets-usage                                 GET reader
 api/v1/projects/<slug:project>/webhooks                                      GET reader  POST member
 api/v1/projects/<slug:project>/webhooks/<uuid:id>                            GET reader  PATCH member DELETE member

@@ -338,6 +338,17 @@ class ObjectClient:
             self.abort_upload(bucket, key, upload)
             raise
 
+    def acl(self, bucket: str, key: str) -> tuple[str, list[tuple[str, str]]]:
+        """(owner, [(grantee, permission)]) of an object: grantees are ids, or the addresses of groups."""
+        document = self._document("GET", bucket, key, query={"acl": ""})
+        owner = document.find("Owner")
+        grants = []
+        for one in document.iter("Grant"):
+            grantee = one.find("Grantee")
+            if grantee is not None:
+                grants.append((_text(grantee, "ID") or _text(grantee, "URI"), _text(one, "Permission")))
+        return "" if owner is None else _text(owner, "ID"), grants
+
     def tags(self, bucket: str, key: str, *, version: str = "") -> dict[str, str]:
         document = self._document("GET", bucket, key, query={"tagging": "", **_version(version)})
         return {_text(one, "Key"): _text(one, "Value") for one in document.iter("Tag")}

@@ -61,6 +61,7 @@ _bucket: Routes = [
     path("emptying", buckets.EmptyingView.as_view()),
     path("notifications", events.NotificationsView.as_view()),
     path("usage", bucket_usage.BucketUsageView.as_view()),
+    path("traffic", bucket_usage.BucketTrafficView.as_view()),
     path("inventory", bucket_usage.InventoryView.as_view()),
 ]
 

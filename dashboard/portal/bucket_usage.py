@@ -1,4 +1,4 @@
-"""What buckets held over time, of one and of the whole project; and the inventory of a bucket."""
+"""What buckets held and were asked over time, of one and of the whole project; and the inventory of a bucket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dashboard.portal import bucket_shell
 from dashboard.shell import page, portal_page
 from identity import activity
 from identity.context import Context
-from storage import buckets, inventories, usage
+from storage import buckets, inventories, traffic, usage
 
 DAYS = 30
 
@@ -27,11 +27,15 @@ def of_bucket(request: HttpRequest, ctx: Context, name: str) -> HttpResponse:
     ):
         return bucket_shell.saved(request, "The inventory is being written.", at="inventory")
     series = usage.series(ctx, bucket=row, days=DAYS)
+    moved = traffic.series(ctx, bucket=row, days=DAYS)
     context = bucket_shell.shown(
         ctx,
         row,
         "usage",
         series=series,
+        moved=moved,
+        moved_newest=moved[::-1],
+        moved_total=traffic.total(moved),
         newest=series[::-1],
         gib_hours=sum(one.gib_hours for one in series),
         form=form,
@@ -47,9 +51,12 @@ def of_bucket(request: HttpRequest, ctx: Context, name: str) -> HttpResponse:
 def of_project(request: HttpRequest, ctx: Context) -> HttpResponse:
     series = usage.series(ctx, days=DAYS)
     rows = usage.of_month(ctx)
+    moved = traffic.series(ctx, days=DAYS)
     there = set(buckets.list_buckets(ctx).values_list("id", flat=True))
     context = {
         "series": series,
+        "moved": moved,
+        "moved_total": traffic.total(moved),
         "rows": [row | {"gone": row["bucket_id"] not in there} for row in rows],
         "total": sum(row["gib_hours"] for row in rows),
     }

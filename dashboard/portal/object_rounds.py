@@ -1,134 +1,70 @@
-"""Many objects at once, from a bucket's page: counted, deleted, copied, moved. The page asks round by round and shows how far it is;
-each round is bounded, says where the next one begins, and may be repeated: what is gone or there already is not done twice.
+"""Many objects at once, from a bucket's page: counted, deleted, copied, moved (storage.bulk). Counting goes round by round, as the
+page asks; what takes longer than a moment to do becomes a job, which the page follows, also when it has been left and is opened again.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest
 from django.urls import path
 
-from cloudbox.common.errors import CloudError, Invalid, NotFound, PreconditionFailed
-from cloudbox.common.object_client import COPY_BYTES_MAX, DELETE_MAX, Entry
-from dashboard.object_names import leaf, shown, unwire, wire
+from cloudbox.common.errors import Invalid, NotFound
+from dashboard.object_names import shown, unwire, wire
 from dashboard.portal.object_store import Body, Place, answers_json, place
-from storage import buckets
+from storage import buckets, bulk
+from storage.bulk import Cursor, Progress, Task
 
 SOURCES_MAX = 1000
 ROUND_SECONDS = 2.0
 COUNT_PAGES = 10
-COPIES_AT_ONCE = 8
-COPY_PAGE = 64
-FAILURES_SHOWN = 20
+TOTAL_MAX = 2**53
 
 
-class Cursor:
-    """Where a walk over the sources stands: in the how-manieth source, behind which name (and version)."""
-
-    def __init__(self, text: str, sources: int) -> None:
-        self.index, self.after, self.version = 0, "", ""
-        if not text:
-            return
-        try:
-            index, after, version = json.loads(text)
-            self.after = unwire(after)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise Invalid("The page lost its place. Load it again.") from error
-        if not isinstance(index, int) or not 0 <= index <= sources or not isinstance(version, str):
-            raise Invalid("The page lost its place. Load it again.")
-        self.index, self.version = index, version
-
-    def next_source(self) -> None:
-        self.index, self.after, self.version = self.index + 1, "", ""
-
-    def __str__(self) -> str:
-        return json.dumps([self.index, wire(self.after), self.version])
+def _cursor(text: str, sources: int) -> Cursor:
+    if not text:
+        return Cursor()
+    try:
+        index, after, version = json.loads(text)
+        after = unwire(after)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Invalid("The page lost its place. Load it again.") from error
+    if not isinstance(index, int) or not 0 <= index <= sources or not isinstance(version, str):
+        raise Invalid("The page lost its place. Load it again.")
+    return Cursor(index, after, version)
 
 
-def _sources(body: Body) -> list[str]:
+def _sources(body: Body) -> tuple[str, ...]:
     """Objects, and folders with their slash. Names of both kinds are told apart by it: a folder's own mark goes with the folder."""
     found = body.keys("names", SOURCES_MAX)
     if not found or not all(found):
         raise Invalid("Say which objects.", field="names")
-    return found
-
-
-def _pages(where: Place, sources: list[str], cursor: Cursor, *, versions: bool, size: int) -> Iterator[tuple[str, list[Entry]]]:
-    """(source, entries) page by page from the cursor on, which moves along: it names the page after the one given."""
-    client, bucket = where.client, where.name
-    while cursor.index < len(sources):
-        source = sources[cursor.index]
-        whole = source.endswith("/")
-        if versions:
-            page = client.list_versions(bucket, prefix=source, after=cursor.after, after_version=cursor.version, limit=size)
-            entries = page.entries if whole else [one for one in page.entries if one.key == source]
-            more = bool(page.next) and (whole or page.next == source)
-            last, version = page.next, page.next_version
-        elif whole:
-            page = client.list_objects(bucket, prefix=source, after=cursor.after, limit=size)
-            entries, more, version = page.entries, bool(page.next), ""
-            last = entries[-1].key if entries else ""
-        else:
-            entries, more, last, version = _one(where, source), False, "", ""
-        if more:
-            cursor.after, cursor.version = last, version
-        else:
-            cursor.next_source()
-        if entries:
-            yield source, entries
-
-
-def _one(where: Place, key: str) -> list[Entry]:
-    try:
-        head = where.client.head(where.name, key)
-    except NotFound:
-        return []
-    return [Entry(key, head.size, head.modified, head.etag, version=head.version)]
-
-
-def _answer(cursor: Cursor, sources: list[str], **found: Any) -> dict[str, Any]:
-    return found | {"cursor": None if cursor.index == len(sources) else str(cursor)}
+    return tuple(found)
 
 
 @answers_json
 def count(where: Place, body: Body, request: HttpRequest) -> dict[str, Any]:
     """How many objects (or versions) and bytes lie below: asked before anything is lost."""
     sources = _sources(body)
-    cursor = Cursor(body.text("cursor"), len(sources))
-    objects = bytes_ = pages = 0
+    cursor = _cursor(body.text("cursor"), len(sources))
+    objects = bytes_ = seen = 0
     until = time.monotonic() + ROUND_SECONDS
-    for _, entries in _pages(where, sources, cursor, versions=body.flag("versions"), size=1000):
-        objects, bytes_, pages = objects + len(entries), bytes_ + sum(one.size for one in entries), pages + 1
-        if pages >= COUNT_PAGES or time.monotonic() > until:
+    for _, entries in bulk.pages(where.client, where.name, sources, cursor, versions=body.flag("versions"), size=1000):
+        objects, bytes_, seen = objects + len(entries), bytes_ + sum(one.size for one in entries), seen + 1
+        if seen >= COUNT_PAGES or time.monotonic() > until:
             break
-    return _answer(cursor, sources, objects=objects, bytes=bytes_)
+    at = json.dumps([cursor.source, wire(cursor.after), cursor.version])
+    return {"objects": objects, "bytes": bytes_, "cursor": at if cursor.source < len(sources) else None}
 
 
 @answers_json
 def delete(where: Place, body: Body, request: HttpRequest) -> dict[str, Any]:
     """Delete what lies below; with `versions` every version of it and every mark of a deletion, for good."""
-    sources = _sources(body)
-    cursor = Cursor(body.text("cursor"), len(sources))
-    versions = body.flag("versions")
-    done, failed = 0, []
-    until = time.monotonic() + ROUND_SECONDS
-    for _, entries in _pages(where, sources, cursor, versions=versions, size=DELETE_MAX):
-        wanted = [(one.key, one.version if versions else "") for one in entries]
-        lost = where.client.delete_many(where.name, wanted)
-        done += len(wanted) - len(lost)
-        failed += [{"name": shown(one.key), "reason": _why_kept(one.code, one.message)} for one in lost]
-        if time.monotonic() > until:
-            break
-    return _answer(cursor, sources, done=done, failed=failed[:FAILURES_SHOWN], failures=len(failed))
-
-
-def _why_kept(code: str, message: str) -> str:
-    return message if code != "AccessDenied" or "lock" in message.lower() or "ret" in message.lower() else "You may not delete it."
+    task = Task(verb=bulk.DELETING, sources=_sources(body), versions=body.flag("versions"))
+    return _begin(where, task, body)
 
 
 @answers_json
@@ -136,68 +72,63 @@ def copy(where: Place, body: Body, request: HttpRequest) -> dict[str, Any]:
     """Copy what lies below into another folder or bucket, or move it there.
 
     `base` is the folder that the sources are seen in: what follows it is kept below `folder`; `name` renames a single source. What is
-    there already is skipped, unless `replace`. A moved source is deleted only as it was when it was copied.
+    there already is skipped, unless `replace`.
     """
-    sources = _sources(body)
-    cursor = Cursor(body.text("cursor"), len(sources))
     target = place(where.ctx, body.text("bucket")) if body.text("bucket") else where
-    base, folder, name = unwire(body.text("base")), unwire(body.text("folder")), unwire(body.text("name"))
-    move, replace = body.flag("move"), body.flag("replace")
-    if folder and not folder.endswith("/"):
-        folder += "/"
-    if name and len(sources) > 1:
-        raise Invalid("Only one thing at a time can be renamed.", field="name")
-
-    def target_of(source: str, key: str) -> str:
-        if not name:
-            return folder + leaf(key, base)
-        return folder + (name.rstrip("/") + "/" + key.removeprefix(source) if source.endswith("/") else name)
-
-    for source in sources:
-        to = target_of(source, source)
-        if target.row.pk == where.row.pk and (to == source or (source.endswith("/") and to.startswith(source))):
-            raise Invalid(f"{shown(source)} cannot be put into itself. Choose another place.", field="folder")
-        unwire(wire(to))  # Its length.
-
-    done = skipped = bytes_ = 0
-    failed = []
-
-    def one(source: str, entry: Entry) -> tuple[str, int, str, str]:
-        try:
-            _copy_one(where, target, entry, target_of(source, entry.key), move=move, replace=replace)
-        except PreconditionFailed:
-            return "skipped", 0, "", ""
-        except NotFound:
-            return "done", 0, "", ""  # Gone meanwhile; there is nothing left to do.
-        except CloudError as error:
-            return "failed", 0, entry.key, error.message
-        return "done", entry.size, "", ""
-
-    until = time.monotonic() + ROUND_SECONDS
-    with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
-        for source, entries in _pages(where, sources, cursor, versions=False, size=COPY_PAGE):
-            for outcome, size, key, message in pool.map(lambda entry, source=source: one(source, entry), entries):  # type: ignore[misc]
-                done, skipped, bytes_ = done + (outcome == "done"), skipped + (outcome == "skipped"), bytes_ + size
-                failed += [{"name": shown(key), "reason": message}] if outcome == "failed" else []
-            if time.monotonic() > until:
-                break
-    counted = {"done": done, "skipped": skipped, "bytes": bytes_, "failed": failed[:FAILURES_SHOWN], "failures": len(failed)}
-    return _answer(cursor, sources, **counted)
+    folder = unwire(body.text("folder"))
+    task = Task(
+        verb=bulk.MOVING if body.flag("move") else bulk.COPYING,
+        sources=_sources(body),
+        target=target.name,
+        base=unwire(body.text("base")),
+        folder=folder + "/" if folder and not folder.endswith("/") else folder,
+        name=unwire(body.text("name")),
+        replace=body.flag("replace"),
+    )
+    return _begin(where, task, body)
 
 
-def _copy_one(where: Place, target: Place, entry: Entry, to: str, *, move: bool, replace: bool) -> None:
-    """Raises PreconditionFailed when something is there, or the source changed meanwhile."""
-    client, bucket = where.client, where.name
-    if entry.size > COPY_BYTES_MAX:
-        if not replace and _one(target, to):
-            raise PreconditionFailed("It is there already.")
-        head = client.head(bucket, entry.key)
-        client.copy_in_parts(target.name, to, source_bucket=bucket, source_key=entry.key, head=head)
-    else:
-        given = {"x-amz-copy-source-if-match": f'"{entry.etag}"'} | ({} if replace else {"if-none-match": "*"})
-        client.copy(target.name, to, source_bucket=bucket, source_key=entry.key, headers=given)
-    if move:
-        client.delete(bucket, entry.key, headers={"if-match": f'"{entry.etag}"'})
+def _begin(where: Place, task: Task, body: Body) -> dict[str, Any]:
+    return _shown(bulk.begin(where.ctx, where.row, where.client, task, total=body.number("total", TOTAL_MAX, default=0)))
+
+
+@answers_json
+def work(where: Place, body: Body, request: HttpRequest) -> dict[str, Any]:
+    """What is under way; and how far those are that the page knows of (`jobs`), even if they have ended meanwhile."""
+    found = {one.id: one for one in bulk.under_way(where.ctx, where.row)}
+    for id in body.texts("jobs", bulk.JOBS_MAX * 2):
+        if (job := _id(id)) not in found:
+            found[job] = bulk.find(where.ctx, where.row, job)
+    return {"jobs": [_shown(one) for one in found.values()]}
+
+
+@answers_json
+def stop(where: Place, body: Body, request: HttpRequest) -> dict[str, Any]:
+    return _shown(bulk.cancel(where.ctx, where.row, _id(body.text("job"))))
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound("There is no such work on this bucket.") from error
+
+
+def _shown(found: Progress) -> dict[str, Any]:
+    tally = found.tally
+    return {
+        "job": str(found.id) if found.id else None,
+        "verb": found.verb,
+        "going": found.under_way,
+        "done": tally.done,
+        "skipped": tally.skipped,
+        "failures": tally.failures,
+        "failed": [{"name": shown(name), "reason": reason} for name, reason in tally.failed],
+        "percent": found.percent,
+        "stopped": found.cancelled,
+        "error": found.error,
+        "sentence": found.sentence,
+    }
 
 
 def targets(where: Place) -> list[tuple[str, bool]]:
@@ -211,4 +142,6 @@ urlpatterns = [
     path(f"{_BASE}/count", count, name="objects-count"),
     path(f"{_BASE}/delete", delete, name="objects-delete"),
     path(f"{_BASE}/copy", copy, name="objects-copy"),
+    path(f"{_BASE}/work", work, name="objects-work"),
+    path(f"{_BASE}/work/stop", stop, name="objects-work-stop"),
 ]

@@ -158,8 +158,11 @@ class Body:
     def flag(self, name: str) -> bool:
         return self._found.get(name) is True
 
-    def number(self, name: str, most: int) -> int:
-        return _number(self._found.get(name), name, most)
+    def number(self, name: str, most: int, default: int | None = None) -> int:
+        return _number(self._found.get(name, default), name, most)
+
+    def texts(self, name: str, most: int) -> list[str]:
+        return [_text(one, name) for one in self._list(name, most)]
 
     def keys(self, name: str, most: int) -> list[str]:
         return [unwire(_text(one, name)) for one in self._list(name, most)]

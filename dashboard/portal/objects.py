@@ -31,7 +31,7 @@ from dashboard.portal.object_store import Place, allow_store, place, public_url,
 from dashboard.shell import attempt, page, portal_page
 from identity import temporary
 from identity.context import Context
-from storage import configurations
+from storage import bulk, configurations
 
 PAGE = 100
 # Of deleted objects: how many versions are looked through at most to fill a page.
@@ -132,6 +132,7 @@ def _show(request: HttpRequest, where: Place, look: Look, *, detail: Detail | No
         "why_change": where.ctx.why_not("buckets.manage"),
         "why_upload": why_no_uploads(request, where.ctx),
         "targets": object_rounds.targets(where),
+        "working": bool(bulk.under_way(where.ctx, where.row)),
         "user_id": where.ctx.needed_user.id,
         **listing,
         **more,

@@ -7,3 +7,4 @@ import "./toasts.js";
 import "./keys.js";
 import "./palette.js";
 import "./command.js";
+import "./unfinished.js";

@@ -1,4 +1,4 @@
-// A bucket's objects: moving about without losing uploads, selection, deleting, copying and moving round by round, the upload tray.
+// A bucket's objects: moving about without losing uploads, selection, deleting, copying and moving many, the upload tray.
 import { open } from "./dialogs.js";
 import { ask, base, many, size } from "./object_requests.js";
 import { announce, toast } from "./toasts.js";
@@ -199,7 +199,9 @@ find("[data-folder-form]").addEventListener("submit", (event) => {
 
 const what = (names) => (names.length === 1 ? `“${titles.get(names[0]) ?? names[0]}”` : many(names.length, "thing"));
 
-// Ask until all is done or the person has had enough; `seen` gets each round's answer.
+const nap = (ms) => new Promise((go) => { setTimeout(go, ms); });
+
+// Ask until all is counted or the person has had enough; `seen` gets each round's answer.
 async function rounds(path, body, seen, going) {
   let cursor = "";
   while (cursor !== null && going()) {
@@ -210,14 +212,26 @@ async function rounds(path, body, seen, going) {
   return cursor === null;
 }
 
-// A dialog that counts, asks, works and can be stopped. Gives its parts and `run`.
+function meter(svg, percent) {
+  svg.setAttribute("aria-valuenow", percent);
+  find("rect", svg).setAttribute("width", `${percent}%`);
+}
+function failures(list, failed) {
+  list.replaceChildren(...failed.map(({ name, reason }) => {
+    const line = document.createElement("li");
+    line.textContent = `${name}: ${reason}`;
+    return line;
+  }));
+}
+
+// A dialog that counts, asks, and shows how far the work is. What takes long is a job of the box, which goes on when the dialog is closed.
 function worker(dialog) {
   const parts = { count: find("[data-count]", dialog), progress: find("[data-progress]", dialog), said: find("[data-said]", dialog),
     meter: find(".cb-meter", dialog), failed: find("[data-failed]", dialog), keep: find("[data-keep]", dialog), act: find("[data-do]", dialog) };
-  let turn = 0, busy = false;
-  const stop = () => { turn++; busy = false; working = false; };
-  parts.keep.addEventListener("click", () => { if (busy) { stop(); parts.said.textContent += " Stopped."; parts.keep.textContent = "Close"; again(); } else dialog.close(); });
-  dialog.addEventListener("close", stop);
+  let turn = 0, busy = false, stopping = false;
+  const end = () => { turn++; busy = working = false; };
+  parts.keep.addEventListener("click", () => { if (busy) stopping = true; else dialog.close(); });
+  dialog.addEventListener("close", () => { if (busy) watch(); end(); });
   return {
     ...parts,
     begin() {
@@ -229,32 +243,34 @@ function worker(dialog) {
       return () => mine === turn;
     },
     async run(path, body, total, verb, tell) {
-      const mine = ++turn, going = () => mine === turn, sum = { done: 0, skipped: 0, failures: 0 };
+      const mine = ++turn, going = () => mine === turn;
       busy = working = true;
+      stopping = false;
       parts.progress.hidden = false;
       parts.act.hidden = true;
       parts.keep.textContent = "Stop";
-      const show = () => {
-        const percent = Math.min(100, Math.round(100 * (sum.done + sum.skipped + sum.failures) / Math.max(1, total)));
-        parts.meter.setAttribute("aria-valuenow", percent);
-        find("rect", parts.meter).setAttribute("width", `${percent}%`);
-        parts.said.textContent = `${sum.done.toLocaleString("en")} of ${many(total, "object")} ${verb}.`;
-      };
-      show();
+      parts.said.textContent = `0 of ${many(total, "object")} ${verb}.`;
+      meter(parts.meter, 0);
       try {
-        const whole = await rounds(path, body, (answer) => {
-          for (const key of Object.keys(sum)) sum[key] += answer[key] ?? 0;
-          for (const { name, reason } of answer.failed.slice(0, 20 - parts.failed.childElementCount)) {
-            const line = document.createElement("li");
-            line.textContent = `${name}: ${reason}`;
-            parts.failed.append(line);
-          }
-          show();
-        }, going);
-        if (!whole) return;
-        stop();
-        const words = tell(sum);
-        if (sum.failures) {
+        let found = await ask(path, { ...body, total });
+        working = false;
+        while (found.going && going()) {
+          if (stopping && !found.stopped) found = await ask("work/stop", { job: found.job });
+          meter(parts.meter, found.percent);
+          failures(parts.failed, found.failed);
+          parts.said.textContent = `${found.sentence} It goes on if you close this.`;
+          await nap(700);
+          [found] = (await ask("work", { jobs: [found.job] })).jobs.filter((one) => one.job === found.job);
+        }
+        if (!going()) {
+          if (found.going) watch();
+          return again();
+        }
+        end();
+        meter(parts.meter, found.percent);
+        failures(parts.failed, found.failed);
+        const words = found.stopped || found.error ? found.sentence : tell(found);
+        if (found.failures || found.stopped || found.error) {
           parts.said.textContent = words;
           parts.keep.textContent = "Close";
         } else {
@@ -263,14 +279,67 @@ function worker(dialog) {
         }
         announce(words);
       } catch (error) {
-        stop();
-        parts.said.textContent = `${error.message} ${many(sum.done, "object")} ${verb} so far; to go on, start again.`;
+        if (!going()) return undefined;
+        end();
+        parts.said.textContent = error.message;
         parts.keep.textContent = "Close";
       }
-      again();
+      return again();
     },
   };
 }
+
+// What the box works on for this bucket, whoever began it: shown when no dialog does, also after the page was left.
+const works = document.getElementById("work"), worked = new Map();
+let watching = false;
+
+async function watch() {
+  if (watching) return;
+  watching = true;
+  try {
+    for (;;) {
+      const { jobs } = await ask("work", { jobs: [...worked.keys()] });
+      jobs.forEach(drawWork);
+      works.hidden = !worked.size;
+      if (!jobs.some((one) => one.going)) break;
+      await nap(1500);
+    }
+  } catch (error) {
+    toast(error.message, { bad: true });
+  } finally {
+    watching = false;
+  }
+}
+
+const DOES = { delete: "Deleting", copy: "Copying", move: "Moving" };
+
+function drawWork(found) {
+  let row = worked.get(found.job);
+  if (!row && !found.going) return;
+  if (!row) {
+    row = document.getElementById("ob-work-row").content.firstElementChild.cloneNode(true);
+    worked.set(found.job, row);
+    find("[data-works]", works).append(row);
+    find(".cb-meter", row).setAttribute("aria-label", DOES[found.verb]);
+    find("[data-f=what]", row).textContent = `${DOES[found.verb]} objects`;
+    find("button", row).addEventListener("click", async () => {
+      if (row.dataset.ended) {
+        row.remove();
+        worked.delete(found.job);
+        works.hidden = !worked.size;
+      } else await ask("work/stop", { job: found.job }).then(drawWork, (error) => toast(error.message, { bad: true }));
+    });
+  }
+  meter(find(".cb-meter", row), found.percent);
+  find("[data-f=said]", row).textContent = found.sentence;
+  failures(find("[data-failed]", row), found.failed);
+  if (found.going || row.dataset.ended) return;
+  row.dataset.ended = "1";
+  find("button", row).textContent = "Close";
+  announce(found.sentence);
+  again();
+}
+if (root.hasAttribute("data-working")) watch();
 
 const deleting = document.getElementById("ob-delete"), deleter = worker(deleting);
 const typed = document.getElementById("ob-delete-n"), versions = find("[data-versions]", deleting);

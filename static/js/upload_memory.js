@@ -35,6 +35,13 @@ export async function remember(record) {
 
 export const forget = (id) => run("readwrite", (store) => store.delete(id));
 
+// Of this person, in whichever bucket. Asking makes no memory where there is none.
+export async function everything(user) {
+  const known = await globalThis.indexedDB?.databases?.() ?? [];
+  if (!known.some((one) => one.name === NAME)) return [];
+  return ((await run("readonly", (store) => store.getAll())) ?? []).filter((one) => one.user === user);
+}
+
 export async function remembered(base, user) {
   return ((await run("readonly", (store) => store.getAll())) ?? []).filter((one) => one.base === base && one.user === user);
 }

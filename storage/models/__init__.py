@@ -4,13 +4,14 @@ from storage.models.accounts import AccountSettings
 from storage.models.buckets import Bucket, BucketUsage
 from storage.models.drives import DriveOrder, StoreDrive, StoreRounds
 from storage.models.keys import EncryptionKey, EncryptionKeyVersion
-from storage.models.usage import BucketHour
+from storage.models.usage import BucketHour, BucketTraffic
 from storage.models.webhooks import EventDelivery, Webhook
 
 __all__ = [
     "AccountSettings",
     "Bucket",
     "BucketHour",
+    "BucketTraffic",
     "BucketUsage",
     "DriveOrder",
     "EncryptionKey",

@@ -1,10 +1,29 @@
-"""What buckets held over time: the facts that bills are made of."""
+"""What buckets held over time: the facts that bills are made of; and what was asked of them."""
 
 from __future__ import annotations
 
 from django.db import models
 
 from identity.models import Project
+
+
+class BucketTraffic(models.Model):
+    """What was asked of a bucket in one hour (traffic.py). It outlives the bucket, whose name stands here as it was last."""
+
+    bucket_id = models.UUIDField()
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=256)
+    hour = models.DateTimeField()
+    reads = models.PositiveBigIntegerField(default=0)  # GET and HEAD of objects,
+    lists = models.PositiveBigIntegerField(default=0)  # the same of the bucket: listings and settings.
+    writes = models.PositiveBigIntegerField(default=0)
+    deletes = models.PositiveBigIntegerField(default=0)
+    sent_bytes = models.PositiveBigIntegerField(default=0)  # Of bodies, to clients,
+    received_bytes = models.PositiveBigIntegerField(default=0)  # and from them, as they announced it.
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["bucket_id", "hour"], name="bucket_traffic_unique")]
+        indexes = [models.Index(fields=["project", "hour"], name="bucket_traffic_project")]
 
 
 class BucketHour(models.Model):

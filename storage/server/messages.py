@@ -68,10 +68,17 @@ class FileRange(Protocol):
     def close(self) -> None: ...
 
 
+class Tally(Protocol):
+    """What an application wants the answer to be counted in."""
+
+    def add(self, method: str, status: int, received: int, sent: int) -> None:
+        """Bytes are those of bodies; of a body in chunked coding nothing is known beforehand, so it counts 0."""
+
+
 class Request:
     """One request, as it was sent."""
 
-    __slots__ = ("_peer", "body", "headers", "id", "method", "note", "path", "query", "received", "tls")
+    __slots__ = ("_peer", "body", "headers", "id", "method", "note", "path", "query", "received", "tally", "tls")
 
     def __init__(
         self,
@@ -97,6 +104,7 @@ class Request:
         self.tls = tls
         self.received = received  # When its head was complete, in seconds of time.monotonic().
         self.note: dict[str, object] | None = None  # What the application wants to see in the access log beside the usual fields.
+        self.tally: Tally | None = None  # When its answer is out, it is counted here.
         self._peer = peer
 
     @property

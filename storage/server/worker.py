@@ -101,6 +101,8 @@ class Front:
         self.metrics.request(request.method, status, seconds)
         if sent:
             self.metrics.sent.add(sent)
+        if request.tally is not None:
+            request.tally.add(request.method, status, request.body.length or 0, sent)
         if self.access_log is not None:
             self.access_log.add(request, status, sent, seconds)
 

@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cloudbox.common import clock
-from storage.models import Bucket, BucketHour
+from storage import configurations
+from storage.models import Bucket, BucketHour, BucketTraffic
 from tests.api.conftest import Api
 from tests.world import World
+
+
+def test_traffic(world: World, speak: Callable[..., Api]) -> None:
+    """Every hour and every day is there; what is no number of days is refused."""
+    row = configurations.create(world.ctx("owner"), name="media")
+    hour = clock.now().replace(minute=0, second=0, microsecond=0)
+    BucketTraffic.objects.create(bucket_id=row.id, project=row.project, name="media", hour=hour, reads=3, sent_bytes=4096)
+    reader = speak("reader")
+    days = reader.get("/buckets/media/traffic?days=2").json()["items"]
+    assert [(one["reads"], one["sent_bytes"]) for one in days] == [(0, 0), (3, 4096)]
+    hours = reader.get("/buckets/media/traffic?days=1&by=hour").json()["items"]
+    assert sum(one["reads"] for one in hours) == 3
+    assert len(hours) == hour.hour + 1
+    assert reader.get("/buckets/media/traffic?days=0").status_code == 422
+    assert speak("stranger").get("/buckets/media/traffic").status_code == 404
 
 
 def test_usage_and_inventory(world: World, speak: Callable[..., Api]) -> None:

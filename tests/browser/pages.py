@@ -247,6 +247,8 @@ NOT_PAGES: frozenset[str] = frozenset(
                 "/count",
                 "/delete",
                 "/copy",
+                "/work",
+                "/work/stop",
                 "/uploads",
                 "/uploads/sign",
                 "/uploads/parts",

@@ -54,7 +54,12 @@ def test_upload_pause_reload_resume_share_delete(own_site: Site, open_tab: Calla
     expect(large).to_contain_text("Paused")
     assert not _axe(tab)
     page.unroute_all(behavior="ignoreErrors")
-    page.reload()
+    # Every other page tells of it, and leads back.
+    page.goto(f"{own_site.url}/p/demo/instances")
+    expect(page.locator("#unfinished")).to_contain_text("1 upload not finished: large.bin in archive.")
+    assert not _axe(tab)
+    page.locator("#unfinished a").click()
+    expect(page.locator("#unfinished")).to_have_count(0)
     expect(large).to_contain_text("Choose the file again")
     expect(large).to_contain_text("16.0 MiB of 20.0 MiB are there")
     # Another file of that name is not taken for it; the same one goes on where it was.

@@ -10,7 +10,7 @@ from django.test import Client
 from cloudbox.common import clock
 from cloudbox.common.models import Job
 from storage import configurations
-from storage.models import Bucket, BucketHour
+from storage.models import Bucket, BucketHour, BucketTraffic
 from tests.world import World
 
 Browse = Callable[..., Client]
@@ -30,8 +30,15 @@ def media(world: World) -> Bucket:
 
 def test_the_chart_and_its_figures(browse: Browse, media: Bucket) -> None:
     text = browse("reader").get(WHERE).content.decode()
-    assert text.count("<rect ") == 30
+    assert text.count("<rect ") == 2 * 30
     assert "2 GiB-hours" in text
+    assert "Sent each day: nothing at the most" in text
+    hour = clock.now().replace(minute=0, second=0, microsecond=0)
+    BucketTraffic.objects.create(bucket_id=media.id, project=media.project, name="media", hour=hour, reads=7, sent_bytes=3 * 2**20)
+    text = browse("reader").get(WHERE).content.decode()
+    assert "Sent each day: 3.0 MiB at the most" in text
+    assert "<dt>Reads of objects</dt><dd>7</dd>" in text
+    assert "3.0 MiB sent" in browse("reader").get("/p/shop/buckets-usage").content.decode()
     page = browse("reader").get("/p/shop/buckets-usage")
     assert [(row["name"], row["gib_hours"], row["gone"]) for row in page.context["rows"]] == [("media", 2.0, False)]
     media.delete()

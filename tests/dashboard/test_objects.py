@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
@@ -17,13 +18,15 @@ from django.test import Client
 
 from cloudbox.common import clock
 from cloudbox.common.errors import Invalid
+from cloudbox.common.models import Job
 from cloudbox.common.object_client import Replica, crc32
 from dashboard.object_names import shown, unwire, why_unreachable, wire
-from dashboard.portal import object_store, object_uploads
+from dashboard.portal import object_rounds, object_store, object_uploads
 from dashboard.portal.object_detail import places_of
-from storage import buckets
+from storage import buckets, bulk
 from tests.storage.conftest import Cloud, Person, cloud, limit  # noqa: F401
 from tests.storage.test_object_client import NAMES
+from tests.world import work
 
 MARKUP = "<img src=x onerror=alert(1)>'\"&amp;.txt"
 OVERRIDE = "invoice\u202efdp.exe"
@@ -55,18 +58,31 @@ def ask(client: Client, url: str, **body: Any) -> Any:
     return client.post(url, json.dumps(body), content_type="application/json")
 
 
-def rounds(client: Client, url: str, **body: Any) -> dict[str, Any]:
+def counted(client: Client, url: str, **body: Any) -> dict[str, int]:
     """As the page does: round by round, sums at the end."""
-    sums: dict[str, Any] = {}
+    sums = {"objects": 0, "bytes": 0}
     cursor: str | None = ""
     while cursor is not None:
-        answer = ask(client, url, cursor=cursor, **body)
+        answer = ask(client, f"{url}/count", cursor=cursor, **body)
         assert answer.status_code == 200, answer.content
         found = answer.json()
         cursor = found.pop("cursor")
-        for name, value in found.items():
-            sums[name] = sums.get(name, type(value)()) + value
+        for name in sums:
+            sums[name] += found[name]
     return sums
+
+
+def worked(client: Client, url: str, verb: str, **body: Any) -> dict[str, Any]:
+    """Ask for it, let the worker carry what became a job, and look again, as the page does."""
+    answer = ask(client, f"{url}/{verb}", **body)
+    assert answer.status_code == 200, answer.content
+    found: dict[str, Any] = answer.json()
+    if found["job"]:
+        assert found["going"]
+        work(Job.objects.get(pk=found["job"]).subject_id)
+        (found,) = ask(client, f"{url}/work", jobs=[found["job"]]).json()["jobs"]
+    assert not found["going"]
+    return found
 
 
 def names_on(answer: Any) -> list[str]:
@@ -305,7 +321,7 @@ def test_versions(shop: Cloud, browse: Callable[..., Client]) -> None:
     client.post(at(shop, bucket, "/restore", object="a.txt"), {"version": first})
     with s3.get(bucket, "a.txt") as download:
         assert download.read(10) == b"one"
-    assert rounds(client, at(shop, bucket, "/delete"), names=["a.txt"])["done"] == 1
+    assert worked(client, at(shop, bucket), "delete", names=["a.txt"])["done"] == 1
     assert names_on(client.get(at(shop, bucket))) == []
     gone = client.get(at(shop, bucket, deleted="1", object="a.txt"))
     assert names_on(gone) == ["a.txt"]
@@ -316,9 +332,8 @@ def test_versions(shop: Cloud, browse: Callable[..., Client]) -> None:
     client.post(at(shop, bucket, "/forget", object="a.txt"), {"version": first})
     assert first not in [one.version for one in s3.list_versions(bucket).entries]
     # All of them, for good.
-    counted = rounds(client, at(shop, bucket, "/count"), names=["a.txt"], versions=True)
-    assert counted["objects"] == 2
-    assert rounds(client, at(shop, bucket, "/delete"), names=["a.txt"], versions=True)["done"] == 2
+    assert counted(client, at(shop, bucket), names=["a.txt"], versions=True)["objects"] == 2
+    assert worked(client, at(shop, bucket), "delete", names=["a.txt"], versions=True)["done"] == 2
     assert s3.list_versions(bucket).entries == []
 
 
@@ -339,7 +354,7 @@ def test_a_lock_is_shown_and_kept(shop: Cloud, browse: Callable[..., Client]) ->
     answer = client.post(at(shop, bucket, "/forget", object="a"), {"version": made["VersionId"]}, follow=True)
     assert "cb-toast is-bad" in answer.content.decode()
     found = ask(client, at(shop, bucket, "/delete"), names=["a"], versions=True).json()
-    assert (found["done"], found["failures"], found["cursor"]) == (0, 1, None)
+    assert (found["done"], found["failures"], found["job"]) == (0, 1, None)
     assert boto.head_object(Bucket=bucket, Key="a", VersionId=made["VersionId"])["ContentLength"] == 1
 
 
@@ -371,12 +386,13 @@ def test_share_links(shop: Cloud, browse: Callable[..., Client]) -> None:
 
 
 def test_count_delete_copy_move(shop: Cloud, browse: Callable[..., Client], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In rounds of a few, as a large folder takes: all is counted, copied, moved and deleted once, and nothing beside it."""
-    from dashboard.portal import object_rounds
-
-    monkeypatch.setattr(object_rounds, "ROUND_SECONDS", 0)
-    monkeypatch.setattr(object_rounds, "COPY_PAGE", 5)
-    monkeypatch.setattr(object_rounds, "DELETE_MAX", 7)
+    """In pages of a few, as a large folder takes: all is counted, copied, moved and deleted once, and nothing beside it. The first page
+    is done by the request, the rest by a job that is asked to give way after each page."""
+    monkeypatch.setattr(object_rounds, "ROUND_SECONDS", -1)
+    monkeypatch.setattr(bulk, "ROUND_SECONDS", -1)
+    monkeypatch.setattr(bulk, "TURN_SECONDS", -1)
+    monkeypatch.setattr(bulk, "COPY_PAGE", 5)
+    monkeypatch.setattr(bulk, "DELETE_MAX", 7)
     bucket, other, s3, client = shop.bucket(), shop.bucket(), object_store.client_of(shop.me.ctx), browse()
     for number in range(23):
         s3.put(bucket, f"a/{number:02}", b"x" * number, metadata={"n": str(number)})
@@ -384,33 +400,39 @@ def test_count_delete_copy_move(shop: Cloud, browse: Callable[..., Client], monk
         s3.put(bucket, name, b"")
     url = at(shop, bucket)
     sources = ["a/", "b", wire("bell\x07")]
-    assert rounds(client, f"{url}/count", names=sources) == {"objects": 26, "bytes": sum(range(23))}
-    done = rounds(client, f"{url}/copy", names=sources, bucket=other, folder="in/to")
+    assert counted(client, url, names=sources) == {"objects": 26, "bytes": sum(range(23))}
+    done = worked(client, url, "copy", names=sources, bucket=other, folder="in/to")
     assert (done["done"], done["skipped"], done["failures"]) == (26, 0, 0)
     assert len(list(s3.walk(other, prefix="in/to/a/"))) == 24
     assert s3.head(other, "in/to/a/07").metadata == {"n": "7"}
     # Again: all is there; and nothing is replaced unasked.
     s3.put(other, "in/to/b", b"mine")
-    assert rounds(client, f"{url}/copy", names=sources, bucket=other, folder="in/to")["skipped"] == 26
+    assert worked(client, url, "copy", names=sources, bucket=other, folder="in/to")["skipped"] == 26
     assert s3.head(other, "in/to/b").size == 4
-    assert rounds(client, f"{url}/copy", names=["b"], bucket=other, folder="in/to/", replace=True)["done"] == 1
+    assert worked(client, url, "copy", names=["b"], bucket=other, folder="in/to/", replace=True)["done"] == 1
     assert s3.head(other, "in/to/b").size == 0
     # A move leaves nothing behind; a folder is renamed with all that is in it; what is beside it stays.
-    assert rounds(client, f"{url}/copy", names=["a/"], base="", name="z", move=True)["done"] == 24
+    assert worked(client, url, "copy", names=["a/"], base="", name="z", move=True)["done"] == 24
     assert sorted(one.key for one in s3.walk(bucket)) == sorted(
         ["ab", "b", MARKUP, "bell\x07", *(f"z/{n:02}" for n in range(23)), "z/deep/er/1"], key=str
     )
-    assert rounds(client, f"{url}/copy", names=["z/deep/"], base="z/", folder="", move=True)["done"] == 1
+    assert worked(client, url, "copy", names=["z/deep/"], base="z/", folder="", move=True)["done"] == 1
     assert s3.head(bucket, "deep/er/1")
-    assert rounds(client, f"{url}/delete", names=["z/", MARKUP])["done"] == 24
+    assert worked(client, url, "delete", names=["z/", MARKUP])["done"] == 24
     assert sorted(one.key for one in s3.walk(bucket)) == ["ab", "b", "bell\x07", "deep/er/1"]
     for body in (
         {"names": ["deep/"], "base": "", "folder": "deep/er"}, {"names": ["b"], "base": "", "folder": ""}, {"names": []}, {"names": [""]},
-        {"names": ["b", "ab"], "name": "c"}, {"names": ["b"], "folder": "x" * 1024}, {"names": ["b"], "cursor": "[9,\"\",\"\"]"},
-        {"names": ["b"], "cursor": "{"}, {"names": "b"}, {"names": [1]}, {"names": ["b"], "folder": 1}, {"names": ["b"] * 1001},
+        {"names": ["b", "ab"], "name": "c"}, {"names": ["b"], "folder": "x" * 1024}, {"names": ["b"], "folder": "c", "total": -1},
+        {"names": ["b"], "folder": "c", "total": "1"}, {"names": "b"}, {"names": [1]}, {"names": ["b"], "folder": 1},
+        {"names": ["b"] * 1001},
     ):  # fmt: skip
         assert ask(client, f"{url}/copy", **body).status_code == 400, body
+    for cursor in ("{", '[9,"",""]', '[0,1,""]', "[]"):
+        assert ask(client, f"{url}/count", names=["b"], cursor=cursor).status_code == 400, cursor
     assert ask(client, f"{url}/copy", names=["b"], folder="c", bucket="no-such-bucket").status_code == 404
+    for job in ("", "x", str(uuid4())):
+        assert ask(client, f"{url}/work/stop", job=job).status_code == 404
+        assert ask(client, f"{url}/work", jobs=[job]).status_code == 404
     assert client.post(f"{url}/delete", "[", content_type="application/json").status_code == 400
 
 

@@ -129,6 +129,49 @@ def test_the_simulator_says_what_the_data_plane_does(shop: Cloud) -> None:
         clients.of(ctx).delete("shared", "out/a")
 
 
+def test_the_simulator_looks_at_the_object(shop: Cloud) -> None:
+    """Access control lists and tags as objects have them, asked of both for everybody; what cannot be seen is assumed, and said."""
+    ctx = shop.me.ctx
+    row = configurations.create(ctx, name="gallery")
+    s3 = shop.client()
+    s3.put_bucket_ownership_controls(Bucket="gallery", OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
+    s3.delete_public_access_block(Bucket="gallery")
+    s3.put_bucket_acl(Bucket="gallery", ACL="public-read-write")
+    s3.put_object(Bucket="gallery", Key="mine", Body=b"1")
+    s3.put_object(Bucket="gallery", Key="shown", Body=b"1", ACL="public-read")
+    s3.put_object(Bucket="gallery", Key="friends", Body=b"1", GrantRead=f"id={shop.stranger.project.id.hex}", Tagging="team=a")
+    theirs = shop.client(shop.stranger)
+    theirs.put_object(Bucket="gallery", Key="theirs", Body=b"1", ACL="bucket-owner-full-control")
+    theirs.put_object(Bucket="gallery", Key="hidden", Body=b"1")
+    allow = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::gallery/*"}
+    allow |= {"Condition": {"StringEquals": {"s3:ExistingObjectTag/team": "a"}}}
+    for policy in ("", json.dumps({"Statement": [allow]})):
+        row = configurations.set_policy(ctx, _row(shop, "gallery"), policy)
+        for key in ("mine", "shown", "friends", "theirs"):
+            for person, question in (
+                (shop.me, Question(kind="user", user=shop.me.user.email, key=key, secure=False)),
+                (shop.stranger, Question(kind="project", project=shop.stranger.project.slug, key=key, secure=False)),
+            ):
+                found = simulator.ask(ctx, row, question)
+                assert found.assumed == ()
+                try:
+                    clients.of(person.ctx).head("gallery", key)
+                    done = True
+                except Forbidden:
+                    done = False
+                assert found.allowed is done, (policy, question, found)
+            anybody = simulator.ask(ctx, row, Question(key=key, secure=False)).allowed
+            assert anybody is (key == "shown" or (key == "friends" and bool(policy))), (policy, key)
+    acl = Question(kind="project", project=shop.stranger.project.slug, action="s3:PutObjectAcl", key="friends")
+    assert not simulator.ask(ctx, row, acl).allowed
+    assert simulator.ask(ctx, row, replace(acl, key="theirs")).allowed
+    (told,) = simulator.ask(ctx, row, Question(key="hidden")).assumed
+    assert told.startswith("you may not see its access control list; ")
+    (told,) = simulator.ask(ctx, row, Question(key="never-was")).assumed
+    assert told.startswith("there is no such object; ")
+    assert simulator.ask(ctx, row, Question(key="mine", object_acl="public-read")).allowed
+
+
 def test_tls_only_lets_the_box_itself_in(shop: Cloud) -> None:
     """Its pages and jobs reach the store on the same machine, without TLS; from elsewhere that is refused."""
     ctx = shop.me.ctx

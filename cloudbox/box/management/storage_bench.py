@@ -44,6 +44,7 @@ from identity.authn.session import context_of
 from identity.context import SYSTEM
 from identity.models import Project, User
 from storage.dataplane import config_of
+from storage.models import BucketHour, BucketTraffic
 
 SECONDS, ROUNDS = 2.0, 3
 CONNECTIONS = (1, 8, 32, 128)
@@ -275,6 +276,8 @@ def _ours(say: Callable[[str], None]) -> Iterator[Target]:
 
 def _forget(user: User, project: Project) -> None:
     with transaction.atomic():
+        for facts in (BucketHour, BucketTraffic):  # What was held and asked for outlives buckets, and would keep the project.
+            facts.objects.filter(project=project).delete()
         project.delete()
         user.delete()
 

@@ -217,6 +217,18 @@ class HeldShape(serializers.Serializer):
     gib_hours = serializers.FloatField()
 
 
+class MovedShape(serializers.Serializer):
+    """What was asked in a day or an hour that began at `at`; what was refused or failed here does not count."""
+
+    at = serializers.DateTimeField()
+    reads = serializers.IntegerField(help_text="GET and HEAD of objects.")
+    lists = serializers.IntegerField(help_text="The same of the bucket: listings and settings.")
+    writes = serializers.IntegerField()
+    deletes = serializers.IntegerField()
+    sent_bytes = serializers.IntegerField(help_text="Of bodies, to clients.")
+    received_bytes = serializers.IntegerField(help_text="Of bodies, from clients, as they announced it.")
+
+
 class MonthShape(serializers.Serializer):
     """What a bucket, which may be gone, held this month."""
 

@@ -1,4 +1,4 @@
-"""What buckets held over time, and their inventories."""
+"""What buckets held and were asked over time, and their inventories."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dashboard.api.fields import Flag, Input, Text
 from dashboard.api.idempotency import idempotent
 from dashboard.api.openapi import listing, operation
 from dashboard.api.render import storage as render
-from storage import buckets, inventories, usage
+from storage import buckets, inventories, traffic, usage
 
 
 class UsageQuery(Input):
@@ -30,6 +30,13 @@ class BucketsUsageView(ApiView):
     @listing("buckets_list_usage", "What each bucket held this month, the most first", of=render.MonthShape, query=None, tag="buckets")
     def get(self, request: Request, project: str) -> Response:
         return self.list_all(usage.of_month(self.ctx), render.MonthShape)
+
+
+class BucketTrafficView(ApiView):
+    @listing("buckets_get_traffic", "What was asked of it over time, oldest first", of=render.MovedShape, query=UsageQuery, tag="buckets")
+    def get(self, request: Request, project: str, name: str) -> Response:
+        query, row = self.query(UsageQuery), buckets.get(self.ctx, name)
+        return self.list_all(traffic.series(self.ctx, bucket=row, days=query["days"], by_day=query["by"] == "day"), render.MovedShape)
 
 
 class InventoryCreate(Input):

@@ -210,7 +210,9 @@ class Ask(Input):
     key = Text(default="", allow_blank=True, max_length=1024)
     secure = Flag(default=True, help_text="Does the request come by TLS?")
     source_ip = serializers.IPAddressField(required=False)
-    object_acl = serializers.ChoiceField(simulator.OBJECT_ACLS, default="private")
+    object_acl = serializers.ChoiceField(
+        simulator.OBJECT_ACLS, default=simulator.OWN, help_text="Of the object named by `key`: `own` looks at it, its tags included."
+    )
     policy = Text(required=False, allow_blank=True, max_length=policies.POLICY_MAX_BYTES, help_text="A draft to judge by.")
 
 

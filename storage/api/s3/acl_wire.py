@@ -17,12 +17,6 @@ from storage.errors import AclUnsupported
 from storage.loading import visiting
 from storage.properties import Properties
 
-GROUPS = {
-    acls.EVERYBODY: "http://acs.amazonaws.com/groups/global/AllUsers",
-    acls.SIGNED_IN: "http://acs.amazonaws.com/groups/global/AuthenticatedUsers",
-    acls.LOG: "http://acs.amazonaws.com/groups/s3/LogDelivery",
-}
-_GROUP_NAMES = {uri: name for name, uri in GROUPS.items()}
 GRANT_HEADERS = {
     "x-amz-grant-read": acls.READ,
     "x-amz-grant-write": acls.WRITE,
@@ -58,9 +52,9 @@ def asked(headers: Mapping[str, str], *, owner: str, bucket_owner: str, for_obje
 
 def _grantee(kind: str, value: str) -> list[str]:
     if kind == "uri":
-        if value not in _GROUP_NAMES:
+        if value not in acls.GROUP_NAMES:
             raise S3Error("InvalidArgument", "Invalid group uri", ArgumentName="uri", ArgumentValue=value)
-        return ["group", _GROUP_NAMES[value]]
+        return ["group", acls.GROUP_NAMES[value]]
     return ["email" if kind == "emailaddress" else "user", value]
 
 
@@ -180,7 +174,7 @@ async def rendered(call: Call, owner: str, grants: Acl) -> bytes:
             names = xml.element("ID", who) + xml.element("DisplayName", await name_of(who))
             grantee = f'<Grantee {xml.XSI} xsi:type="CanonicalUser">{names}</Grantee>'
         else:
-            grantee = f'<Grantee {xml.XSI} xsi:type="Group">{xml.element("URI", GROUPS[who])}</Grantee>'
+            grantee = f'<Grantee {xml.XSI} xsi:type="Group">{xml.element("URI", acls.GROUPS[who])}</Grantee>'
         out.append(f"<Grant>{grantee}{xml.element('Permission', permission)}</Grant>")
     return xml.document(
         "AccessControlPolicy",

@@ -78,6 +78,7 @@ class S3:
                         raise
             call.info = info
             if info is not None:
+                request.tally = self.plane.traffic.tally(info, about_object=bool(call.key))
                 expected = request.headers.get("x-amz-expected-bucket-owner")
                 if expected is not None and expected.replace("-", "") != info.owner:
                     raise S3Error("AccessDenied", "The bucket's owner is not the expected one.")

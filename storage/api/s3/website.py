@@ -31,6 +31,7 @@ async def serve(call: Call) -> Response:
         if not call.bucket_name:
             raise S3Error("NoSuchBucket")
         call.info = await call.bucket_of(call.bucket_name)
+        call.request.tally = call.plane.traffic.tally(call.info, about_object=True)
         site = call.info.documents.get("website")
         if not site:
             raise S3Error("NoSuchWebsiteConfiguration")

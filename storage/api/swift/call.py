@@ -143,6 +143,8 @@ class Call:
         self.account = await self._account_of(self.project)
         if self.container and self.account is not None:
             self.info = await self.plane.directory.find_container(self.project, self.container)
+            if self.info is not None:
+                self.request.tally = self.plane.traffic.tally(self.info, about_object=bool(self.key))
 
     async def _account_of(self, project: str) -> Account | None:
         """An account, kept for level() to judge by."""
