@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('compute', '0010_load_balancers'),
+        ('compute', '0012_subnets'),
     ]
 
     operations = [
