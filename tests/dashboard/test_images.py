@@ -22,7 +22,7 @@ def test_bringing_one_in(world: World, browse: Browse, monkeypatch: pytest.Monke
     assert 'value="my/disk.raw"' in client.get(f"{at}/new?bucket=disks&key=my/disk.raw").content.decode()
     form = {"name": "Own", "of": "object", "bucket": "disks", "key": "disk.raw", "url": "left over", "min_disk_gib": "2"}
     wrong = client.post(f"{at}/new", form | {"key": ""})
-    assert wrong.status_code == 422
+    assert wrong.status_code == 400
     assert b"Name the bucket, and the object in it." in wrong.content
     made = client.post(f"{at}/new", form)
     assert made.status_code == 302
