@@ -92,6 +92,7 @@ def _network_things(ctx: Context) -> dict[str, str]:
     keypair, _ = keypairs.create(ctx, name="ada-laptop")
     back = networks.create(ctx, name="back", cidr="10.30.0.0/24")
     network = networks.list(ctx).exclude(id=back.id).get()
+    networks.update(ctx, network.id, {"ipv6_mode": "slaac"})  # long addresses are what narrow pages break on
     port = ports.reserve(ctx, network_id=back.id, name="database", dns_name="db", rate_in_kbps=10_000)
     kept = {"addresses": str(offices.id), "port": str(port.id)}
     return kept | {

@@ -1,4 +1,4 @@
-"""`manage.py box_bench [launch | live | storage]`: what Cloudbox adds to a launch, beside the same machine started by libvirt alone.
+"""`manage.py box_bench [launch | live | firewall | storage]`: what the box adds to a launch beside libvirt alone.
 
 Each round launches an instance through the REST API and notes the time from the POST to `running` and to the shell on its serial
 line; then it has a second instance made but not started, and starts a copy of its definition through libvirt itself: same XML, same
@@ -23,7 +23,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 
-from cloudbox.box.management import live_bench, storage_bench
+from cloudbox.box.management import firewall_bench, live_bench, storage_bench
 from compute.drivers import libvirt_daemon
 from compute.models import Flavor, Image, Instance, UsageInterval
 from identity import credentials
@@ -44,16 +44,16 @@ def wait(condition: Callable[[], Any], *, every_seconds: float = 0.02) -> Any:
 
 
 class Command(BaseCommand):
-    help = "Time launches beside bare libvirt; or the live channel in a storm of changes; or the object store beside its limits."
+    help = "Time launches beside bare libvirt, the live channel in a storm, rules beside nft alone, or the object store."
     requires_system_checks: ClassVar[list[str]] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "what",
             nargs="?",
-            choices=("launch", "live", "storage"),
+            choices=("launch", "live", "firewall", "storage"),
             default="launch",
-            help="launches, the live channel of pages, or the object store",
+            help="launches, the live channel of pages, rules of networks and floating IPs, or the object store",
         )
         parser.add_argument("--rounds", type=int, default=3)
         parser.add_argument(
@@ -78,6 +78,10 @@ class Command(BaseCommand):
         if options["what"] == "live":
             found = live_bench.run(self.stderr.write)
             self.stdout.write(json.dumps(found)) if options["json"] else live_bench.tell(found, self.stdout.write)
+            return
+        if options["what"] == "firewall":
+            found = firewall_bench.run(self.stderr.write, rounds=options["rounds"])
+            self.stdout.write(json.dumps(found)) if options["json"] else firewall_bench.tell(found, self.stdout.write)
             return
         if options["what"] == "storage":
             asked = {name: options[name] for name in ("seconds", "rounds", "generators", "only", "connections", "beside")}
