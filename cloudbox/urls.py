@@ -8,6 +8,8 @@ from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 
+from cloudbox.common.dialect import Dialect
+from compute.api.nova.errors import nova
 from dashboard import errors
 from identity.api.keystone.base import keystone
 
@@ -21,16 +23,22 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("api/v1/", include("dashboard.api.urls")),
     path("", include("identity.api.keystone.urls")),
+    path("", include("compute.api.nova.urls")),
     path("", include("dashboard.urls")),
 ]
+
+
+# Who answers for what no view has seen, by the beginning of the address.
+_DIALECTS: dict[str, Dialect] = {"/identity": keystone, "/auth/": keystone, "/compute": nova}
 
 
 def _by_prefix(name: str, meaning: type[Exception]) -> Callable[..., HttpResponse]:
     """A handler of Django's that answers in the language of the address."""
 
     def handler(request: HttpRequest, exception: Exception | None = None, **more: str) -> HttpResponse:
-        if request.path.startswith(("/identity", "/auth/")):
-            return keystone.answer_error(request, exception if exception is not None else meaning())
+        for prefix, dialect in _DIALECTS.items():
+            if request.path.startswith(prefix):
+                return dialect.answer_error(request, exception if exception is not None else meaning())
         view: Callable[..., HttpResponse] = getattr(errors, name)
         return view(request, exception, **more) if exception is not None else view(request, **more)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from cloudbox.common import events, jobs
-from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound, TooLarge
+from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound, QuotaExceeded, TooLarge
 from compute import actions, boot_volumes, charges, flavors, images, keypairs, networks, ports, security_groups
 from compute.boot_volumes import BootVolume
 from compute.lifecycle import machine
@@ -26,6 +27,8 @@ Intent = Instance.Intent
 COUNT_MAX = 20
 NICS_MAX = 8
 TAGS_MAX = 50
+METADATA_MAX = 128
+NAME_LENGTH_MAX = 255
 USER_DATA_BYTES_MAX = 65535
 DISK_GIB_MAX = 4096
 # Without "#", which sets off the numbers of instances launched together.
@@ -53,6 +56,12 @@ class LaunchSpec:
     hostname: str = ""
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    ips: Mapping[UUID, str] = field(default_factory=dict)  # network: the address wanted there
+    group_id: UUID | None = None
+    access_ipv4: str | None = None
+    access_ipv6: str | None = None
+    shares_name: bool = False  # others may have the same name, and it may be as long as Nova's
     count: int = 1
     disk_gib: int | None = None
     token: str | None = None
@@ -74,9 +83,10 @@ class _Plan:
     disk_gib: int
     boot_gib: int  # of a volume that is new
     tags: dict[str, str]
+    metadata: dict[str, str]
 
 
-def launch(ctx: Context, spec: LaunchSpec) -> list[Instance]:  # type: ignore[valid-type]
+def launch(ctx: Context, spec: LaunchSpec) -> Sequence[Instance]:
     """Charge the quota, write the rows, hand the building to jobs; all or nothing. Returns the new instances."""
     ctx.require("instances.launch")
     plan = _plan(ctx, spec)
@@ -107,7 +117,7 @@ def _volumes_of(ctx: Context, plan: _Plan) -> dict[str, int]:
 
 
 def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:
-    name = clean_name(spec.name, length_max=60)
+    name = clean_name(spec.name, length_max=NAME_LENGTH_MAX if spec.shares_name else 60)
     if not 1 <= spec.count <= COUNT_MAX:
         raise Invalid(f"Launch 1 to {COUNT_MAX} at a time.", field="count")
     if spec.hostname:
@@ -139,6 +149,7 @@ def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:
         disk_gib=disk_gib,
         boot_gib=boot_gib,
         tags=clean_tags(spec.tags),
+        metadata=clean_metadata(spec.metadata),
     )
 
 
@@ -195,6 +206,7 @@ def _create(ctx: Context, plan: _Plan, number: int) -> Instance:
         project=ctx.needed_project,
         user=ctx.needed_user,
         name=name,
+        shares_name=spec.shares_name,
         description=clean_text(spec.description, field="description"),
         hostname=spec.hostname or slug_of(name, length_max=63) or "instance",
         flavor=plan.flavor,
@@ -206,13 +218,17 @@ def _create(ctx: Context, plan: _Plan, number: int) -> Instance:
         public_key=plan.keypair.public_key if plan.keypair else "",
         user_data=spec.user_data,
         tags=plan.tags,
+        metadata=plan.metadata,
+        group_id=spec.group_id,
+        access_ipv4=clean_ip(spec.access_ipv4, 4),
+        access_ipv6=clean_ip(spec.access_ipv6, 6),
         intended=Intent.RUNNING if spec.start else Intent.STOPPED,
         token=token,
     )
     for index, port in enumerate(plan.ports):
         ports.place(port.id, instance, index=index)
     for index, network in enumerate(plan.networks, start=len(plan.ports)):
-        ports.create(network, instance, index=index, groups=plan.groups)
+        ports.create(network, instance, index=index, groups=plan.groups, ip=spec.ips.get(network.id, ""))
     if spec.boot is not None:
         boot_volumes.give(ctx, instance, spec.boot, size_gib=plan.boot_gib)
     UsageInterval.objects.create(
@@ -223,10 +239,10 @@ def _create(ctx: Context, plan: _Plan, number: int) -> Instance:
     return instance
 
 
-def _rows() -> QuerySet[Instance]:
+def _rows(*, with_deleted: bool = False) -> QuerySet[Instance]:
+    rows = Instance.objects.all() if with_deleted else Instance.objects.exclude(status=S.DELETED)
     return (
-        Instance.objects.exclude(status=S.DELETED)
-        .select_related("flavor", "image", "keypair", "project", "rescue_image", "group")
+        rows.select_related("flavor", "image", "keypair", "project", "rescue_image", "group")
         .defer("user_data")
         .annotate(
             has_snapshots=Exists(InstanceSnapshot.objects.filter(instance=OuterRef("id")).exclude(status="deleted")),
@@ -240,14 +256,23 @@ def _rows() -> QuerySet[Instance]:
 
 
 def list(
-    ctx: Context, *, q: str = "", status: str = "", tag: str = "", sort: str = "name", all_projects: bool = False
+    ctx: Context,
+    *,
+    q: str = "",
+    status: str = "",
+    tag: str = "",
+    sort: str = "name",
+    all_projects: bool = False,
+    with_deleted: bool = False,
 ) -> QuerySet[Instance]:
-    """The instances of the project; with `all_projects`, of the box.
+    """The instances of the project; with `all_projects`, of the box; `with_deleted`, those too that were.
 
     `q` matches name, address, id and tags; `tag` is `key` or `key:value`.
     """
     ctx.require("box.look" if all_projects else "instances.list")
-    rows = _rows() if all_projects else _rows().filter(project=ctx.project)
+    rows = _rows(with_deleted=with_deleted)
+    if not all_projects:
+        rows = rows.filter(project=ctx.project)
     if q:
         match = Q(name__icontains=q) | Q(tags__icontains=q) | Q(id__in=Port.objects.filter(ip__startswith=q).values("instance_id"))
         try:
@@ -338,8 +363,10 @@ def update(
     name: str | None = None,
     description: str | None = None,
     tags: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    access: Mapping[str, str | None] | None = None,
 ) -> Instance:
-    """Change what people call it. The host name inside stays as it was."""
+    """Change what people call it and note of it; `access` has the columns `access_ipv4` and `access_ipv6`. The host name inside stays."""
     ctx.require("instances.update")
     try:
         with transaction.atomic():
@@ -347,16 +374,24 @@ def update(
             instance = Instance.objects.select_for_update(of=("self",)).get(id=id)
             actions.check(instance, "rename")
             changed = []
-            if name is not None and clean_name(name) != instance.name:
+            name_max = NAME_LENGTH_MAX if instance.shares_name else 64
+            if name is not None and clean_name(name, length_max=name_max) != instance.name:
                 changed.append(f"name from {instance.name}")
-                instance.name = clean_name(name)
+                instance.name = clean_name(name, length_max=name_max)
             if description is not None:
                 changed.append("description")
                 instance.description = clean_text(description, field="description")
             if tags is not None:
                 changed.append("tags")
                 instance.tags = clean_tags(tags)
-            instance.save(update_fields=["name", "description", "tags", "changed_at"])
+            if metadata is not None:
+                changed.append("metadata")
+                instance.metadata = clean_metadata(metadata)
+            for column, text in (access or {}).items():
+                changed.append(column.replace("_", " "))
+                setattr(instance, column, clean_ip(text, 4 if column == "access_ipv4" else 6))
+            columns = ["name", "description", "tags", "metadata", "access_ipv4", "access_ipv6", "changed_at"]
+            instance.save(update_fields=columns)
             events.publish(ctx.actor, "update", "instance", instance, detail=", ".join(changed))
     except IntegrityError as error:
         raise AlreadyExists(f"The name {name} is taken in this project.", field="name") from error
@@ -382,6 +417,37 @@ def clean_tags(tags: Mapping[str, str]) -> dict[str, str]:
             raise Invalid("A tag's key is not empty and has no colon.", field="tags")
         clean[key] = clean_text(value, field="tags", length_max=128)
     return clean
+
+
+def clean_metadata(pairs: Mapping[str, str], *, length_max: int = 255) -> dict[str, str]:
+    """Pairs of text, of an instance, a volume or a snapshot."""
+    if len(pairs) > METADATA_MAX:
+        raise QuotaExceeded(f"There can be {METADATA_MAX} pairs of metadata, not {len(pairs)}.", field="metadata")
+    clean = {}
+    for key, value in pairs.items():
+        if not isinstance(value, str):
+            raise Invalid(f"The metadata {key[:64]} must be text.", field="metadata")
+        if not key.strip():
+            raise Invalid("A key of metadata is not empty.", field="metadata")
+        if any("\x00" in text or not text.isprintable() for text in (key, value)):
+            raise Invalid("Metadata hold characters that cannot be printed.", field="metadata")
+        if max(len(key), len(value)) > length_max:
+            raise Invalid(f"Keys and values of metadata have at most {length_max} characters.", field="metadata")
+        clean[key] = value
+    return clean
+
+
+def clean_ip(text: str | None, version: int) -> str | None:
+    """An address of this version, or none."""
+    if not text:
+        return None
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        found = None
+    if found is None or found.version != version or getattr(found, "scope_id", None):
+        raise Invalid(f"{text[:64]!r} is not an IPv{version} address.", field=f"access_ipv{version}")
+    return str(found)
 
 
 def lock(ctx: Context, id: UUID) -> Instance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 
 from cloudbox.common import events, jobs
 from cloudbox.common.errors import AlreadyExists, Conflict, NotFound
-from compute import charges, volumes
+from compute import charges, instances, volumes
 from compute.models import Instance, Snapshot, Volume
 from compute.volume_lifecycle import machine, snapshot_machine
 from identity import quotas
@@ -149,10 +150,18 @@ def why_not_of(volume: Volume) -> str:
     return ""
 
 
-def create(ctx: Context, *, volume_id: UUID, name: str, description: str = "") -> Snapshot:
+def create(
+    ctx: Context,
+    *,
+    volume_id: UUID,
+    name: str,
+    description: str = "",
+    metadata: Mapping[str, str] | None = None,
+    shares_name: bool = False,
+) -> Snapshot:
     """The volume as it is now, in use or not. A guest with an agent writes out what it has in memory first."""
     ctx.require("snapshots.manage")
-    name, description = clean_name(name), clean_text(description, field="description")
+    name, description = clean_name(name, length_max=255 if shares_name else 64), clean_text(description, field="description")
     try:
         with transaction.atomic():
             if not volumes.list(ctx).filter(id=volume_id).exists():
@@ -167,6 +176,8 @@ def create(ctx: Context, *, volume_id: UUID, name: str, description: str = "") -
                 user=ctx.needed_user,
                 volume=volume,
                 name=name,
+                shares_name=shares_name,
+                metadata=instances.clean_metadata(metadata or {}),
                 description=description,
                 size_gib=volume.size_gib,
             )
@@ -187,19 +198,25 @@ def restore(ctx: Context, id: UUID) -> Snapshot:
     return get(ctx, id)
 
 
-def update(ctx: Context, id: UUID, *, name: str | None = None, description: str | None = None) -> Snapshot:
+def update(
+    ctx: Context, id: UUID, *, name: str | None = None, description: str | None = None, metadata: Mapping[str, str] | None = None
+) -> Snapshot:
     ctx.require("snapshots.manage")
     try:
         with transaction.atomic():
             snapshot = _checked(ctx, id, "rename")
             changed: tuple[str, ...] = ()
-            if name is not None and clean_name(name) != snapshot.name:
+            name_max = 255 if snapshot.shares_name else 64
+            if name is not None and clean_name(name, length_max=name_max) != snapshot.name:
                 changed = (f"name from {snapshot.name}",)
-                snapshot.name = clean_name(name)
+                snapshot.name = clean_name(name, length_max=name_max)
             if description is not None:
                 changed = (*changed, "description")
                 snapshot.description = clean_text(description, field="description")
-            snapshot.save(update_fields=["name", "description"])
+            if metadata is not None:
+                changed = (*changed, "metadata")
+                snapshot.metadata = instances.clean_metadata(metadata)
+            snapshot.save(update_fields=["name", "description", "metadata"])
             events.publish(ctx.actor, "update", "snapshot", snapshot, detail=", ".join(changed))
     except IntegrityError as error:
         raise AlreadyExists(f"There is a snapshot {name} of this volume.", field="name") from error

@@ -180,11 +180,13 @@ def create(
     image_id: UUID | None = None,
     volume_id: UUID | None = None,
     snapshot_id: UUID | None = None,
+    metadata: Mapping[str, str] | None = None,
+    shares_name: bool = False,
 ) -> Volume:
     """A volume: empty, or beginning as an image, as another volume is now, or as one was at a snapshot. Charges the quota, writes the
     row, hands the making to a job. Without a size it is as large as what it begins as, without a type of the same type."""
     ctx.require("volumes.manage")
-    name, description = clean_name(name), clean_text(description, field="description")
+    name, description = clean_name(name, length_max=255 if shares_name else 64), clean_text(description, field="description")
     try:
         with transaction.atomic():
             source = sources.find(ctx, image_id=image_id, volume_id=volume_id, snapshot_id=snapshot_id)
@@ -196,6 +198,8 @@ def create(
                 project=ctx.needed_project,
                 user=ctx.needed_user,
                 name=name,
+                shares_name=shares_name,
+                metadata=instances.clean_metadata(metadata or {}),
                 description=description,
                 type=kind,
                 size_gib=size_gib,
@@ -304,19 +308,26 @@ def retype(ctx: Context, id: UUID, *, type_id: UUID) -> Volume:
     return get(ctx, id)
 
 
-def update(ctx: Context, id: UUID, *, name: str | None = None, description: str | None = None) -> Volume:
+def update(
+    ctx: Context, id: UUID, *, name: str | None = None, description: str | None = None, metadata: Mapping[str, str] | None = None
+) -> Volume:
+    """Other words for it."""
     ctx.require("volumes.manage")
     try:
         with transaction.atomic():
             volume = locked(ctx, id, "rename")
             changed = []
-            if name is not None and clean_name(name) != volume.name:
+            name_max = 255 if volume.shares_name else 64
+            if name is not None and clean_name(name, length_max=name_max) != volume.name:
                 changed.append(f"name from {volume.name}")
-                volume.name = clean_name(name)
+                volume.name = clean_name(name, length_max=name_max)
             if description is not None:
                 changed.append("description")
                 volume.description = clean_text(description, field="description")
-            volume.save(update_fields=["name", "description", "changed_at"])
+            if metadata is not None:
+                changed.append("metadata")
+                volume.metadata = instances.clean_metadata(metadata)
+            volume.save(update_fields=["name", "description", "metadata", "changed_at"])
             events.publish(ctx.actor, "update", "volume", volume, detail=", ".join(changed))
     except IntegrityError as error:
         raise AlreadyExists(f"There is a volume {name} in this project.", field="name") from error

@@ -73,7 +73,9 @@ class Instance(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="instances")
     user = models.ForeignKey(User, on_delete=models.SET_NULL, null=True)
-    name = models.CharField(max_length=64)
+    name = models.CharField(max_length=255)
+    # Made through an API whose names may be the same (OpenStack's): nobody reserves the name by it, and it takes none away.
+    shares_name = models.BooleanField(default=False)
     description = models.CharField(max_length=255, blank=True)
     hostname = models.CharField(max_length=63)
     flavor = models.ForeignKey(Flavor, on_delete=models.PROTECT)
@@ -87,6 +89,9 @@ class Instance(models.Model):
     user_data = models.BinaryField(blank=True, default=b"")
     tags = models.JSONField(default=dict, blank=True)
     metadata = models.JSONField(default=dict, blank=True)  # pairs that the guest may read
+    # What people noted as its address for others to use (Nova's accessIPv4 and accessIPv6); the box does nothing with them.
+    access_ipv4 = models.GenericIPAddressField(protocol="IPv4", null=True)
+    access_ipv6 = models.GenericIPAddressField(protocol="IPv6", null=True)
     group = models.ForeignKey(ServerGroup, on_delete=models.SET_NULL, null=True, related_name="instances")
     # What its machine is made of, as far as people choose it; at its next start.
     firmware = models.CharField(max_length=8, choices=Firmware.choices, default=Firmware.BIOS)
@@ -119,7 +124,9 @@ class Instance(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint("project", Lower("name"), name="instance_name_unique", condition=~models.Q(status="deleted")),
+            models.UniqueConstraint(
+                "project", Lower("name"), name="instance_name_unique", condition=~models.Q(status="deleted") & models.Q(shares_name=False)
+            ),
             models.UniqueConstraint(fields=["project", "token"], name="instance_token_unique"),
         ]
         indexes = [

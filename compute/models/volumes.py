@@ -58,7 +58,10 @@ class Volume(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="volumes")
     user = models.ForeignKey(User, on_delete=models.SET_NULL, null=True)
-    name = models.CharField(max_length=64)
+    name = models.CharField(max_length=255)
+    # As of instances: made through an API whose names may be the same.
+    shares_name = models.BooleanField(default=False)
+    metadata = models.JSONField(default=dict, blank=True)  # pairs that people noted
     description = models.CharField(max_length=255, blank=True)
     type = models.ForeignKey(VolumeType, on_delete=models.PROTECT)
     size_gib = models.PositiveIntegerField()  # what is asked for, and charged; while it grows the disk may still be smaller
@@ -86,7 +89,9 @@ class Volume(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint("project", Lower("name"), name="volume_name_unique", condition=~models.Q(status="deleted")),
+            models.UniqueConstraint(
+                "project", Lower("name"), name="volume_name_unique", condition=~models.Q(status="deleted") & models.Q(shares_name=False)
+            ),
             models.UniqueConstraint(fields=["instance"], name="volume_one_boot", condition=models.Q(is_boot=True)),
         ]
         indexes = [
@@ -172,7 +177,9 @@ class Snapshot(models.Model):
     volume = models.ForeignKey(Volume, on_delete=models.PROTECT, related_name="snapshots")
     parent = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="children")
     group = models.ForeignKey(InstanceSnapshot, on_delete=models.SET_NULL, null=True, related_name="volumes")
-    name = models.CharField(max_length=64)
+    name = models.CharField(max_length=255)
+    shares_name = models.BooleanField(default=False)
+    metadata = models.JSONField(default=dict, blank=True)  # pairs that people noted
     description = models.CharField(max_length=255, blank=True)
     size_gib = models.PositiveIntegerField()
     # Whether the guest had written out everything; null: it was attached to none that ran.
@@ -185,7 +192,9 @@ class Snapshot(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint("volume", Lower("name"), name="snapshot_name_unique", condition=~models.Q(status="deleted")),
+            models.UniqueConstraint(
+                "volume", Lower("name"), name="snapshot_name_unique", condition=~models.Q(status="deleted") & models.Q(shares_name=False)
+            ),
         ]
         indexes = [models.Index(fields=["project", "created_at"], name="snapshot_list", condition=~models.Q(status="deleted"))]
 

@@ -125,7 +125,7 @@ def _sources(ctx: Context) -> list[tuple[str, str, list[tuple[str, str]]]]:
     ]
 
 
-def _source(form: Form) -> dict[str, UUID]:
+def _source(form: Form) -> dict[str, Any]:
     """`snapshot:<id>` of the form's one field, as the verb takes it; nothing: empty."""
     kind, _, id = form.text("source").partition(":")
     if not kind:

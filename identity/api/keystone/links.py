@@ -47,7 +47,7 @@ def account(request: HttpRequest, project: UUID | None) -> str:
 
 def services(request: HttpRequest, project: UUID | None = None) -> list[dict[str, Any]]:
     """What the box serves: (type, name, url); ids are made from the types, so they never change."""
-    found = [("identity", "keystone", identity(request))]
+    found = [("identity", "keystone", identity(request)), ("compute", "nova", f"{site(request)}/compute/v2.1")]
     if settings.STORE_PORT is not None:
         found.append(("object-store", "swift", account(request, project)))
     return [{"id": id_of(kind), "type": kind, "name": name, "url": url} for kind, name, url in found]

@@ -1,0 +1,1 @@
+"""OpenStack's compute, image, network and volume dialects, as clients see them."""
