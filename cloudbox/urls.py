@@ -9,6 +9,8 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 
 from cloudbox.common.dialect import Dialect
+from compute.api.glance.errors import glance
+from compute.api.neutron.errors import neutron
 from compute.api.nova.errors import nova
 from dashboard import errors
 from identity.api.keystone.base import keystone
@@ -24,12 +26,14 @@ urlpatterns = [
     path("api/v1/", include("dashboard.api.urls")),
     path("", include("identity.api.keystone.urls")),
     path("", include("compute.api.nova.urls")),
+    path("", include("compute.api.glance.urls")),
+    path("", include("compute.api.neutron.urls")),
     path("", include("dashboard.urls")),
 ]
 
 
 # Who answers for what no view has seen, by the beginning of the address.
-_DIALECTS: dict[str, Dialect] = {"/identity": keystone, "/auth/": keystone, "/compute": nova}
+_DIALECTS: dict[str, Dialect] = {"/identity": keystone, "/auth/": keystone, "/compute": nova, "/image": glance, "/network": neutron}
 
 
 def _by_prefix(name: str, meaning: type[Exception]) -> Callable[..., HttpResponse]:

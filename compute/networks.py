@@ -71,7 +71,7 @@ def create(
     `ipv6_mode`: how guests come by IPv6 addresses, empty for none; without `ipv6_cidr` they are of the project's own unique local ones."""
     ctx.require("networks.manage")
     name = clean_name(name)
-    subnet = _subnet(cidr) if cidr else _free_subnet(ctx)
+    subnet = clean_range(cidr) if cidr else _free_subnet(ctx)
     gateway = addresses.parse_address(gateway_ip, field="gateway_ip") if gateway_ip else subnet[1]
     if gateway not in subnet or gateway in (subnet[0], subnet[-1]):
         raise Invalid(f"{gateway} is no address of {subnet}.", field="gateway_ip")
@@ -85,7 +85,7 @@ def create(
         pool_last=last,
         dhcp=dhcp,
         dns_servers=addresses.parse_dns_servers(dns_servers),
-        host_routes=_host_routes(subnet, host_routes),
+        host_routes=clean_host_routes(subnet, host_routes),
         mtu=_mtu(mtu),
     )
     try:
@@ -106,7 +106,8 @@ def create(
     return get(ctx, network.id)
 
 
-def _host_routes(subnet: ipaddress.IPv4Network, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:  # type: ignore[valid-type]
+def clean_host_routes(subnet: ipaddress.IPv4Network, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:  # type: ignore[valid-type]
+    """Routes that DHCP may tell on this range."""
     found = addresses.parse_routes(rows, field="host_routes")
     for each in found:
         if ipaddress.IPv4Address(each["next_hop"]) not in subnet:
@@ -141,7 +142,8 @@ def _mtu(mtu: int) -> int:
     return mtu
 
 
-def _subnet(cidr: str) -> ipaddress.IPv4Network:
+def clean_range(cidr: str) -> ipaddress.IPv4Network:
+    """A range that a network may have, as somebody wrote it."""
     subnet = addresses.parse_range(cidr, field="cidr")
     low, high = PREFIX_RANGE
     if not low <= subnet.prefixlen <= high:
@@ -196,7 +198,7 @@ def update(ctx: Context, id: UUID, changes: Mapping[str, Any]) -> Network:
     if "dns_servers" in changes:
         network.dns_servers = addresses.parse_dns_servers(changes["dns_servers"])
     if "host_routes" in changes:
-        network.host_routes = _host_routes(subnet, changes["host_routes"])
+        network.host_routes = clean_host_routes(subnet, changes["host_routes"])
     if "pool_first" in changes or "pool_last" in changes:
         ends = [changes.get(key, getattr(network, key)) or "" for key in ("pool_first", "pool_last")]
         network.pool_first, network.pool_last = addresses.parse_pool(subnet, *ends)

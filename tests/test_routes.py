@@ -479,7 +479,7 @@ api/v1/^.*$                                                                  -
 LOOKS = {f"api/v1/projects/<slug:project>/buckets/<str:name>/{what}" for what in ("policy/check", "simulate")}
 # These have tables of their own: tests/identity/keystone/test_routes.py and tests/openstack/test_routes.py.
 KEYSTONE = ("identity", "auth/", "^identity")
-OPENSTACK = ("compute", "^compute")
+OPENSTACK = tuple(f"{mark}{name}" for name in ("compute", "image", "network") for mark in ("", "^"))
 WEBSOCKETS = {"live", "console/<str:token>"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # GETs of those who may that answer something else than a page: they show no picture yet, or send people on.

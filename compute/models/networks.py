@@ -26,6 +26,9 @@ class Network(models.Model):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="networks")
     name = models.CharField(max_length=64)
     cidr = models.CharField(max_length=18)
+    # By which APIs call the range that know networks and subnets apart; none: nobody has said the range yet (compute.subnets).
+    subnet_id = models.UUIDField(unique=True, null=True, default=uuid.uuid4)
+    subnet_name = models.CharField(max_length=255, blank=True)
     gateway_ip = models.GenericIPAddressField(protocol="IPv4")
     mtu = models.PositiveSmallIntegerField(default=1500)
     # The way to other networks and outside; a network hangs on one router at most.

@@ -26,9 +26,10 @@ class Cloud(Keystone):
         return self.tokens[who]
 
     def call(self, who: str, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        kind = headers.pop("type", "application/json")
         sent = {"X-Auth-Token": self.token(who) if who else ""} | headers
         text = body if isinstance(body, bytes | str) else json.dumps(body) if body is not None else ""
-        return self.client.generic(method, path, text, content_type=headers.pop("type", "application/json"), headers=sent)
+        return self.client.generic(method, path, text, content_type=kind, headers=sent)
 
     def nova(self, method: str, path: str, body: Any = None, *, who: str = "member", at: str = "") -> Any:
         """A good answer's JSON; of `at`, the microversion."""

@@ -288,7 +288,7 @@ def interface(caller: Caller, port: Port) -> Shape:
         "net_id": str(port.network_id),
         "mac_addr": port.mac,
         "port_state": "ACTIVE",
-        "fixed_ips": [{"subnet_id": str(port.network_id), "ip_address": str(port.ip)}],
+        "fixed_ips": [{"subnet_id": str(port.network.subnet_id or port.network_id), "ip_address": str(port.ip)}],
     }
     if caller.minor >= 70:
         shape["tag"] = None

@@ -47,7 +47,12 @@ def account(request: HttpRequest, project: UUID | None) -> str:
 
 def services(request: HttpRequest, project: UUID | None = None) -> list[dict[str, Any]]:
     """What the box serves: (type, name, url); ids are made from the types, so they never change."""
-    found = [("identity", "keystone", identity(request)), ("compute", "nova", f"{site(request)}/compute/v2.1")]
+    found = [
+        ("identity", "keystone", identity(request)),
+        ("compute", "nova", f"{site(request)}/compute/v2.1"),
+        ("image", "glance", f"{site(request)}/image"),
+        ("network", "neutron", f"{site(request)}/network"),
+    ]
     if settings.STORE_PORT is not None:
         found.append(("object-store", "swift", account(request, project)))
     return [{"id": id_of(kind), "type": kind, "name": name, "url": url} for kind, name, url in found]

@@ -1,0 +1,54 @@
+"""What the views of this dialect share: bodies of one and of many, ids, and what is refused everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+
+from cloudbox.common.errors import Invalid, NotFound, NotSupported
+from cloudbox.common.fields import Fields, body_of
+from compute.api.openstack.service import Caller, answer
+from identity.api.keystone.methods import id_of
+
+Shape = dict[str, Any]
+
+
+def create_all(request: HttpRequest, caller: Caller, one: str, many: str, make: Callable[[Caller, Fields], Shape]) -> HttpResponse:
+    """One, or with the plural key several: all of them or none."""
+    body = body_of(request)
+    if many in body:
+        with transaction.atomic():
+            return answer({many: [make(caller, each) for each in body.objects(many)]}, status=201)
+    return answer({one: make(caller, body.needed_object(one))}, status=201)
+
+
+def is_up(asked: Fields) -> None:
+    """Nothing here can be switched off and stay: it is refused, so that nobody relies on it."""
+    if asked.flag("admin_state_up") is False:
+        raise NotSupported("Networks, ports and routers are always up here. Take the rules, the router or the card away instead.")
+
+
+def own_project(caller: Caller, asked: Fields) -> None:
+    """Things are made in the token's project."""
+    for name in ("project_id", "tenant_id"):
+        text = asked.text(name)
+        if text and id_of(text) != caller.ctx.project_id:
+            raise NotFound(f"There is no project {text[:64]}.")
+
+
+def optional(asked: Fields, name: str, *, length_max: int = 255) -> str | None:
+    """Text, empty for null; None when it is not said."""
+    return (asked.text(name, length_max=length_max) or "") if name in asked.values else None
+
+
+def number(asked: Fields, name: str) -> int | None:
+    value = asked.values.get(name)
+    if value is None or value == "":
+        return None
+    text = str(value)
+    if isinstance(value, bool) or not isinstance(value, int | str) or not text.lstrip("-").isdigit() or len(text) > 10:
+        raise Invalid(f"{asked.at(name)} must be a number.", field=name)
+    return int(text)
