@@ -144,3 +144,21 @@ def test_images(cloud: Cloud) -> None:
     assert cloud.call("admin", "PATCH", f"/image/v2/images/{image}", patch).status_code == 415
     assert cloud.call("", "GET", "/image/").status_code == 300
     assert cloud.ok("member", "GET", "/image/v2/schemas/images")["name"] == "images"
+
+
+def test_an_administrator_in_another_project(cloud: Cloud) -> None:
+    """Who looks after the box makes, wires and removes things of a project by its id; a member's word for another's is not heard."""
+    other = cloud.world.other.id.hex
+    body = {"network": {"name": "theirs", "tenant_id": other}}
+    neutron(cloud, "POST", "networks", body, status=404)
+    network = neutron(cloud, "POST", "networks", body, who="admin", status=201)["network"]
+    assert network["project_id"] == other
+    theirs = {"network_id": network["id"], "ip_version": 4, "cidr": "10.81.0.0/28", "tenant_id": other}
+    subnet = neutron(cloud, "POST", "subnets", {"subnet": theirs}, who="admin", status=201)["subnet"]["id"]
+    router = neutron(cloud, "POST", "routers", {"router": {"name": "theirs", "tenant_id": other}}, who="admin")["router"]["id"]
+    neutron(cloud, "PUT", f"routers/{router}/add_router_interface", {"subnet_id": subnet}, who="admin")
+    assert [row["name"] for row in neutron(cloud, "GET", f"networks?id={network['id']}", who="stranger")["networks"]] == ["theirs"]
+    neutron(cloud, "GET", f"networks/{network['id']}", status=404)
+    neutron(cloud, "PUT", f"routers/{router}/remove_router_interface", {"subnet_id": subnet}, who="admin")
+    for path in (f"routers/{router}", f"subnets/{subnet}", f"networks/{network['id']}"):
+        neutron(cloud, "DELETE", path, who="admin", status=204)

@@ -12,7 +12,7 @@ from cloudbox.common.fields import Fields, body_of
 from compute import security_groups as verbs
 from compute.api.neutron import lists, render
 from compute.api.neutron.errors import neutron
-from compute.api.neutron.views.shared import Shape, create_all, number, optional, own_project
+from compute.api.neutron.views.shared import Shape, create_all, number, optional, own_project, owner
 from compute.api.openstack import reading
 from compute.api.openstack.service import Caller, answer, nothing
 from compute.models import SecurityGroup, SecurityGroupRule
@@ -32,12 +32,13 @@ def _find(caller: Caller, id: str) -> SecurityGroup:
 
 
 def _show(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     return answer({"security_group": lists.narrowed(request, render.security_group(_find(caller, id)))})
 
 
 def _make(caller: Caller, asked: Fields) -> Shape:
     """With a rule for each family, as Neutron's groups begin."""
-    own_project(caller, asked)
+    caller = own_project(caller, asked)
     if asked.flag("stateful") is False:
         raise NotSupported("Security groups keep track of connections here.")
     with transaction.atomic():
@@ -55,6 +56,7 @@ def _create(request: HttpRequest, caller: Caller) -> HttpResponse:
 
 
 def _update(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     row = _find(caller, id)
     asked = body_of(request).needed_object("security_group")
     if asked.flag("stateful") is False:
@@ -64,6 +66,7 @@ def _update(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
 
 
 def _delete(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     verbs.delete(caller.ctx, _find(caller, id).id)
     return nothing()
 
@@ -82,12 +85,13 @@ def _rule(caller: Caller, id: str) -> tuple[SecurityGroup, SecurityGroupRule]:
 
 
 def _show_rule(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     group, rule = _rule(caller, id)
     return answer({"security_group_rule": lists.narrowed(request, render.rule(rule, group.project_id))})
 
 
 def _make_rule(caller: Caller, asked: Fields) -> Shape:
-    own_project(caller, asked)
+    caller = own_project(caller, asked)
     group = asked.uuid("security_group_id")
     if group is None:
         raise Invalid("security_group_rule.security_group_id is missing.", field="security_group_id")
@@ -119,6 +123,7 @@ def _create_rule(request: HttpRequest, caller: Caller) -> HttpResponse:
 
 
 def _delete_rule(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     group, rule = _rule(caller, id)
     verbs.remove_rule(caller.ctx, group.id, rule.id)
     return nothing()

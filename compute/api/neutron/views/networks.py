@@ -13,7 +13,7 @@ from compute import external_networks, subnets
 from compute import networks as verbs
 from compute.api.neutron import lists, render
 from compute.api.neutron.errors import neutron
-from compute.api.neutron.views.shared import Shape, create_all, is_up, number, optional, own_project
+from compute.api.neutron.views.shared import Shape, create_all, is_up, number, optional, own_project, owner
 from compute.api.openstack import reading
 from compute.api.openstack.service import Caller, answer, nothing
 from compute.models import ExternalNetwork, Network
@@ -32,6 +32,7 @@ def _list(request: HttpRequest, caller: Caller) -> HttpResponse:
 
 
 def _show(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     wanted = reading.need_id(id, "network")
     there = outer(caller, wanted)
     shape = render.external_network(there) if there else render.network(verbs.get(caller.ctx, wanted))
@@ -39,7 +40,7 @@ def _show(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
 
 
 def _make(caller: Caller, asked: Fields) -> Shape:
-    own_project(caller, asked)
+    caller = own_project(caller, asked)
     is_up(asked)
     if asked.flag("router:external"):
         caller.ctx.require("external_networks.manage")
@@ -65,6 +66,7 @@ def _mine(caller: Caller, id: str) -> Network:
 
 
 def _update(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     row = _mine(caller, id)
     caller.ctx.require("networks.manage")
     asked = body_of(request).needed_object("network")
@@ -78,6 +80,7 @@ def _update(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
 
 
 def _delete(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     row = _mine(caller, id)
     caller.ctx.require("networks.manage")
     if row.router_id is not None:
@@ -103,6 +106,7 @@ def network_of_subnet(caller: Caller, id: UUID) -> Network:
 
 
 def _subnet(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     wanted = reading.need_id(id, "subnet")
     for row in external_networks.list(caller.ctx):
         if render.external_subnet_id(row) == wanted:
@@ -130,7 +134,7 @@ def _routes(asked: Fields, name: str = "host_routes") -> list[dict[str, str]]:
 
 
 def _make_subnet(caller: Caller, asked: Fields) -> Shape:
-    own_project(caller, asked)
+    caller = own_project(caller, asked)
     caller.ctx.require("networks.manage")
     network = asked.uuid("network_id")
     if network is None:
@@ -165,6 +169,7 @@ def _create_subnet(request: HttpRequest, caller: Caller) -> HttpResponse:
 
 
 def _update_subnet(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     row = network_of_subnet(caller, reading.need_id(id, "subnet"))
     caller.ctx.require("networks.manage")
     asked = body_of(request).needed_object("subnet")
@@ -184,6 +189,7 @@ def _update_subnet(request: HttpRequest, caller: Caller, id: str) -> HttpRespons
 
 
 def _delete_subnet(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     subnets.take(caller.ctx, network_of_subnet(caller, reading.need_id(id, "subnet")).id)
     return nothing()
 

@@ -15,7 +15,7 @@ from compute import ports as verbs
 from compute.api.neutron import lists, render
 from compute.api.neutron.errors import neutron
 from compute.api.neutron.views.networks import network_of_subnet
-from compute.api.neutron.views.shared import Shape, create_all, is_up, optional, own_project
+from compute.api.neutron.views.shared import Shape, create_all, is_up, optional, own_project, owner
 from compute.api.openstack import reading
 from compute.api.openstack.service import Caller, answer, nothing
 from compute.models import Network, Port
@@ -51,6 +51,7 @@ def _find(caller: Caller, id: str) -> Port:
 
 
 def _show(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     there = interface_network(caller, reading.need_id(id, "port"))
     shape = render.interface(caller.ctx, there) if there else render.port(caller.ctx, _find(caller, id))
     return answer({"port": lists.narrowed(request, shape)})
@@ -85,7 +86,7 @@ def _address(caller: Caller, asked: Fields, network: Network) -> str:
 
 
 def _make(caller: Caller, asked: Fields) -> Shape:
-    own_project(caller, asked)
+    caller = own_project(caller, asked)
     is_up(asked)
     id = asked.uuid("network_id")
     if id is None:
@@ -128,6 +129,7 @@ def _create(request: HttpRequest, caller: Caller) -> HttpResponse:
 
 
 def _update(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     row = _find(caller, id)
     caller.ctx.require("networks.manage")
     asked = body_of(request).needed_object("port")
@@ -161,6 +163,7 @@ def _update(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
 
 def _delete(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
     """A card leaves its server, and goes."""
+    caller = owner(caller, id)
     row = _find(caller, id)
     if row.instance_id is not None and not row.is_reserved:
         nics.detach(caller.ctx, row.instance_id, row.id)

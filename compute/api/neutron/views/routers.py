@@ -15,7 +15,7 @@ from compute.api.neutron import lists, render
 from compute.api.neutron.errors import neutron
 from compute.api.neutron.views.networks import network_of_subnet
 from compute.api.neutron.views.ports import interface_network
-from compute.api.neutron.views.shared import Shape, create_all, is_up, optional, own_project
+from compute.api.neutron.views.shared import Shape, create_all, is_up, optional, own_project, owner
 from compute.api.openstack import reading
 from compute.api.openstack.service import Caller, answer, nothing
 from compute.models import FloatingIp, Network, Router
@@ -30,6 +30,7 @@ def _find(caller: Caller, id: str) -> Router:
 
 
 def _show(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     return answer({"router": lists.narrowed(request, render.router(_find(caller, id)))})
 
 
@@ -43,7 +44,7 @@ def _external(caller: Caller, gateway: Fields) -> UUID:
 
 
 def _make(caller: Caller, asked: Fields) -> Shape:
-    own_project(caller, asked)
+    caller = own_project(caller, asked)
     is_up(asked)
     _plain(asked)
     gateway = asked.object("external_gateway_info")
@@ -69,6 +70,7 @@ def _create(request: HttpRequest, caller: Caller) -> HttpResponse:
 
 
 def _update(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     row = _find(caller, id)
     caller.ctx.require("networks.manage")
     asked = body_of(request).needed_object("router")
@@ -98,6 +100,7 @@ def _routes(asked: Fields) -> list[dict[str, str]]:
 
 
 def _delete(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     verbs.delete(caller.ctx, _find(caller, id).id)
     return nothing()
 
@@ -118,6 +121,7 @@ def _which(caller: Caller, asked: Fields) -> Network:
 
 
 def _add(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     row, network = _find(caller, id), _which(caller, body_of(request))
     caller.ctx.require("networks.manage")
     if network.router_id == row.id:
@@ -129,6 +133,7 @@ def _add(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
 
 
 def _remove(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     row, network = _find(caller, id), _which(caller, body_of(request))
     caller.ctx.require("networks.manage")
     if network.router_id != row.id:
@@ -138,6 +143,7 @@ def _remove(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
 
 
 def _add_routes(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     row, more = _find(caller, id), _routes(body_of(request).needed_object("router"))
     present = {(each["destination"], each["next_hop"]): each for each in [*row.static_routes, *more]}
     verbs.set_routes(caller.ctx, row.id, [*present.values()])
@@ -145,6 +151,7 @@ def _add_routes(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
 
 
 def _remove_routes(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     row, less = _find(caller, id), _routes(body_of(request).needed_object("router"))
     verbs.set_routes(caller.ctx, row.id, [each for each in row.static_routes if each not in less])
     return answer({"router": render.router(verbs.get(caller.ctx, row.id))})
@@ -162,11 +169,12 @@ def _one(caller: Caller, id: str) -> FloatingIp:
 
 
 def _show_floating(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     return answer({"floatingip": lists.narrowed(request, render.floating_ip(_one(caller, id)))})
 
 
 def _make_floating(caller: Caller, asked: Fields) -> Shape:
-    own_project(caller, asked)
+    caller = own_project(caller, asked)
     external = asked.uuid("floating_network_id")
     if external is None:
         raise Invalid("floatingip.floating_network_id is missing.", field="floating_network_id")
@@ -205,6 +213,7 @@ def _create_floating(request: HttpRequest, caller: Caller) -> HttpResponse:
 
 
 def _update_floating(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     row = _one(caller, id)
     caller.ctx.require("networks.manage")
     asked = body_of(request).needed_object("floatingip")
@@ -216,6 +225,7 @@ def _update_floating(request: HttpRequest, caller: Caller, id: str) -> HttpRespo
 
 
 def _delete_floating(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    caller = owner(caller, id)
     floating_ips.release(caller.ctx, _one(caller, id).id)
     return nothing()
 

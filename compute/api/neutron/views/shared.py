@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
@@ -10,6 +11,8 @@ from django.http import HttpRequest, HttpResponse
 
 from cloudbox.common.errors import Invalid, NotFound, NotSupported
 from cloudbox.common.fields import Fields, body_of
+from compute import reach
+from compute.api.openstack import reading
 from compute.api.openstack.service import Caller, answer
 from identity.api.keystone.methods import id_of
 
@@ -31,12 +34,24 @@ def is_up(asked: Fields) -> None:
         raise NotSupported("Networks, ports and routers are always up here. Take the rules, the router or the card away instead.")
 
 
-def own_project(caller: Caller, asked: Fields) -> None:
-    """Things are made in the token's project."""
+def own_project(caller: Caller, asked: Fields) -> Caller:
+    """Things are made in the token's project; an administrator may name another."""
     for name in ("project_id", "tenant_id"):
         text = asked.text(name)
-        if text and id_of(text) != caller.ctx.project_id:
-            raise NotFound(f"There is no project {text[:64]}.")
+        if text and (id := id_of(text)) != caller.ctx.project_id:
+            ctx = reach.to_project(caller.ctx, id) if id else caller.ctx
+            if ctx.project_id != id:
+                raise NotFound(f"There is no project {text[:64]}.")
+            caller = replace(caller, ctx=ctx)
+    if (network := asked.uuid("network_id")) is not None:
+        caller = owner(caller, str(network))
+    return caller
+
+
+def owner(caller: Caller, text: str) -> Caller:
+    """Who calls, in the project of the thing that the address names, if they look after the box."""
+    id = reading.id_of(text)
+    return replace(caller, ctx=reach.to_owner(caller.ctx, id)) if id else caller
 
 
 def optional(asked: Fields, name: str, *, length_max: int = 255) -> str | None:
