@@ -7,7 +7,7 @@ import hashlib
 from uuid import UUID
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -75,7 +75,9 @@ def import_key(ctx: Context, *, name: str, public_key: str) -> Keypair:
         return _store(ctx, name, "rsa", line, "import")
     if isinstance(key, ed25519.Ed25519PublicKey):
         return _store(ctx, name, "ed25519", line, "import")
-    raise Invalid("Cloudbox takes ed25519 and RSA keys.", field="public_key")
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return _store(ctx, name, "ecdsa", line, "import")
+    raise Invalid("Cloudbox takes ed25519, ECDSA and RSA keys.", field="public_key")
 
 
 def _store(ctx: Context, name: str, kind: str, public_key: str, verb: str) -> Keypair:

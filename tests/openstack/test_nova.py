@@ -24,7 +24,7 @@ def test_the_life_of_a_server(cloud: Cloud) -> None:
     answer = cloud.call("member", "POST", "/compute/v2.1/servers", asked(cloud, metadata={"a": "b"}, security_groups=[{"name": "default"}]))
     assert answer.status_code == 202
     made = answer.json()["server"]
-    assert set(made) == {"id", "links", "OS-DCF:diskConfig", "security_groups"}
+    assert set(made) == {"id", "links", "OS-DCF:diskConfig", "security_groups", "adminPass"}
     assert answer["Location"].endswith(f"/compute/v2.1/servers/{made['id']}")
     path = f"servers/{made['id']}"
     assert cloud.nova("GET", path)["server"]["status"] == "BUILD"

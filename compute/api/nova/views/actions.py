@@ -13,7 +13,7 @@ from compute import actions as allowed
 from compute import changes, consoles, guests, instances, security_groups
 from compute.api.nova import render
 from compute.api.nova.errors import nova, service
-from compute.api.nova.views.servers import find, flavor_id, group_named, image_id, metadata_of
+from compute.api.nova.views.servers import admin_pass, find, flavor_id, group_named, image_id, metadata_of
 from compute.api.openstack import reading
 from compute.api.openstack.errors import named_in_body
 from compute.api.openstack.service import Caller, answer, nothing
@@ -105,8 +105,7 @@ def _rebuild(request: HttpRequest, caller: Caller, row: Instance, asked: Fields)
         made = changes.rebuild(caller.ctx, row.id, image_id=image, keep=False)
     shape = render.updated_server(request, caller, made, rebuilt=True)
     shape["image"] = {"id": str(image), "links": render.bookmark(request, "images", image)}
-    if password := asked.text("adminPass"):
-        shape["adminPass"] = password
+    shape["adminPass"] = admin_pass(asked)
     response = answer({"server": shape}, status=202)
     response["Location"] = service.address(request, "servers", row.id)
     return response
@@ -115,7 +114,7 @@ def _rebuild(request: HttpRequest, caller: Caller, row: Instance, asked: Fields)
 def _rescue(request: HttpRequest, caller: Caller, row: Instance, asked: Fields) -> HttpResponse:
     with named_in_body():
         changes.rescue(caller.ctx, row.id, image_id=image_id(asked, "rescue_image_ref"))
-    return answer({"adminPass": asked.text("adminPass") or ""})
+    return answer({"adminPass": admin_pass(asked)})
 
 
 def _lock(request: HttpRequest, caller: Caller, row: Instance, asked: Fields) -> HttpResponse:
