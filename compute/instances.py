@@ -61,6 +61,7 @@ class LaunchSpec:
     group_id: UUID | None = None
     access_ipv4: str | None = None
     access_ipv6: str | None = None
+    without_network: bool = False  # no card, instead of one on the project's only network
     shares_name: bool = False  # others may have the same name, and it may be as long as Nova's
     count: int = 1
     disk_gib: int | None = None
@@ -133,7 +134,7 @@ def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:
     reserved = [ports.get(ctx, id) for id in dict.fromkeys(spec.port_ids)]
     if reserved and spec.count > 1:
         raise Invalid("Several instances cannot share one port; launch them one by one.", field="port_ids")
-    wanted = [*dict.fromkeys(spec.network_ids)] or ([] if reserved else networks.only_one(ctx))
+    wanted = [*dict.fromkeys(spec.network_ids)] or ([] if reserved or spec.without_network else networks.only_one(ctx))
     if len(wanted) + len(reserved) > NICS_MAX:
         raise Invalid(f"An instance has at most {NICS_MAX} network cards.", field="network_ids")
     groups = [security_groups.get(ctx, id) for id in dict.fromkeys(spec.security_group_ids)]

@@ -222,3 +222,16 @@ def test_keypairs_groups_limits(cloud: Cloud) -> None:
     assert cloud.nova("GET", f"os-server-groups/{made['id']}")["server_group"]["policies"] == ["affinity"]
     assert cloud.nova("GET", "os-hypervisors/detail", who="admin")["hypervisors"][0]["state"] == "up"
     assert cloud.call("member", "GET", "/compute/v2.1/os-hypervisors").status_code == 403
+
+
+def test_without_a_network(cloud: Cloud) -> None:
+    """A server without a card: asked for by name, or since the project has no network."""
+    id = cloud.nova("POST", "servers", asked(cloud, networks="none"), at="2.37")["server"]["id"]
+    work()
+    shown = cloud.nova("GET", f"servers/{id}")["server"]
+    assert (shown["status"], shown["addresses"]) == ("ACTIVE", {})
+    made = cloud.nova("POST", "servers", asked(cloud), who="stranger")["server"]["id"]
+    work()
+    assert cloud.nova("GET", f"servers/{made}", who="stranger")["server"]["status"] == "ACTIVE"
+    default = cloud.nova("GET", "os-security-groups")["security_groups"][0]["id"]
+    assert cloud.call("member", "DELETE", f"/compute/v2.1/os-security-groups/{default}").status_code == 400

@@ -67,7 +67,11 @@ def _update(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
 
 
 def _delete(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
-    verbs.delete(caller.ctx, _find(caller, id).id)
+    row = _find(caller, id)
+    caller.ctx.require("security_groups.manage")
+    if row.is_default:
+        raise Invalid("The default group stays: servers without another group are in it.")
+    verbs.delete(caller.ctx, row.id)
     return nothing(202)
 
 

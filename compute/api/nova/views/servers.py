@@ -310,7 +310,7 @@ def _networks(caller: Caller, asked: Fields) -> dict[str, Any]:
     value = asked.values.get("networks")
     if isinstance(value, str) and caller.minor >= 37:
         if value == "none":
-            raise NotSupported("A server has a network card here. Leave networks out, or name one.")
+            return {"without_network": True}
         if value == "auto":
             return {}
         raise Invalid("server.networks is auto, none, or a list.", field="networks")
@@ -332,7 +332,8 @@ def _networks(caller: Caller, asked: Fields) -> dict[str, Any]:
         if ip := each.text("fixed_ip", length_max=64):
             ips[network] = ip
     if not port_ids and not network_ids:
-        return {}
+        # In a project without a network, Nova's servers have no card.
+        return {"without_network": not networks.list(caller.ctx).exists()}
     return {"network_ids": network_ids, "port_ids": port_ids, "ips": ips}
 
 
