@@ -102,7 +102,8 @@ MANAGED = {
     "credentials": "credentials for clients: credentials [--format env | openrc | clouds.yaml | aws] [--email EMAIL] [--project NAME]",
     "user": "people: user create EMAIL [--name NAME] [--project NAME --role ROLE] [--box-role admin], user reset-password EMAIL",
     "project": "projects: project create NAME [--slug NAME] [--owner EMAIL]",
-    "bench": "measure the box: bench [launch] (beside bare libvirt), bench live (the live channel), bench storage (the object store)",
+    "bench": "measure the box: bench [launch] (beside bare libvirt), bench live (the live channel), bench storage (the object store), "
+    "bench compute (the steps of disks beside qemu-img)",
 }
 
 
