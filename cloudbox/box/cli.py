@@ -103,7 +103,7 @@ MANAGED = {
     "user": "people: user create EMAIL [--name NAME] [--project NAME --role ROLE] [--box-role admin], user reset-password EMAIL",
     "project": "projects: project create NAME [--slug NAME] [--owner EMAIL]",
     "bench": "measure the box: bench [launch] (beside bare libvirt), bench live (the live channel), bench firewall (rules and "
-    "floating IPs), bench storage (the object store)",
+    "floating IPs), bench storage (the object store), bench compute (the steps of disks beside qemu-img)",
 }
 
 

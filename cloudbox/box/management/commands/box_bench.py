@@ -1,4 +1,4 @@
-"""`manage.py box_bench [launch | live | firewall | storage]`: what the box adds to a launch beside libvirt alone.
+"""`manage.py box_bench [launch | live | firewall | storage | compute]`: what the box adds to a launch beside libvirt alone.
 
 Each round launches an instance through the REST API and notes the time from the POST to `running` and to the shell on its serial
 line; then it has a second instance made but not started, and starts a copy of its definition through libvirt itself: same XML, same
@@ -23,7 +23,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 
-from cloudbox.box.management import firewall_bench, live_bench, storage_bench
+from cloudbox.box.management import compute_bench, firewall_bench, live_bench, storage_bench
 from compute.drivers import libvirt_daemon
 from compute.models import Flavor, Image, Instance, UsageInterval
 from identity import credentials
@@ -51,9 +51,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "what",
             nargs="?",
-            choices=("launch", "live", "firewall", "storage"),
+            choices=("launch", "live", "firewall", "storage", "compute"),
             default="launch",
-            help="launches, the live channel of pages, rules of networks and floating IPs, or the object store",
+            help="launches, the live channel of pages, rules of networks, the object store, or the steps of disks beside qemu-img",
         )
         parser.add_argument("--rounds", type=int, default=3)
         parser.add_argument(
@@ -101,6 +101,9 @@ class Command(BaseCommand):
         self._flavor = Flavor.objects.get(name="m1.nano")
         figures: dict[str, list[float]] = defaultdict(list)
         try:
+            if options["what"] == "compute":
+                self._compute(options["rounds"], as_json=options["json"])
+                return
             for number in range(options["rounds"]):
                 self.stderr.write(f"round {number + 1} of {options['rounds']}")
                 for name, seconds in {**self._ours(), **self._bare()}.items():
@@ -108,6 +111,14 @@ class Command(BaseCommand):
         finally:
             credentials.revoke_token(ctx, token.id)
         self._tell(figures, as_json=options["json"])
+
+    def _compute(self, rounds: int, *, as_json: bool) -> None:
+        bench = compute_bench.Bench(self._call, image_id=str(self._image.id), flavor_id=str(self._flavor.id))
+        bench.run(rounds, self.stderr.write)
+        if as_json:
+            self.stdout.write(json.dumps({"seconds": bench.seconds, "ratio": compute_bench.ratios(bench.seconds)}))
+        else:
+            compute_bench.tell(bench.seconds, self.stdout.write)
 
     def _tell(self, figures: dict[str, list[float]], *, as_json: bool) -> None:
         medians = {name: statistics.median(values) for name, values in figures.items()}
