@@ -59,6 +59,9 @@ class Places:
     drives: list[Replica]
 
 
+_DISKS = (".qcow2", ".img", ".raw", ".vmdk", ".vhd", ".vhdx", ".vdi", ".ova", ".iso")
+
+
 @dataclass
 class Detail:
     """Everything that the panel shows. `head` is None of what is deleted: then only its versions are there."""
@@ -85,6 +88,11 @@ class Detail:
     @property
     def wire(self) -> str:
         return wire(self.key)
+
+    @property
+    def makes_image(self) -> bool:
+        """Is it called as disks and discs are? What it really is, is seen when it is brought in."""
+        return self.key.lower().endswith(_DISKS) and self.key.isprintable()
 
     @property
     def is_deleted(self) -> bool:
