@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import select
 import threading
 
 import psycopg
@@ -24,10 +26,15 @@ class Notices(threading.Thread):
         super().__init__(name="notices", daemon=True)
         self._directory, self._loop = directory, loop
         self._stopping = threading.Event()
+        self._wake = os.eventfd(0)
 
     def stop(self) -> None:
+        """At once, whatever it waits for."""
         self._stopping.set()
+        os.eventfd_write(self._wake, 1)
         self.join(WAKE_SECONDS * 3)
+        if not self.is_alive():
+            os.close(self._wake)
 
     def run(self) -> None:
         while not self._stopping.is_set():
@@ -45,7 +52,8 @@ class Notices(threading.Thread):
             heard.execute(f"LISTEN {CHANNEL}")
             self._tell(self._directory.changed_everything)
             while not self._stopping.is_set():
-                for notice in heard.notifies(timeout=WAKE_SECONDS):
+                select.select([heard.fileno(), self._wake], [], [], WAKE_SECONDS)
+                for notice in heard.notifies(timeout=0):
                     kind, _, name = notice.payload.partition(" ")
                     self._tell(self._directory.changed, kind, name)
                     if self._stopping.is_set():
