@@ -130,6 +130,7 @@ def rebuild(ctx: Context, id: UUID, *, image_id: UUID | None = None, keep: bool 
         image = images.get(ctx, image_id) if image_id else instance.image
         if reason := why_not_image(instance, image):
             raise Invalid(f"{reason} Choose another.", field="image_id")
+        images.hold(image)
         reversal = Reversal.objects.create(
             instance=instance, kind=Kind.REBUILD, image=image, held_disk_gib=instance.disk_gib if keep else 0
         )
@@ -163,6 +164,7 @@ def rescue(ctx: Context, id: UUID, *, image_id: UUID | None = None) -> Instance:
         # Its own image may have been taken out of the catalogue since: it still helps.
         if image.id != instance.image_id and (reason := why_not_image(instance, image)):
             raise Invalid(f"{reason} Choose another.", field="image_id")
+        images.hold(image)
         detail = f"with {image.name}"
         machine.move(instance, S.RESCUING, actor=ctx.actor, verb="rescue", detail=detail, intended=Intent.RUNNING, error="")
         arguments = {"image_id": str(image.id)}

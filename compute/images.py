@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from cloudbox.common import events, jobs, outbound
 from cloudbox.common.errors import Conflict, Invalid, NotFound
 from compute import host
-from compute.models import Image, Instance
+from compute.models import Image, Instance, Volume
 from identity.context import Context
 from identity.models import Project
 from identity.names import clean_name, clean_text
@@ -149,17 +149,33 @@ def _set_status(ctx: Context, id: UUID, status: str, verb: str) -> Image:
     return image
 
 
+def hold(image: Image) -> None:
+    """In the transaction that writes who stands on it: nobody deletes it until that can be counted. Raises Conflict if somebody has.
+
+    The lock is the one that PostgreSQL's foreign keys take; Django's are checked at the end of the transaction only.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT status FROM compute_image WHERE id = %s FOR KEY SHARE", [image.id])
+        row = cursor.fetchone()
+    if row is None or row[0] == Image.Status.DELETED:
+        raise Conflict(f"The image {image.name} was deleted meanwhile. Choose another.", field="image_id")
+
+
 def delete(ctx: Context, id: UUID) -> None:
     """Gone for good, unless instances stand on it: their disks are layers over its file. The worker removes the file."""
     image = _own(ctx, id)
     # Its own disk, the one kept from before a rebuild, a rescue disk, the disc in its drive.
     stand = Q(image=image) | Q(reversals__image=image) | Q(rescue_image=image) | Q(cdrom_image=image)
-    users = Instance.objects.filter(stand).exclude(status=Instance.Status.DELETED).distinct().count()
-    if users:
-        raise Conflict(
-            f"{users} instance{'s' if users > 1 else ''} stand{'' if users > 1 else 's'} on {image.name}. Deactivate it instead."
-        )
     with transaction.atomic():
+        Image.objects.select_for_update(of=("self",)).get(id=image.id)  # waits for who holds it
+        users = Instance.objects.filter(stand).exclude(status=Instance.Status.DELETED).distinct().count()
+        if users:
+            raise Conflict(
+                f"{users} instance{'s' if users > 1 else ''} stand{'' if users > 1 else 's'} on {image.name}. Deactivate it instead."
+            )
+        copies = Volume.objects.filter(image=image, status=Volume.Status.CREATING).count()
+        if copies:
+            raise Conflict(f"A volume is being made from {image.name}. Try again when it is there.")
         Image.objects.filter(id=image.id).update(status=Image.Status.DELETED)
         events.publish(ctx.actor, "delete", "image", image)
         jobs.wake("images")

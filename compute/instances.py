@@ -103,6 +103,7 @@ def launch(ctx: Context, spec: LaunchSpec) -> Sequence[Instance]:
                 | {"ports": len(plan.networks) * spec.count}
                 | _volumes_of(ctx, plan),
             )
+            images.hold(plan.image)
             return [_create(ctx, plan, number) for number in range(spec.count)]
     except IntegrityError as error:
         if spec.token is not None and (before := _launched_before(ctx, spec.token)):

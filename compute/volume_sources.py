@@ -33,6 +33,7 @@ def find(ctx: Context, *, image_id: UUID | None, volume_id: UUID | None, snapsho
         image = images.get(ctx, image_id)
         if image.status != Image.Status.READY:
             raise Conflict(f"The image {image.name} is {image.get_status_display().lower()}. Choose another.", field="image_id")
+        images.hold(image)
         return Source(image=image, size_gib=max(image.min_disk_gib, -(-image.virtual_bytes // GIB)), words=f", from {image.name}")
     if snapshot_id is not None:
         return _of_snapshot(ctx, snapshot_id)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import connection, transaction
 
 from cloudbox.common import jobs
 from cloudbox.common.errors import CloudError, Conflict, Forbidden, Invalid, NotFound
@@ -251,3 +252,36 @@ def test_the_program_has_no_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(OSError, match="symbolic"):
         shop.take(shop._inside / "disk.qcow2")
     shop.clear()
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_nobody_deletes_what_somebody_begins_to_stand_on(world: World) -> None:
+    """A deletion waits for a launch that is not committed yet, and then finds it; and a launch that comes second finds the deletion."""
+    ctx, admin, told = world.ctx("member"), world.ctx("admin"), []
+
+    def delete() -> None:
+        try:
+            images.delete(admin, world.image.id)
+            told.append("deleted")
+        except Conflict as error:
+            told.append(str(error))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=delete)
+    with transaction.atomic():
+        world.launch()
+        thread.start()
+        thread.join(0.7)
+        assert thread.is_alive(), told
+    thread.join()
+    assert told == ["1 instance stands on Debian. Deactivate it instead."]
+    other = Image.objects.create(name="Other", status=S.READY, visibility=Image.Visibility.PUBLIC)
+    with transaction.atomic():
+        images.hold(other)
+    images.delete(admin, other.id)
+    with pytest.raises(Conflict, match="deleted meanwhile"), transaction.atomic():
+        images.hold(other)
+    with pytest.raises(NotFound):
+        images.get(ctx, other.id)
