@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cloudbox.common.errors import Conflict, Invalid
-from storage import certificates, drive_list, drive_rounds, rounds
+from storage import certificates, drive_list, drive_rounds, rounds, traffic
 from storage.api.s3 import portal
 from storage.api.s3.app import S3
 from storage.api.s3.auth import credential_of
@@ -196,14 +196,14 @@ async def open_plane(config: Config, slot: int) -> tuple[Plane, Callable[[], Awa
 
     watch = drive_rounds.DriveRounds(plane, config.drive_list, config.generations.parent / "drives", leads=slot == 0)
     leading = [rounds.run(plane), rounds.forward(plane)] if slot == 0 else []
-    beside = [loop.create_task(work) for work in (watch.run(), plane.traffic.keep(plane.run), *leading)]
+    beside = [loop.create_task(work) for work in (watch.run(), plane.traffic.keep(plane.run, traffic.write), *leading)]
 
     async def close() -> None:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         with contextlib.suppress(Exception):  # PostgreSQL may be gone before us; the last seconds' counts go with it.
-            await plane.traffic.flush(plane.run)
+            await plane.traffic.flush(plane.run, traffic.write)
         notices.stop()
         await store.close()
         pool.shutdown(wait=False, cancel_futures=True)

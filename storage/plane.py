@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloudbox.common.errors import QuotaExceeded
 from storage.directory import BucketInfo, Directory
-from storage.traffic import Traffic
+from storage.tallies import Traffic
 
 if TYPE_CHECKING:
     from storage.engine import Store

@@ -134,7 +134,7 @@ def _made(run: Run) -> None:
             raise Conflict("The image was deleted meanwhile.")
         image.status, image.progress, image.error = S.READY, 100, ""
         image.save(update_fields=["status", "progress", "error"])
-        events.publish(run.actor, "ready", "image", image)
+        events.publish(run.actor, str(image.status), "image", image)
 
 
 def _not_made(run: Run, sentence: str) -> None:
@@ -143,7 +143,7 @@ def _not_made(run: Run, sentence: str) -> None:
         if image.status == S.IMPORTING:
             image.status, image.error = S.FAILED, sentence[:500]
             image.save(update_fields=["status", "error"])
-            events.publish(run.actor, "failed", "image", image, detail=sentence)
+            events.publish(run.actor, str(image.status), "image", image, detail=sentence)
 
 
 KIND = Kind(

@@ -337,7 +337,7 @@ def test_beside_a_server(world: World, tmp_path: Path) -> None:
                 status, out, err = await offline("check", "--json")
                 assert status in (check.WHOLE, check.DEGRADED), out + err
             refused, _, said = await offline("rebuild-index")
-            assert refused == command.FAILED
+            assert refused == command.FAILED, said
             assert b"is running on these drives" in said
         finally:
             stop.set()

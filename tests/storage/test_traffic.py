@@ -19,7 +19,7 @@ from tests.storage.conftest import Cloud, cloud  # noqa: F401
 
 def flushed(cloud: Cloud) -> dict[str, dict[str, int]]:  # noqa: F811
     """By bucket: what is in the table when the worker has written what it had counted."""
-    cloud.run(cloud.plane.traffic.flush(cloud.plane.run))
+    cloud.run(cloud.plane.traffic.flush(cloud.plane.run, traffic.write))
     return {row.name: {name: getattr(row, name) for name in traffic.FIELDS if getattr(row, name)} for row in BucketTraffic.objects.all()}
 
 
@@ -63,7 +63,7 @@ def test_a_flush_that_fails_loses_nothing(cloud: Cloud, monkeypatch: pytest.Monk
         raise OSError("PostgreSQL is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(traffic, "_write", broken)
+        patch.setattr(traffic, "write", broken)
         with pytest.raises(OSError, match="away"):
             flushed(cloud)
     s3.put_object(Bucket=name, Key="b", Body=b"1")
