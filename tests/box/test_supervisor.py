@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cloudbox.box import control, proc
 from cloudbox.box.supervisor import rotate
 from tests.box.conftest import Supervised
@@ -103,6 +105,7 @@ def test_children_survive_where_they_should(supervised: Supervised) -> None:
     os.kill(inner, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_what_is_left_behind_is_taken_in(supervised: Supervised) -> None:
     """A daemon's child outlives it and becomes the supervisor's; it is buried when it ends. When the supervisor quits, another such
     child goes too, a deaf one as well: nothing of the box is left."""

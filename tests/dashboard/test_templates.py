@@ -76,6 +76,7 @@ def test_templates_hold_nothing_inline(path: Path) -> None:
     assert not _check(without_tags).wrong
 
 
+@pytest.mark.slow
 def test_pages_hold_nothing_inline_and_stay_small(world: World, subtests: pytest.Subtests) -> None:
     """Rendered, as templates could not be judged alone: tags and widgets write markup too. One world serves all pages."""
     things = _things(world)
