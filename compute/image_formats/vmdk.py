@@ -1,7 +1,8 @@
 """VMware's disks: one file that holds its own data, sparse or stream-optimized (VMware, Virtual Disk Format 5.0).
 
 The embedded descriptor is a text that may name other files: extents of any kind, and a parent. QEMU opens what it names, so only a
-descriptor whose single extent is the file itself passes; and a header of capacity 0, which makes QEMU read the descriptor instead.
+descriptor whose single extent is the file itself passes; and no header of capacity 0, which makes QEMU read the descriptor instead.
+QEMU looks for a parent where most files have their descriptor, whatever place and length the header names; so they must be the same.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ DESCRIPTOR = b"# Disk DescriptorFile"
 _COMPRESSED, _MARKERS = 1 << 16, 1 << 17
 _GD_AT_END = 2**64 - 1
 _DESCRIPTOR_SECTORS_MAX = 2048
+# Where QEMU reads the text that may name a parent, and how much of it (its block driver "vmdk": 20 sectors from byte 0x200).
+_DESCRIPTOR_AT, _PARENT_SECTORS = 1, 20
 _HEADER = "<IIQQQQIQQQBccccH"
 _EXTENT = re.compile(r"^(RW|RDONLY|NOACCESS)\s+(\d+)\s+(\S+)(?:\s+(.*))?$")
 _KINDS = ("monolithicsparse", "streamoptimized")
@@ -49,12 +52,19 @@ def _header(file: Reader, at: int) -> tuple[str, bool, int]:
         raise Refused("The file is cut off, or its header points past its end.")
     if not descriptor_at or not 0 < descriptor_sectors <= _DESCRIPTOR_SECTORS_MAX:
         raise Refused("This VMDK file is one of several: its description is not in it. Put it into one file first.")
-    kind = _descriptor(file.at(descriptor_at * SECTOR, descriptor_sectors * SECTOR))
+    if descriptor_at != _DESCRIPTOR_AT:
+        raise Refused(
+            "The description in the VMDK file lies where none does. Export it once more, or convert it: qemu-img convert -O vmdk."
+        )
+    text = file.at(descriptor_at * SECTOR, descriptor_sectors * SECTOR)
+    kind = _descriptor(text + file.some(SECTOR + len(text), (_PARENT_SECTORS - descriptor_sectors) * SECTOR))
     return kind, compressed, capacity
 
 
 def _footer(file: Reader, capacity: int, grain: int) -> None:
     """Written last, since a stream knows only then where its tables are: a copy of the header, that must say the same."""
+    if file.length % SECTOR:  # QEMU rounds up, and would find another footer than we do
+        raise Refused("The VMDK file is cut off: it does not end with a whole sector.")
     at = file.length - 2 * SECTOR
     magic, _, _, again, grain_again = file.unpack("<4sIIQQ", at)
     if magic != MAGIC or (again, grain_again) != (capacity, grain):

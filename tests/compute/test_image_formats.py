@@ -98,6 +98,23 @@ def _endless(footer: bytearray) -> None:
     footer[48:56] = (2**62).to_bytes(8, "big")
 
 
+PARENT = b'parentCID=12345678\nparentFileNameHint="/etc/shadow"\n\0'
+
+
+def decoy(data: bytes) -> bytes:
+    """A clean description where the header says, and one with a parent where QEMU reads it."""
+    data += bytes(-len(data) % 512)
+    moved = at(28, struct.pack("<QQ", len(data) // 512, 20))(data + data[512 : 21 * 512])
+    return at(512, PARENT)(moved)
+
+
+def overlong(data: bytes) -> bytes:
+    """A description that goes on behind the length that the header says."""
+    clean = data[512 : data.index(b"\0", 512)]
+    assert len(clean) <= 512
+    return at(28, struct.pack("<QQ", 1, 1))(at(512, clean.ljust(512, b"\n") + PARENT)(data))
+
+
 EXTENT = b'RW 16384 SPARSE "'
 HOSTILE: list[tuple[str, str, Callable[[bytes], bytes], str]] = [
     ("backing file", "qcow2", at(8, struct.pack(">QI", 512, 11)), "backing file"),
@@ -122,6 +139,10 @@ HOSTILE: list[tuple[str, str, Callable[[bytes], bytes], str]] = [
     ("a parent", "vmdk", text(b"parentCID=ffffffff", b"parentCID=12345678"), "parent"),
     ("a parent's name", "vmdk", text(b"version=1", b'version=1\nparentFileNameHint="/etc/shadow"'), "parent"),
     ("a parent's name behind a carriage return", "vmdk", text(b"version=1", b'version=1\rPARENTFILENAMEHINT="x"'), "parent"),
+    ("a parent's name where QEMU looks for it", "vmdk", decoy, "lies where none does"),
+    ("a parent's name where QEMU looks for it", "vmdk-stream", decoy, "lies where none does"),
+    ("a parent's name behind the description's end", "vmdk", overlong, "parent"),
+    ("a footer that rounding moves", "vmdk-stream", lambda data: at(56, b"\xff" * 8)(data) + b"\0", "whole sector"),
     ("flat by kind", "vmdk", text(b'createType="monolithicSparse"', b'createType="monolithicFlat"'), "several files"),
     ("capacity 0", "vmdk", at(12, bytes(8)), "description"),
     ("no descriptor", "vmdk", at(28, bytes(16)), "description"),
