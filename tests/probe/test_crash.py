@@ -14,13 +14,9 @@ pytestmark = [pytest.mark.machines, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 def test_nothing_is_left_behind_wherever_it_dies() -> None:
     env = {key: value for key, value in os.environ.items() if key not in ("CLOUDBOX_HOME",)}
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.probe.crash"],
-        env=env,
-        cwd=Path(__file__).resolve().parents[2],
-        capture_output=True,
-        text=True,
-        timeout=1500,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-4000:]
+    words = [sys.executable, "-m", "tests.probe.crash"]
+    try:
+        run = subprocess.run(words, env=env, cwd=Path(__file__).resolve().parents[2], capture_output=True, timeout=1700, check=False)
+    except subprocess.TimeoutExpired as late:
+        pytest.fail(f"It did not end in time; so far: {(late.stdout or b'').decode()[-8000:]}")
+    assert run.returncode == 0, (run.stdout[-8000:] + run.stderr[-4000:]).decode()
