@@ -1,7 +1,7 @@
 """Kill the worker, libvirtd or QEMU at every step of launch and delete, on the real ones, and look what is left.
 
-`python -m tests.probe.crash [--only TEXT] [--whole]` makes a box of its own in a temporary home (PostgreSQL, Redis, libvirtd, worker), and for
-each point: asks for the launch (or delete), lets the point strike, starts again what died, and gives the box fifteen seconds to
+`python -m tests.probe.crash [--only TEXT] [--whole]` makes a box of its own in a temporary home (PostgreSQL, Redis, libvirtd, worker),
+and for each point: asks for the launch (or delete), lets the point strike, starts again what died, and gives the box fifteen seconds to
 make every row true and leave no orphan: domain, disk, tap, namespace, DHCP server or quota. Prints one line a trial, then a sum.
 """
 
