@@ -23,6 +23,23 @@ settings.register_profile("fast", max_examples=25, deadline=None)
 settings.register_profile("whole", deadline=None)
 settings.load_profile("whole")
 
+# What goes deep into one part is left to the full run, and to whoever works at that part: the everyday loop has three minutes.
+DEEP = (
+    "api/test_hostile.py",
+    "api/test_schemathesis.py",
+    "box/test_bodies.py",
+    "box/test_home_of_tests.py",
+    "clients/",
+    "compute/test_jobs.py",
+    "engine/",
+    "identity/keystone/test_routes.py",
+    "openstack/",
+    "server/test_soak.py",
+    "storage/test_drives.py",
+    "swift/",
+)
+DEEP_PERSONS = ("test_a_reader", "test_support", "test_who_may", "test_who_may_write", "test_malformed_ids", "test_unlisted_methods")
+
 _homes = contextlib.ExitStack()
 
 
@@ -35,6 +52,16 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["CLOUDBOX_HOME"] = _new_home()
     _owner = os.getpid()
     atexit.register(lambda: _homes.close() if os.getpid() == _owner else None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before `-m` chooses: mark as slow what is."""
+    for item in items:
+        place = item.nodeid.removeprefix("tests/")
+        name = place.partition("::")[2].partition("[")[0]
+        if place.startswith(DEEP) or (place.startswith("test_routes.py") and name in DEEP_PERSONS):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(optionalhook=True)

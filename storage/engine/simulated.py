@@ -108,7 +108,8 @@ class Platter:
             self.files = {name: _Content(bytearray(data), bytearray(data)) for name, data in snapshot.items()}
 
     def used(self) -> int:
-        return sum(len(content.seen) for content in self.files.values())
+        # Files come and go in other threads meanwhile.
+        return sum(len(content.seen) for content in [*self.files.values()])
 
     # --- what drives and files call
 
