@@ -17,7 +17,10 @@ from storage.engine.members import Bay, Members
 from storage.engine.names import unescape
 from storage.engine.records import SEGMENT_HEADER_BYTES, SegmentHeader, parse_segment_header
 from storage.engine.replay import REPLAY_ITEMS, Report, replay
+from storage.engine.segments import path_of
 from storage.engine.types import CLASS_BY_NUMBER
+
+Replicas = tuple[tuple[bytes, int], ...]
 
 RECOUNT = b"recount"  # Set when the collector has to find blobs that lost their last reference unseen.
 
@@ -96,14 +99,39 @@ def rebuild(index: Index, members: Members, found: dict[int, OnDrives], report: 
                 replicas,
             )
             index.put_segment(row)
-        if row.state == SEALED:
-            continue
-        files = [(bay, file) for bay, file in on_drives.files if dict(row.replicas).get(bay.id) is not None]
-        row = replace(row, replicas=tuple((drive, state) for drive, state in row.replicas if drive in here or drive in members.missing))
+        row = replace(row, replicas=_where(row, here, members))
         index.put_segment(row)
-        replay(index, row, files, report)
+        if row.state != SEALED:
+            replay(index, row, on_drives.files, report)
     _drop_vanished(index, members, found)
     _find_extents(index, members)
+
+
+def _where(row: Segment, here: set[bytes], members: Members) -> Replicas:
+    """Which drives have the segment, as the drives say: copies may have moved since the checkpoint was made, which then knows none of them.
+
+    A copy that was cut off counts as good as well: reading goes by the checksum of each record, and the auditor completes it from the
+    others. What the checkpoint knows and its drive has not is to be written again.
+    """
+    known = tuple(
+        (drive, STALE if drive not in here and _lacks(members.bays.get(drive), row.id) else state)
+        for drive, state in row.replicas
+        if drive in members.bays or drive in members.missing
+    )
+    return known + tuple((drive, GOOD) for drive in sorted(here - {drive for drive, _ in known}))
+
+
+def _lacks(bay: Bay | None, segment: int) -> bool:
+    """Only a drive that answers can say so."""
+    if bay is None:
+        return False
+    try:
+        bay.drive.open(path_of(segment)).close()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        bay.failed(error)
+    return False
 
 
 def _drop_vanished(index: Index, members: Members, found: dict[int, OnDrives]) -> None:
@@ -154,24 +182,30 @@ def _drop_vanished(index: Index, members: Members, found: dict[int, OnDrives]) -
 def _find_extents(index: Index, members: Members) -> None:
     """Which drives have which extents, as the drives say."""
     where: dict[bytes, list[tuple[int, bytes]]] = {}
+    silent = set(members.missing)
     for bay in members.bays.values():
-        with contextlib.suppress(OSError):
-            for path in bay.drive.names("extents"):
-                stem, _, fragment = path.rsplit("/", 1)[1].partition("-")
-                with contextlib.suppress(ValueError):
-                    where.setdefault(bytes.fromhex(stem), []).append((int(fragment or 0), bay.id))
+        try:
+            paths = bay.drive.names("extents")
+        except OSError as error:
+            bay.failed(error)
+            silent.add(bay.id)
+            continue
+        for path in paths:
+            stem, _, fragment = path.rsplit("/", 1)[1].partition("-")
+            with contextlib.suppress(ValueError):
+                where.setdefault(bytes.fromhex(stem), []).append((int(fragment or 0), bay.id))
     with index.env.begin() as txn:
         rows = [(key, Blob.unpack(row)) for key, row in txn.cursor(db=index.blobs) if row[0] == EXTENT]
     for id, blob in rows:
         here = where.get(id, [])
         if blob.data:
             by_fragment = dict(here)
-            replicas = tuple(  # Who is away may come back with its fragment.
-                (by_fragment.get(n, drive), GOOD if n in by_fragment or drive in members.missing else STALE)
+            replicas = tuple(  # Who is away, or does not answer, may come back with its fragment.
+                (by_fragment.get(n, drive), GOOD if n in by_fragment or drive in silent else STALE)
                 for n, (drive, _) in enumerate(blob.replicas)
             )
         else:
-            away = [drive for drive, _ in blob.replicas if drive in members.missing]
+            away = [drive for drive, _ in blob.replicas if drive in silent]
             replicas = tuple((drive, GOOD) for _, drive in here) + tuple((drive, GOOD) for drive in away)
         if replicas != blob.replicas:
             index.update_blob(id, partial(_with_replicas, replicas))
