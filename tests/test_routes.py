@@ -191,8 +191,8 @@ p/<slug:project>/buckets/<str:name>/o/folder                                 POS
 p/<slug:project>/buckets/<str:name>/o/count                                  POST member
 p/<slug:project>/buckets/<str:name>/o/delete                                 POST member
 p/<slug:project>/buckets/<str:name>/o/copy                                   POST member
-p/<slug:project>/buckets/<str:name>/o/work                                   POST member
-p/<slug:project>/buckets/<str:name>/o/work/stop                              POST member
+p/<slug:project>/buckets/<str:name>/o/rounds                                 POST member
+p/<slug:project>/buckets/<str:name>/o/rounds/stop                            POST member
 p/<slug:project>/buckets/<str:name>/o/uploads                                POST member
 p/<slug:project>/buckets/<str:name>/o/uploads/sign                           POST member
 p/<slug:project>/buckets/<str:name>/o/uploads/parts                          POST member

@@ -142,6 +142,6 @@ urlpatterns = [
     path(f"{_BASE}/count", count, name="objects-count"),
     path(f"{_BASE}/delete", delete, name="objects-delete"),
     path(f"{_BASE}/copy", copy, name="objects-copy"),
-    path(f"{_BASE}/work", work, name="objects-work"),
-    path(f"{_BASE}/work/stop", stop, name="objects-work-stop"),
+    path(f"{_BASE}/rounds", work, name="objects-work"),
+    path(f"{_BASE}/rounds/stop", stop, name="objects-work-stop"),
 ]

@@ -255,12 +255,12 @@ function worker(dialog) {
         let found = await ask(path, { ...body, total });
         working = false;
         while (found.going && going()) {
-          if (stopping && !found.stopped) found = await ask("work/stop", { job: found.job });
+          if (stopping && !found.stopped) found = await ask("rounds/stop", { job: found.job });
           meter(parts.meter, found.percent);
           failures(parts.failed, found.failed);
           parts.said.textContent = `${found.sentence} It goes on if you close this.`;
           await nap(700);
-          [found] = (await ask("work", { jobs: [found.job] })).jobs.filter((one) => one.job === found.job);
+          [found] = (await ask("rounds", { jobs: [found.job] })).jobs.filter((one) => one.job === found.job);
         }
         if (!going()) {
           if (found.going) watch();
@@ -298,7 +298,7 @@ async function watch() {
   watching = true;
   try {
     for (;;) {
-      const { jobs } = await ask("work", { jobs: [...worked.keys()] });
+      const { jobs } = await ask("rounds", { jobs: [...worked.keys()] });
       jobs.forEach(drawWork);
       works.hidden = !worked.size;
       if (!jobs.some((one) => one.going)) break;
@@ -327,7 +327,7 @@ function drawWork(found) {
         row.remove();
         worked.delete(found.job);
         works.hidden = !worked.size;
-      } else await ask("work/stop", { job: found.job }).then(drawWork, (error) => toast(error.message, { bad: true }));
+      } else await ask("rounds/stop", { job: found.job }).then(drawWork, (error) => toast(error.message, { bad: true }));
     });
   }
   meter(find(".cb-meter", row), found.percent);

@@ -80,7 +80,7 @@ def worked(client: Client, url: str, verb: str, **body: Any) -> dict[str, Any]:
     if found["job"]:
         assert found["going"]
         work(Job.objects.get(pk=found["job"]).subject_id)
-        (found,) = ask(client, f"{url}/work", jobs=[found["job"]]).json()["jobs"]
+        (found,) = ask(client, f"{url}/rounds", jobs=[found["job"]]).json()["jobs"]
     assert not found["going"]
     return found
 
@@ -431,8 +431,8 @@ def test_count_delete_copy_move(shop: Cloud, browse: Callable[..., Client], monk
         assert ask(client, f"{url}/count", names=["b"], cursor=cursor).status_code == 400, cursor
     assert ask(client, f"{url}/copy", names=["b"], folder="c", bucket="no-such-bucket").status_code == 404
     for job in ("", "x", str(uuid4())):
-        assert ask(client, f"{url}/work/stop", job=job).status_code == 404
-        assert ask(client, f"{url}/work", jobs=[job]).status_code == 404
+        assert ask(client, f"{url}/rounds/stop", job=job).status_code == 404
+        assert ask(client, f"{url}/rounds", jobs=[job]).status_code == 404
     assert client.post(f"{url}/delete", "[", content_type="application/json").status_code == 400
 
 
