@@ -16,6 +16,12 @@ def box_home() -> Path:
     return Path(os.environ["CLOUDBOX_HOME"])
 
 
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The database goes with its home: dropping it first waits five seconds for whoever is still connected."""
+    return True
+
+
 @pytest.fixture
 def short_path() -> Iterator[Path]:
     """An empty folder for homes with sockets in them, whose paths have at most 107 bytes: `tmp_path` is named after its test."""

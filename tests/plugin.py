@@ -39,6 +39,20 @@ DEEP = (
     "swift/",
 )
 DEEP_PERSONS = ("test_a_reader", "test_support", "test_who_may", "test_who_may_write", "test_malformed_ids", "test_unlisted_methods")
+DEEP_SWEEPS = {  # Each page, step or shape in turn: of most there is a test by itself as well.
+    "test_a_page_says_what_it_does",
+    "test_after_a_storm_all_tabs_show_the_truth",
+    "test_each_step_twice",
+    "test_every_step",
+    "test_every_step_of_restores",
+    "test_failed_at_each_step",
+    "test_fails_at_each_step",
+    "test_hostile_text_is_refused_or_kept_as_text",
+    "test_pauses_grow",
+    "test_sockets_are_closed_when_the_server_ends",
+    "test_uploads_in_parts_keep_their_checksums",
+    "test_what_an_address_may_answer",
+}
 
 _homes = contextlib.ExitStack()
 
@@ -60,7 +74,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         place = item.nodeid.removeprefix("tests/")
         name = place.partition("::")[2].partition("[")[0]
-        if place.startswith(DEEP) or (place.startswith("test_routes.py") and name in DEEP_PERSONS):
+        persons = place.startswith("test_routes.py") and name in DEEP_PERSONS
+        if place.startswith(DEEP) or persons or name in DEEP_SWEEPS:
             item.add_marker(pytest.mark.slow)
 
 
