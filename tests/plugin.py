@@ -34,8 +34,15 @@ DEEP = (
     "engine/",
     "identity/keystone/test_routes.py",
     "openstack/",
+    "server/test_limits.py",
     "server/test_soak.py",
+    "server/test_tls.py",
+    "server/test_workers.py",
     "storage/test_drives.py",
+    "storage/test_forms.py",
+    "storage/test_offline.py",
+    "storage/test_removal.py",
+    "storage/test_sites.py",
     "swift/",
 )
 DEEP_PERSONS = ("test_a_reader", "test_support", "test_who_may", "test_who_may_write", "test_malformed_ids", "test_unlisted_methods")
