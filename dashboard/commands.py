@@ -134,6 +134,7 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("List its snapshots", "GET", "?volume_id={id}"),
         ("Take a snapshot", "POST", "", {"volume_id": "{id}", "name": "before the update"}),
         ("Go back to one", "POST", "/{snapshot_id}/restore", {}),
+        ("List the files of one", "GET", "/{snapshot_id}/files?path=/"),
     ),
     "backups": _of(
         f"{_P}/backups",

@@ -33,6 +33,7 @@ ACTIONS: dict[str, str] = {
     "volumes.manage": MEMBER,
     "snapshots.list": READER,
     "snapshots.manage": MEMBER,
+    "snapshots.browse": MEMBER,
     "backups.list": READER,
     "backups.manage": MEMBER,
     # Who reads a disk reads the secrets on it.

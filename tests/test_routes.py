@@ -122,6 +122,8 @@ p/<slug:project>/volumes/<uuid:id>/offer                                     POS
 p/<slug:project>/volumes/accept                                              GET reader  POST member
 p/<slug:project>/snapshots                                                   GET reader
 p/<slug:project>/snapshots.csv                                               GET reader
+p/<slug:project>/snapshots/<uuid:id>/files                                   GET member
+p/<slug:project>/snapshots/<uuid:id>/file                                    GET member
 p/<slug:project>/snapshots/<uuid:id>/do/<slug:key>                           POST member
 p/<slug:project>/instances/<uuid:id>/disks                                   GET reader
 p/<slug:project>/instances/<uuid:id>/disks/attach                            POST member
@@ -429,6 +431,8 @@ api/v1/projects/<slug:project>/instance-snapshots/<uuid:id>/launch           POS
 api/v1/projects/<slug:project>/snapshots                                     GET reader  POST member
 api/v1/projects/<slug:project>/snapshots/<uuid:id>                           GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/snapshots/<uuid:id>/restore                   POST member
+api/v1/projects/<slug:project>/snapshots/<uuid:id>/files                     GET member
+api/v1/projects/<slug:project>/snapshots/<uuid:id>/file                      GET member
 api/v1/projects/<slug:project>/volumes/<uuid:id>/detach                      POST member
 api/v1/projects/<slug:project>/volumes/<uuid:id>/protect                     POST member
 api/v1/projects/<slug:project>/volumes/<uuid:id>/unprotect                   POST member
@@ -500,6 +504,9 @@ NOT_200 = {
     "p/<slug:project>/backups/<uuid:id>/file": {400},
     "api/v1/projects/<slug:project>/backups/<uuid:id>/file": {422},
     "api/v1/projects/<slug:project>/backups/<uuid:id>/files": {503},
+    "p/<slug:project>/snapshots/<uuid:id>/file": {503},
+    "api/v1/projects/<slug:project>/snapshots/<uuid:id>/file": {503},
+    "api/v1/projects/<slug:project>/snapshots/<uuid:id>/files": {503},
     "api/v1/projects/<slug:project>/backup-vaults/<uuid:id>/refresh": {503},
     "p/<slug:project>/backup-vaults/new": {200, 503},
     "p/<slug:project>/instances/<str:name>": {200, 302},

@@ -18,11 +18,12 @@ import contextlib
 import json
 import logging
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
+
+from compute.agent.unix_sockets import HELLO_BYTES_MAX, answer, listen
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,6 @@ BEHIND_BYTES_MAX = 1024 * 1024
 VIEWERS_MAX = 32
 LOG_BYTES_MAX = 1024 * 1024
 HELLO_SECONDS = 10
-HELLO_BYTES_MAX = 1024
 RECONNECT_SECONDS = 0.5
 
 
@@ -69,15 +69,7 @@ class ConsoleHub:
         self._guests: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen. A socket that a predecessor left is replaced."""
-        self._socket.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISSOCK(self._socket.stat().st_mode):
-                self._socket.unlink()
-        self._server = await asyncio.start_unix_server(self._serve, path=str(self._socket), limit=HELLO_BYTES_MAX)
-        if self._owner is not None:
-            os.chown(self._socket, *self._owner)
-        self._socket.chmod(0o660)
+        self._server = await listen(self._socket, self._serve, owner=self._owner)
 
     async def watch(self, id: UUID, *, serial: Path, vnc: Path, log: Path) -> None:
         """Hold the console of a machine that runs; again with the same id changes nothing."""
@@ -161,7 +153,7 @@ class ConsoleHub:
                 machine.told.discard(writer)
                 writer.transport.abort()
             else:
-                _answer(writer, {"watchers": len(machine.viewers) + machine.screens})
+                answer(writer, {"watchers": len(machine.viewers) + machine.screens})
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection of a web process."""
@@ -182,11 +174,11 @@ class ConsoleHub:
         machine = self._machines.get(id)
         if ask["kind"] == "log":
             data = await asyncio.to_thread(_tail, self._log_of(id), min(int(ask.get("bytes", HISTORY_BYTES)), LOG_BYTES_MAX))
-            _answer(writer, {"ok": True, "history": len(data)})
+            answer(writer, {"ok": True, "history": len(data)})
             writer.write(data)
             await writer.drain()
         elif machine is None:
-            _answer(writer, {"ok": False, "error": "The machine is off. Start it to open its console."})
+            answer(writer, {"ok": False, "error": "The machine is off. Start it to open its console."})
         elif ask["kind"] == "vnc":
             await self._pass_through(machine, reader, writer)
         elif ask["kind"] == "serial":
@@ -194,15 +186,15 @@ class ConsoleHub:
         elif ask["kind"] == "watchers":
             await self._count(machine, reader, writer)
         else:
-            _answer(writer, {"ok": False, "error": "A console is serial or vnc."})
+            answer(writer, {"ok": False, "error": "A console is serial or vnc."})
 
     async def _count(self, machine: _Machine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Tell this one how many watch, until it goes."""
         if len(machine.told) >= VIEWERS_MAX:
-            _answer(writer, {"ok": False, "error": "Too many count this console's watchers already."})
+            answer(writer, {"ok": False, "error": "Too many count this console's watchers already."})
             return
-        _answer(writer, {"ok": True})
-        _answer(writer, {"watchers": len(machine.viewers) + machine.screens})
+        answer(writer, {"ok": True})
+        answer(writer, {"watchers": len(machine.viewers) + machine.screens})
         machine.told.add(writer)
         try:
             while await reader.read(CHUNK_BYTES):
@@ -212,12 +204,12 @@ class ConsoleHub:
 
     async def _view(self, machine: _Machine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, write: bool) -> None:
         if len(machine.viewers) >= VIEWERS_MAX:
-            _answer(writer, {"ok": False, "error": f"{VIEWERS_MAX} people watch this console already."})
+            answer(writer, {"ok": False, "error": f"{VIEWERS_MAX} people watch this console already."})
             return
         # Joining and reading the log happen without a pause between, so that no byte is missed. The machine writes the log itself:
         # a byte that it wrote just now may show twice, which a reader forgives; one that is missing, not.
         history = _tail(machine.log, HISTORY_BYTES)
-        _answer(writer, {"ok": True, "history": len(history)})
+        answer(writer, {"ok": True, "history": len(history)})
         writer.write(history)
         viewer = _Viewer(writer, write)
         machine.viewers.add(viewer)
@@ -235,9 +227,9 @@ class ConsoleHub:
         try:
             screen_reader, screen_writer = await asyncio.open_unix_connection(str(machine.vnc))
         except OSError:
-            _answer(writer, {"ok": False, "error": "The machine's screen is not there yet. Try again in a few seconds."})
+            answer(writer, {"ok": False, "error": "The machine's screen is not there yet. Try again in a few seconds."})
             return
-        _answer(writer, {"ok": True, "history": 0})
+        answer(writer, {"ok": True, "history": 0})
         machine.screens += 1
         self._tell(machine)
         pumps = [asyncio.create_task(_pump(screen_reader, writer)), asyncio.create_task(_pump(reader, screen_writer))]
@@ -258,10 +250,6 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while data := await reader.read(CHUNK_BYTES):
             writer.write(data)
             await writer.drain()
-
-
-def _answer(writer: asyncio.StreamWriter, answer: dict[str, object]) -> None:
-    writer.write(json.dumps(answer).encode() + b"\n")
 
 
 def _tail(path: Path, length: int) -> bytes:

@@ -30,6 +30,7 @@ from cloudbox.common.errors import CloudError
 from compute import host, metrics
 from compute.agent import screens
 from compute.agent.console_hub import ConsoleHub
+from compute.agent.disk_server import DiskServer
 from compute.agent.metadata import keep_password, lookup
 from compute.agent.metadata_keeper import MetadataKeeper
 from compute.agent.sampler import Sampler
@@ -83,6 +84,8 @@ class Worker:
         await _in_thread(give_back_jobs)
         self._hub = ConsoleHub(settings.RUN_DIR / "console.sock", log_of=host.hypervisor().console_log, owner=_web_owner())
         await self._hub.start()
+        disks = DiskServer(settings.RUN_DIR / "disks.sock", opener=host.volumes().open_snapshot, owner=_web_owner())
+        await disks.start()
         self._metadata = MetadataKeeper(_lookup_closing, _keep_password_closing)
         end_watch = await asyncio.to_thread(host.hypervisor().watch, self._tell(loop))
         tasks: list[asyncio.Task[Any]] = [
@@ -96,6 +99,7 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(end_watch)
         await self._hub.close()
+        await disks.close()
         await self._metadata.close()
         for task in done - {stop}:
             task.result()  # a part that ended by itself has failed: let its error end the process, to be started anew

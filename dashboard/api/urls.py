@@ -98,6 +98,8 @@ _project: Routes = [
     path("snapshots", snapshots.SnapshotsView.as_view()),
     path("snapshots/<uuid:id>", snapshots.SnapshotView.as_view()),
     path("snapshots/<uuid:id>/restore", snapshots.RestoreSnapshotView.as_view()),
+    path("snapshots/<uuid:id>/files", snapshots.SnapshotFilesView.as_view()),
+    path("snapshots/<uuid:id>/file", snapshots.SnapshotFileView.as_view()),
     path("images", catalogue.ImagesView.as_view()),
     path("images/<uuid:id>", catalogue.ImageView.as_view()),
     path("images/<uuid:id>/deactivate", catalogue.ImageDeactivateView.as_view()),

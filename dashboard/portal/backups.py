@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -12,17 +11,17 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
-from cloudbox.common.errors import CloudError, Forbidden, Invalid, NotFound
+from cloudbox.common.errors import Invalid, NotFound
 from compute import backup_files, backup_vaults, backups, flavors, images, instances, volume_types, volumes
 from dashboard import commands, downloads, lists
 from dashboard.admin.tools import listing
 from dashboard.forms.base import Form
+from dashboard.portal import disk_files
 from dashboard.shell import attempt, page, portal_page
 from identity import activity
 from identity.context import Context
 
 EVENTS = 8
-PATH_MAX = 4096
 # What needs no more than a click, and what to say when it is begun.
 DO: dict[str, tuple[Callable[[Context, UUID], Any], str]] = {
     "verify": (backups.verify, "{} is being verified."),
@@ -141,47 +140,21 @@ def _detail(request: HttpRequest, ctx: Context, id: UUID, *, form: Form | None =
 @require_safe
 @portal_page
 def files(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
-    """The folders on its disk. What cannot be read says so in the page: the rest of the disk may be whole."""
-    row, path = backups.get(ctx, id), request.GET.get("path", "/")[:PATH_MAX]
-    context: dict[str, Any] = {"b": row, "path": path, "tab": "backups"}
-    try:
-        context["look"] = found = backup_files.look(ctx, id, part=_part_of(request), path=path)
-    except Forbidden:
-        raise
-    except CloudError as error:
-        return page(request, "portal/backups/files.html", context | {"refused": error.message}, status=200)
-    names = [name for name in found.path.split("/") if name]
-    context |= {
-        "rows": [(node, _below(found.path, node.name), _pointed(found.path, node.link)) for node in found.entries],
-        "crumbs": [(name, "/" + "/".join(names[: place + 1])) for place, name in enumerate(names)],
-        "folder": names[-1] if names else "",
+    row = backups.get(ctx, id)
+    context = {
+        "name": row.name,
+        "words": f"{row.source_name} as it was. Read from the bucket; nothing is restored or mounted for it.",
+        "at": f"{_base(ctx)}/{id}",
+        "trail": [(_base(ctx), "Backups"), (f"{_base(ctx)}/{id}", row.name)],
+        "command": ("backup", {"id": row.id, "name": row.name}),
     }
-    return page(request, "portal/backups/files.html", context)
+    return disk_files.folder(request, context, lambda part, path: backup_files.look(ctx, id, part=part, path=path))
 
 
 @require_safe
 @portal_page
 def file(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
-    found = backup_files.read(ctx, id, part=_part_of(request), path=request.GET.get("path", "")[:PATH_MAX])
-    return downloads.file(request, found.name, found.size_bytes, found.body)
-
-
-def _part_of(request: HttpRequest) -> int | None:
-    text = request.GET.get("part", "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 3):
-        raise Invalid("A part of a disk has a number.", field="part")
-    return int(text)
-
-
-def _below(folder: str, name: str) -> str:
-    return f"{folder.rstrip('/')}/{name}"
-
-
-def _pointed(folder: str, link: str) -> str:
-    """Where a link leads on this disk, as a path; empty when it is none."""
-    return posixpath.normpath(posixpath.join(folder, link)) if link else ""
+    return disk_files.download(request, lambda part, path: backup_files.read(ctx, id, part=part, path=path))
 
 
 @portal_page

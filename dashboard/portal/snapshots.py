@@ -11,9 +11,10 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
-from compute import snapshots
+from compute import snapshot_files, snapshots
 from dashboard import downloads, lists
 from dashboard.admin.tools import listing
+from dashboard.portal import disk_files
 from dashboard.shell import attempt, page, portal_page
 from identity import activity
 from identity.context import Context
@@ -57,6 +58,26 @@ def export(request: HttpRequest, ctx: Context) -> HttpResponse:
     return downloads.csv(request, "snapshots", lists.SNAPSHOTS, _wanted(request, ctx)[1])
 
 
+@require_safe
+@portal_page
+def files(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    row, base = snapshots.get(ctx, id), f"/p/{ctx.needed_project.slug}"
+    context = {
+        "name": row.name,
+        "words": f"{row.volume.name} as it was. Read where it lies; nothing is copied or mounted for it.",
+        "at": f"{base}/snapshots/{id}",
+        "trail": [(f"{base}/volumes", "Volumes"), (f"{base}/volumes/{row.volume_id}#snapshots", row.volume.name), ("", row.name)],
+        "command": ("volume", {"id": row.volume_id, "name": row.volume.name}),
+    }
+    return disk_files.folder(request, context, lambda part, path: snapshot_files.look(ctx, id, part=part, path=path))
+
+
+@require_safe
+@portal_page
+def file(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    return disk_files.download(request, lambda part, path: snapshot_files.read(ctx, id, part=part, path=path))
+
+
 @require_POST
 @portal_page
 def do(request: HttpRequest, ctx: Context, id: UUID, key: str) -> HttpResponse:
@@ -71,5 +92,7 @@ def do(request: HttpRequest, ctx: Context, id: UUID, key: str) -> HttpResponse:
 urlpatterns = [
     path("/snapshots", index, name="snapshots"),
     path("/snapshots.csv", export, name="snapshots-csv"),
+    path("/snapshots/<uuid:id>/files", files, name="snapshot-files"),
+    path("/snapshots/<uuid:id>/file", file, name="snapshot-file"),
     path("/snapshots/<uuid:id>/do/<slug:key>", do, name="snapshot-do"),
 ]

@@ -181,7 +181,9 @@ def _volumes(ctx: Context, instance_id: str) -> dict[str, str]:
     for name in ("monday", "tuesday"):
         snapshots.create(ctx, volume_id=volume.id, name=name)
     _until(lambda: snapshots.list(ctx, status="ready").count() == 2)
-    return {"volume": str(volume.id), "free": str(free.id), "volume_type": str(volume.type_id)}
+    taken = snapshots.list(ctx, status="ready").first()
+    assert taken is not None
+    return {"volume": str(volume.id), "free": str(free.id), "volume_type": str(volume.type_id), "snapshot": str(taken.id)}
 
 
 def _backups(ctx: Context, volume_id: UUID) -> dict[str, str]:

@@ -11,10 +11,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from cloudbox.common.errors import NotFound, Unavailable
+from compute import disk_files
 from compute.drivers.base import VolumeStore
 from compute.drivers.disk_access import filling
 from compute.drivers.fake import FakeVolumes
 from compute.drivers.qcow2 import Qcow2Volumes
+from tests.filesystems.disks import ext, partitioned, tree
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
@@ -60,6 +62,27 @@ def test_a_disk_at_two_moments(store: VolumeStore) -> None:
     assert store.changed_between(volume, before, uuid4()) is None
     with pytest.raises(NotFound), store.open_snapshot(volume, uuid4()):
         pass
+
+
+@pytest.mark.machines
+def test_the_files_on_a_snapshot(short_path: Path) -> None:
+    """Of a real qcow2 file that has been written over since: its folders and a file are as they were."""
+    short_path.chmod(0o711)
+    store, volume, snapshot = Qcow2Volumes(short_path), uuid4(), uuid4()
+    files = tree(short_path / "tree")
+    data = partitioned(short_path / "disk", "gpt", ext(short_path / "part", short_path / "tree")).read_bytes()
+    store.create_volume(volume, size_gib=1)
+    with store.open_disk(volume) as disk:
+        for offset in range(0, len(data), 4 * MIB):
+            disk.write(offset, data[offset : offset + 4 * MIB])
+    store.snapshot(volume, snapshot)
+    with store.open_disk(volume) as disk:
+        disk.write(0, bytes(len(data) // 2))
+    with store.open_snapshot(volume, snapshot) as disk:
+        look = disk_files.look(disk, part=2, path="/many")
+        assert [node.name for node in look.entries] == [f"{number:04}.txt" for number in range(300)]
+        found = disk_files.read(disk, part=2, path="/var/lib/app/large.bin")
+        assert b"".join(found.body) == files["var/lib/app/large.bin"]
 
 
 def test_a_disk_that_grew(store: VolumeStore) -> None:

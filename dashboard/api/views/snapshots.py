@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.http import HttpResponse
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cloudbox.common.errors import NotFound
-from compute import snapshots, volume_transfers
+from compute import snapshot_files, snapshots, volume_transfers
+from dashboard import downloads
 from dashboard.api.base import ApiView, PageQuery
 from dashboard.api.fields import Id, Input, Text
 from dashboard.api.idempotency import idempotent
-from dashboard.api.openapi import listing, operation
+from dashboard.api.openapi import BYTES, listing, operation
 from dashboard.api.render import snapshots as render
+from dashboard.api.render.backups import FilesShape
 from dashboard.api.render.volumes import VolumeShape
+from dashboard.api.views.backups import FileQuery, FilesQuery
 from dashboard.api.views.volumes import SORTS, VolumeShell
 
 _ID = "6f0c5d3e-3f0b-4c55-9a51-0d2f5a1c7e10"
@@ -82,6 +86,25 @@ class RestoreSnapshotView(ApiView):
     def post(self, request: Request, project: str, id: UUID) -> Response:
         self.body(Input)
         return self.show(snapshots.restore(self.ctx, id), render.SnapshotShape, status=202)
+
+
+class SnapshotFilesView(ApiView):
+    @operation(
+        "snapshots_files",
+        "What is in a folder of a volume as it was: ext2, ext3, ext4 and FAT",
+        answer=FilesShape,
+        query=FilesQuery,
+        writes=True,
+    )
+    def get(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(snapshot_files.look(self.ctx, id, **self.query(FilesQuery)), FilesShape)
+
+
+class SnapshotFileView(ApiView):
+    @operation("snapshots_file", "One file of a volume as it was", answer=BYTES, query=FileQuery, writes=True)
+    def get(self, request: Request, project: str, id: UUID) -> HttpResponse:
+        found = snapshot_files.read(self.ctx, id, **self.query(FileQuery))
+        return downloads.file(request._request, found.name, found.size_bytes, found.body)
 
 
 class OfferView(VolumeShell):
