@@ -25,6 +25,8 @@ def look(ctx: Context, id: UUID, *, part: int | None = None, path: str = "/") ->
 
 def read(ctx: Context, id: UUID, *, part: int | None, path: str) -> File:
     """One file, as it was; see `disk_files.read`. Told in the audit log."""
+    ctx.require("backups.browse")
+    part = disk_files.chosen(part)
     found = disk_files.read(_disk(ctx, id), part=part, path=path)
     events.publish(ctx.actor, "read-file", "backup", backups.get(ctx, id), detail=f"{path[:200]} of part {part}")
     return found

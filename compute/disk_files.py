@@ -58,10 +58,15 @@ def look(disk: Bytes, *, part: int | None = None, path: str = "/") -> Look:
     return _look(found, chosen, path, entries, system, is_cut=False)
 
 
-def read(disk: Bytes, *, part: int | None, path: str) -> File:
-    """One file, as it was. Its first bytes have been read when this returns, so that what is wrong is said before anything is sent."""
+def chosen(part: int | None) -> int:
+    """To be asked before the disk is opened."""
     if part is None:
         raise Invalid("Of which part of the disk? Its files say which there are.", field="part")
+    return part
+
+
+def read(disk: Bytes, *, part: int, path: str) -> File:
+    """One file, as it was. Its first bytes have been read when this returns, so that what is wrong is said before anything is sent."""
     system, node = _node(Source(disk), part, path)
     if node.kind != "file":
         raise Conflict(f"{node.name or 'The root'} is no file. Only files can be taken out, one at a time.")

@@ -34,6 +34,8 @@ def look(ctx: Context, id: UUID, *, part: int | None = None, path: str = "/") ->
 
 def read(ctx: Context, id: UUID, *, part: int | None, path: str) -> File:
     """One file, as it was; see `disk_files.read`. Told in the audit log. It breaks off when the snapshot is deleted meanwhile."""
+    ctx.require("snapshots.browse")
+    part = disk_files.chosen(part)
     disk = _opened(ctx, id)
     try:
         found = disk_files.read(disk, part=part, path=path)
