@@ -14,11 +14,11 @@ from django.conf import settings as django_settings
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from compute import address_groups, floating_ips, keypairs, ports, security_groups, volumes
+from compute import address_groups, floating_ips, keypairs, ports, security_groups, snapshots, volumes
 from tests.browser.pages import PAGES
 from tests.browser.pages import Page as Case
 from tests.operations import backup_things, balancer_things, store_drive
-from tests.world import World
+from tests.world import World, work
 
 ROOT = Path(django_settings.BASE_DIR)
 TEMPLATES = sorted((ROOT / "dashboard" / "templates").rglob("*.html"))
@@ -110,6 +110,8 @@ def _things(world: World) -> dict[str, str]:
     made["addresses"] = address_groups.create(owner, name="offices", cidrs=["203.0.113.0/24"])
     volume = volumes.create(owner, name="data", size_gib=1)
     made["volume"], made["free"], made["volume_type"] = volume, volume, volume.type
+    work(volume.id)
+    made["snapshot"] = snapshots.create(owner, volume_id=volume.id, name="monday")
     ids = {name: str(thing.id) for name, thing in made.items()}  # type: ignore[attr-defined]
     assert group is not None
     return (
