@@ -127,7 +127,7 @@ def rebuild(ctx: Context, id: UUID, *, image_id: UUID | None = None, keep: bool 
     charged as disk, so that this can be undone; without, it is gone at once."""
     with transaction.atomic():
         instance = _locked(ctx, id, "rebuild")
-        image = images.get(ctx, image_id) if image_id else instance.image
+        image = images.get(ctx, image_id, to_use=True) if image_id else instance.image
         if reason := why_not_image(instance, image):
             raise Invalid(f"{reason} Choose another.", field="image_id")
         images.hold(image)
@@ -160,7 +160,7 @@ def rescue(ctx: Context, id: UUID, *, image_id: UUID | None = None) -> Instance:
     """Boot from a fresh copy of an image, with the own disk as the second, to repair it."""
     with transaction.atomic():
         instance = _locked(ctx, id, "rescue")
-        image = images.get(ctx, image_id) if image_id else instance.image
+        image = images.get(ctx, image_id, to_use=True) if image_id else instance.image
         # Its own image may have been taken out of the catalogue since: it still helps.
         if image.id != instance.image_id and (reason := why_not_image(instance, image)):
             raise Invalid(f"{reason} Choose another.", field="image_id")

@@ -171,7 +171,13 @@ def disk(volume: Volume) -> DiskSpec:
 
 def nic(port: Port) -> NicSpec:
     """A port as a machine is to see it."""
-    return NicSpec(port_id=port.id, network_id=port.network_id, mac=port.mac, mtu=port.network.mtu)
+    return NicSpec(
+        port_id=port.id,
+        network_id=port.network_id,
+        mac=port.mac,
+        mtu=port.network.mtu,
+        model=port.instance.nic_model if port.instance else "virtio",
+    )
 
 
 def machine(instance: Instance) -> MachineSpec:
@@ -182,7 +188,7 @@ def machine(instance: Instance) -> MachineSpec:
         .order_by("attached_at", "id")
     )
     boot = next((disk(volume) for volume in volumes if volume.is_boot), None)
-    nics = tuple(nic(port) for port in instance.ports.select_related("network").order_by("index"))
+    nics = tuple(nic(port) for port in instance.ports.select_related("network", "instance").order_by("index"))
     return MachineSpec(
         id=instance.id,
         name=instance.name,
@@ -192,6 +198,7 @@ def machine(instance: Instance) -> MachineSpec:
         boot=boot,
         rescue_disk=host.volumes().rescue_path(instance.id) if instance.rescue_image_id else None,
         nics=nics,
+        disk_bus=instance.disk_bus,
         disks=tuple(disk(volume) for volume in volumes if not volume.is_boot),
         project=str(instance.project_id),
     )

@@ -5,56 +5,107 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from cloudbox.common import events, jobs, outbound
-from cloudbox.common.errors import Conflict, Invalid, NotFound
+from cloudbox.common.errors import Conflict, Forbidden, Invalid, NotFound
 from compute import host
-from compute.models import Image, Instance, Volume
+from compute.models import Image, ImageMember, Instance, Volume
 from identity.context import Context
 from identity.models import Project
 from identity.names import clean_name, clean_text
 
+V = Image.Visibility
 PER_PROJECT_MAX = 200
+NO_DRIVERS = "Windows seldom brings drivers for virtio: it finds no disk then. Give it SATA and an Intel network card."
 KEY_BYTES_MAX = 1024
 _CHECKSUM = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 
 
-def list(ctx: Context, *, all_projects: bool = False) -> QuerySet[Image]:
-    """The project's own and the public ones."""
+def list(ctx: Context, *, all_projects: bool = False, visibility: str = "") -> QuerySet[Image]:
+    """The project's own, the public ones, and those of others that it accepted. `visibility`: only those; of the community's all."""
     ctx.require("box.look" if all_projects else "images.list")
-    rows = Image.objects.exclude(status=Image.Status.DELETED).select_related("project").order_by("name", "created_at")
-    return rows if all_projects else rows.filter(Q(project=ctx.project) | Q(visibility=Image.Visibility.PUBLIC))
+    rows = _rows()
+    if visibility:
+        rows = rows.filter(visibility=visibility)
+    if all_projects or visibility == V.COMMUNITY:
+        return rows
+    accepted = ImageMember.objects.filter(project=ctx.project, status=ImageMember.Status.ACCEPTED).values("image")
+    return rows.filter(Q(project=ctx.project) | Q(visibility=V.PUBLIC) | Q(visibility=V.SHARED, id__in=accepted))
 
 
-def get(ctx: Context, id: UUID) -> Image:
+def offered(ctx: Context, status: str = ImageMember.Status.PENDING) -> QuerySet[Image]:
+    """Images that others offered to this project, and to which it said that: pending, accepted or rejected."""
     ctx.require("images.list")
-    rows = list(ctx, all_projects=ctx.project is None and bool(ctx.box_role))
-    image = rows.filter(id=id).first()
+    members = ImageMember.objects.filter(project=ctx.project, status=status).values("image")
+    return _rows().filter(visibility=V.SHARED, id__in=members).exclude(project=ctx.project)
+
+
+def _rows() -> QuerySet[Image]:
+    return Image.objects.exclude(status=Image.Status.DELETED).select_related("project").order_by("name", "created_at")
+
+
+def get(ctx: Context, id: UUID, *, to_use: bool = False) -> Image:
+    """One that the project may see; offered ones, too. `to_use`: Conflict for one that it was offered and did not accept."""
+    ctx.require("images.list")
+    if ctx.project is None:
+        image = list(ctx, all_projects=bool(ctx.box_role)).filter(id=id).first()
+    else:
+        members = ImageMember.objects.filter(project=ctx.project).values("image")
+        open_to_it = Q(visibility__in=(V.PUBLIC, V.COMMUNITY)) | Q(visibility=V.SHARED, id__in=members)
+        image = _rows().filter(Q(project=ctx.project) | open_to_it, id=id).first()
     if image is None:
         raise NotFound(f"There is no image {id}.", field="image_id")
+    if (
+        to_use
+        and image.visibility == V.SHARED
+        and image.project_id != ctx.project_id
+        and not offered(ctx, "accepted").filter(id=id).exists()
+    ):
+        raise Conflict(f"{image.name} was offered to this project. Accept it first.", field="image_id")
     return image
+
+
+def concern(image: Image) -> str:
+    """Why a machine made from it may not come up, as far as its first bytes tell; empty: nothing is known against it."""
+    boot = image.facts.get("boot") or {}
+    if not boot:
+        return ""
+    if not boot.get("bios"):
+        return str(boot.get("sentence", ""))
+    return NO_DRIVERS if can_be_gentler(image) else ""
+
+
+def can_be_gentler(image: Image) -> bool:
+    """Is it a system that seldom has virtio's drivers, and is it to start with virtio?"""
+    has_virtio = "virtio" in (image.disk_bus, image.nic_model) or image.disk_bus == Image.DiskBus.SCSI
+    return has_virtio and (image.facts.get("boot") or {}).get("system") == "windows"
 
 
 def register(ctx: Context, *, name: str, source: Path, os: str = "", description: str = "", min_memory_mib: int = 0) -> Image:
     """Put a qcow2 file of this machine into the catalogue; the same bytes under the same name are there already."""
     ctx.require("images.catalogue")
     checksum, virtual = _sha256(source), _virtual_bytes(source)
-    there = Image.objects.filter(project=None, name=name, checksum=checksum, status=Image.Status.READY).first()
-    if there is not None and there.id in set(host.images().all()):
+    name = clean_name(name)
+    # One that is queued was begun by somebody whom a crash ended: go on with it.
+    begun = (Image.Status.READY, Image.Status.QUEUED)
+    there = Image.objects.filter(project=None, name=name, checksum=checksum, status__in=begun).order_by("-status").first()
+    if there is not None and there.status == Image.Status.READY and there.id in set(host.images().all()):
         return there
-    image = there or Image.objects.create(name=clean_name(name), os=os, description=description, min_memory_mib=min_memory_mib)
+    image = there or Image.objects.create(name=name, os=os, description=description, min_memory_mib=min_memory_mib, checksum=checksum)
     with source.open("rb") as stream:
         size = host.images().put(image.id, stream)
     with transaction.atomic():
         image.size_bytes, image.virtual_bytes, image.checksum = size, virtual, checksum
         image.status, image.visibility = Image.Status.READY, Image.Visibility.PUBLIC
         image.save()
-        older = Image.objects.filter(project=None, name=name, status=Image.Status.READY).exclude(id=image.id)
-        older.update(status=Image.Status.DEACTIVATED)
+        older = Image.objects.filter(project=None, name=name).exclude(id=image.id)
+        older.filter(status=Image.Status.READY).update(status=Image.Status.DEACTIVATED)
+        older.filter(status=Image.Status.QUEUED).update(status=Image.Status.DELETED)  # of other bytes; nobody comes back for them
         events.publish(ctx.actor, "register", "image", image)
     return image
 
@@ -121,12 +172,88 @@ def _virtual_bytes(path: Path) -> int:
 
 
 def rename(ctx: Context, id: UUID, name: str) -> Image:
-    image = _own(ctx, id)
+    return update(ctx, id, name=name)
+
+
+def update(
+    ctx: Context,
+    id: UUID,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    os: str | None = None,
+    visibility: str | None = None,
+    is_protected: bool | None = None,
+    min_disk_gib: int | None = None,
+    min_memory_mib: int | None = None,
+    disk_bus: str | None = None,
+    nic_model: str | None = None,
+) -> Image:
+    """Change what is given. Only an administrator of the box makes one public; one that is private again has no members any more.
+
+    The hardware is that of machines launched from now on. Raises Invalid for what is no choice.
+    """
+    _own(ctx, id)
+    asked = {
+        "name": None if name is None else clean_name(name),
+        "description": None if description is None else clean_text(description, field="description"),
+        "os": None if os is None else clean_text(os, field="os", length_max=32),
+        "visibility": _choice(V, visibility, "visibility"),
+        "is_protected": is_protected,
+        "min_disk_gib": _amount(min_disk_gib, 65536, "min_disk_gib"),
+        "min_memory_mib": _amount(min_memory_mib, 16 * 2**20, "min_memory_mib"),
+        "disk_bus": _choice(Image.DiskBus, disk_bus, "disk_bus"),
+        "nic_model": _choice(Image.NicModel, nic_model, "nic_model"),
+    }
     with transaction.atomic():
-        image.name = clean_name(name)
-        image.save(update_fields=["name"])
-        events.publish(ctx.actor, "rename", "image", image)
-    return image
+        image = Image.objects.select_for_update(of=("self",)).get(id=id)
+        before, detail = image.name, []
+        changed = {field: value for field, value in asked.items() if value is not None and value != getattr(image, field)}
+        if V.PUBLIC in (changed.get("visibility"), image.visibility if "visibility" in changed else ""):
+            ctx.require("images.catalogue")
+        if image.project_id is None and changed.get("visibility", V.PUBLIC) not in (V.PUBLIC, V.COMMUNITY):
+            raise Conflict(f"{image.name} belongs to the catalogue of the box. Deactivate it instead.", field="visibility")
+        for field, value in changed.items():
+            setattr(image, field, value)
+            detail.append(f"{field.removeprefix('is_').replace('_', ' ')} {value}")
+        if "visibility" in changed and image.visibility != V.SHARED:
+            gone, _ = image.members.all().delete()
+            detail += [f"withdrawn from {gone} project{'s' if gone != 1 else ''}"] if gone else []
+        if changed:
+            image.save(update_fields=[*changed])
+            verb = _SINGLE.get((*changed.items(),)[0], "update") if len(changed) == 1 else "update"
+            verb = "rename" if [*changed] == ["name"] else verb
+            events.publish(ctx.actor, verb, "image", image, detail=f"from {before}" if verb == "rename" else ", ".join(detail))
+    return get(ctx, id)
+
+
+_SINGLE: dict[tuple[str, Any], str] = {("is_protected", True): "protect", ("is_protected", False): "unprotect"}
+
+
+def _choice(choices: Any, value: str | None, field: str) -> str | None:
+    if value is not None and value not in choices.values:
+        raise Invalid(f"Choose one of {', '.join(choices.values)}.", field=field)
+    return value
+
+
+def _amount(value: int | None, most: int, field: str) -> int | None:
+    if value is not None and not 0 <= value <= most:
+        raise Invalid(f"Write a number from 0 to {most}.", field=field)
+    return value
+
+
+def protect(ctx: Context, id: UUID) -> Image:
+    """Nobody deletes it until it is unprotected."""
+    return update(ctx, id, is_protected=True)
+
+
+def unprotect(ctx: Context, id: UUID) -> Image:
+    return update(ctx, id, is_protected=False)
+
+
+def be_gentler(ctx: Context, id: UUID) -> Image:
+    """A disk and a network card that every system of the last twenty years has drivers for."""
+    return update(ctx, id, disk_bus=Image.DiskBus.SATA, nic_model=Image.NicModel.E1000E)
 
 
 def deactivate(ctx: Context, id: UUID) -> Image:
@@ -167,7 +294,9 @@ def delete(ctx: Context, id: UUID) -> None:
     # Its own disk, the one kept from before a rebuild, a rescue disk, the disc in its drive.
     stand = Q(image=image) | Q(reversals__image=image) | Q(rescue_image=image) | Q(cdrom_image=image)
     with transaction.atomic():
-        Image.objects.select_for_update(of=("self",)).get(id=image.id)  # waits for who holds it
+        held = Image.objects.select_for_update(of=("self",)).get(id=image.id)  # waits for who holds it
+        if held.is_protected:
+            raise Conflict(f"{image.name} is protected. Take the protection off first.")
         users = Instance.objects.filter(stand).exclude(status=Instance.Status.DELETED).distinct().count()
         if users:
             raise Conflict(
@@ -186,5 +315,5 @@ def _own(ctx: Context, id: UUID) -> Image:
     image = get(ctx, id)
     ctx.require("images.catalogue" if image.project_id is None else "images.manage")
     if image.project_id is not None and ctx.project is not None and image.project_id != ctx.project_id:
-        raise NotFound(f"There is no image {id}.", field="image_id")
+        raise Forbidden(f"{image.name} belongs to another project.")
     return image

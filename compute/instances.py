@@ -165,7 +165,7 @@ def _disk_of(ctx: Context, spec: LaunchSpec, flavor: Flavor) -> tuple[Image, int
         return image, 0, 0 if spec.boot.volume_id else _checked_gib(spec.disk_gib or size_gib, least=size_gib)
     if spec.image_id is None:
         raise Invalid("Choose an image.", field="image_id")
-    image = images.get(ctx, spec.image_id)
+    image = images.get(ctx, spec.image_id, to_use=True)
     disk_gib = spec.disk_gib if spec.disk_gib is not None else max(flavor.disk_gib, image.min_disk_gib)
     _check_fit(image, flavor, disk_gib)
     return (image, disk_gib, 0) if spec.boot is None else (image, 0, disk_gib)
@@ -217,6 +217,8 @@ def _create(ctx: Context, plan: _Plan, number: int) -> Instance:
         vcpus=plan.flavor.vcpus,
         memory_mib=plan.flavor.memory_mib,
         disk_gib=plan.disk_gib,
+        disk_bus=plan.image.disk_bus,
+        nic_model=plan.image.nic_model,
         public_key=plan.keypair.public_key if plan.keypair else "",
         user_data=spec.user_data,
         tags=plan.tags,

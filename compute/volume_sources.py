@@ -30,7 +30,7 @@ def find(ctx: Context, *, image_id: UUID | None, volume_id: UUID | None, snapsho
     if sum(id is not None for id in (image_id, volume_id, snapshot_id)) > 1:
         raise Invalid("A volume begins as one thing: an image, a volume or a snapshot.", field="snapshot_id")
     if image_id is not None:
-        image = images.get(ctx, image_id)
+        image = images.get(ctx, image_id, to_use=True)
         if image.status != Image.Status.READY:
             raise Conflict(f"The image {image.name} is {image.get_status_display().lower()}. Choose another.", field="image_id")
         images.hold(image)

@@ -102,7 +102,11 @@ TABLE: dict[str, tuple[Request, ...]] = {
     "image": _of(
         f"{_P}/images/{{id}}",
         ("Show it", "GET", ""),
-        ("Rename", "PATCH", "", {"name": "{name}"}),
+        ("Change it", "PATCH", "", {"name": "{name}", "is_protected": True, "disk_bus": "sata"}),
+        ("Offer it to another project", "POST", "/members", {"project_id": "{other_project_id}"}),
+        ("List whom it was offered to", "GET", "/members"),
+        ("Withdraw it from one", "DELETE", "/members/{other_project_id}"),
+        ("Accept it, if it was offered to this project", "POST", "/accept", {}),
         ("Deactivate", "POST", "/deactivate", {}),
         ("Reactivate", "POST", "/reactivate", {}),
         ("Delete", "DELETE", ""),

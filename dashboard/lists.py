@@ -34,8 +34,8 @@ INSTANCES: Columns = {
 ALL_INSTANCES: Columns = {"project": attrgetter("project.slug"), **INSTANCES}
 
 IMAGES: Columns = _same(
-    "id", "name", "status", "os", "format", "visibility", "size_bytes", "virtual_bytes", "min_disk_gib", "min_memory_mib", "checksum",
-    "description", "created_at",
+    "id", "name", "status", "os", "format", "visibility", "is_protected", "disk_bus", "nic_model", "size_bytes", "virtual_bytes",
+    "min_disk_gib", "min_memory_mib", "checksum", "description", "created_at",
 )  # fmt: skip
 ALL_IMAGES: Columns = {
     "project": lambda row: row.project.slug if row.project else "",

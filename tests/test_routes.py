@@ -86,6 +86,8 @@ p/<slug:project>/images                                                      GET
 p/<slug:project>/images.csv                                                  GET reader
 p/<slug:project>/images/new                                                  GET reader  POST member
 p/<slug:project>/images/<uuid:id>                                            GET reader  POST member
+p/<slug:project>/images/<uuid:id>/share                                      POST member
+p/<slug:project>/images/<uuid:id>/members/<uuid:project_id>/withdraw         POST member
 p/<slug:project>/images/<uuid:id>/<slug:key>                                 POST member
 p/<slug:project>/backups                                                     GET reader
 p/<slug:project>/backups.csv                                                 GET reader
@@ -337,6 +339,10 @@ api/v1/projects/<slug:project>/images                                        GET
 api/v1/projects/<slug:project>/images/<uuid:id>                              GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/images/<uuid:id>/deactivate                   POST member
 api/v1/projects/<slug:project>/images/<uuid:id>/reactivate                   POST member
+api/v1/projects/<slug:project>/images/<uuid:id>/members                      GET reader  POST member
+api/v1/projects/<slug:project>/images/<uuid:id>/members/<uuid:project_id>    DELETE member
+api/v1/projects/<slug:project>/images/<uuid:id>/accept                       POST member
+api/v1/projects/<slug:project>/images/<uuid:id>/reject                       POST member
 api/v1/projects/<slug:project>/buckets                                       GET reader  POST member
 api/v1/projects/<slug:project>/buckets/<str:name>                            GET reader  PATCH member DELETE member
 api/v1/projects/<slug:project>/buckets/<str:name>/policy                     GET reader  PUT member DELETE member

@@ -47,6 +47,7 @@ class NicSpec:
     network_id: UUID
     mac: str
     mtu: int = 1500
+    model: str = "virtio"  # virtio | e1000e | e1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +79,7 @@ class MachineSpec:
     rescue_disk: Path | None = None  # boots in place of the root disk, which is the second then
     nics: tuple[NicSpec, ...] = ()
     disks: tuple[DiskSpec, ...] = ()
-    disk_bus: str = "virtio"
-    nic_model: str = "virtio"
+    disk_bus: str = "virtio"  # of the disk that it boots from: virtio | scsi | sata
     project: str = ""
 
 

@@ -44,7 +44,8 @@ def _swap(run: Run, *, wants: bool) -> None:
         if other is None or (str(row.image_id) == run.arguments["image_id"]) == wants or other.image_id == row.image_id:
             return
         row.image_id, other.image_id = other.image_id, row.image_id  # type: ignore[assignment]
-        row.save(update_fields=["image", "changed_at"])
+        row.disk_bus, row.nic_model = row.image.disk_bus, row.image.nic_model
+        row.save(update_fields=["image", "disk_bus", "nic_model", "changed_at"])
         other.save(update_fields=["image"])
 
 

@@ -42,8 +42,20 @@ class Image(models.Model):
         DELETED = "deleted", "Deleted"
 
     class Visibility(models.TextChoices):
-        PUBLIC = "public", "Public"
+        PUBLIC = "public", "Public"  # in everybody's list
+        COMMUNITY = "community", "Community"  # for everybody who asks for it, in nobody's list
+        SHARED = "shared", "Shared"  # for its members
         PRIVATE = "private", "Private"
+
+    class DiskBus(models.TextChoices):
+        VIRTIO = "virtio", "virtio"
+        SCSI = "scsi", "SCSI (virtio)"
+        SATA = "sata", "SATA"
+
+    class NicModel(models.TextChoices):
+        VIRTIO = "virtio", "virtio"
+        E1000E = "e1000e", "Intel e1000e"
+        E1000 = "e1000", "Intel e1000"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, null=True, related_name="images")
@@ -51,11 +63,15 @@ class Image(models.Model):
     description = models.CharField(max_length=255, blank=True)
     os = models.CharField(max_length=32, blank=True)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.QUEUED)
-    visibility = models.CharField(max_length=8, choices=Visibility.choices, default=Visibility.PRIVATE)
+    visibility = models.CharField(max_length=12, choices=Visibility.choices, default=Visibility.PRIVATE)
     size_bytes = models.PositiveBigIntegerField(default=0)
     virtual_bytes = models.PositiveBigIntegerField(default=0)
     min_disk_gib = models.PositiveIntegerField(default=0)
     min_memory_mib = models.PositiveIntegerField(default=0)
+    is_protected = models.BooleanField(default=False)
+    # What the machines that are launched from it get; those that are there keep theirs.
+    disk_bus = models.CharField(max_length=8, choices=DiskBus.choices, default=DiskBus.VIRTIO)
+    nic_model = models.CharField(max_length=8, choices=NicModel.choices, default=NicModel.VIRTIO)
     checksum = models.CharField(max_length=64, blank=True)
     # Where it was brought from, and as what: {"url": …} or {"bucket": …, "key": …}; a format of compute.image_formats.
     source = models.JSONField(default=dict)
@@ -71,6 +87,25 @@ class Image(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ImageMember(models.Model):
+    """A project that a shared image was offered to, and what it said (the words are Glance's)."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Offered"
+        ACCEPTED = "accepted", "Accepted"
+        REJECTED = "rejected", "Turned down"
+
+    image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="members")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.PENDING)
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [models.UniqueConstraint(fields=["image", "project"], name="image_member_unique")]
 
 
 class Keypair(models.Model):

@@ -11,10 +11,12 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
-from compute import images
+from cloudbox.common.errors import Invalid
+from compute import image_members, images
 from compute.image_formats import FORMATS
+from compute.models import Image
 from dashboard import commands, downloads, lists
-from dashboard.forms.base import Form
+from dashboard.forms.base import ChangeForm, Form
 from dashboard.shell import attempt, page, portal_page
 from identity import activity
 from identity.context import Context
@@ -23,8 +25,17 @@ from storage import buckets
 DO: dict[str, tuple[Callable[[Context, UUID], Any], str]] = {
     "deactivate": (images.deactivate, "{} is deactivated: no new instances start from it."),
     "reactivate": (images.reactivate, "{} can be used again."),
+    "protect": (images.protect, "Nobody deletes {} until it is unprotected."),
+    "unprotect": (images.unprotect, "{} can be deleted again."),
+    "gentler": (images.be_gentler, "Machines made from {} get SATA and an Intel network card from now on."),
+    "accept": (image_members.accept, "{} can be launched from now."),
+    "reject": (image_members.reject, "{} is turned down. It can be accepted as long as it is offered."),
     "delete": (images.delete, "Deleted {}."),
 }
+
+# What the settings of one are, as its form names them.
+CHANGED = ("name", "description", "os", "visibility", "min_disk_gib", "min_memory_mib", "disk_bus", "nic_model")
+COMMUNITY_MAX = 200
 
 
 def _base(ctx: Context) -> str:
@@ -35,6 +46,8 @@ def _why_not(ctx: Context, image: Any) -> str:
     """Why this person may not change this image; the catalogue belongs to the box."""
     if image.project_id is None and not ctx.may("images.catalogue"):
         return f"{image.name} belongs to the catalogue of the box; its administrators keep it."
+    if image.project_id is not None and image.project_id != ctx.project_id:
+        return f"{image.name} belongs to another project, which keeps it."
     return ctx.why_not("images.manage")
 
 
@@ -48,8 +61,16 @@ def index(request: HttpRequest, ctx: Context) -> HttpResponse:
     since = activity.place()
     q, rows = _wanted(request, ctx)
     found = [*rows]
+    is_community = request.GET.get("of") == "community"
+    others = [row for row in found if row.project_id not in (None, ctx.project_id)]
     context = {
-        "own": [row for row in found if row.project_id is not None],
+        "own": [row for row in found if row.project_id == ctx.project_id],
+        "others": others,
+        "offered": [*images.offered(ctx)],
+        "is_community": is_community,
+        "community": [*_matching(images.list(ctx, visibility="community").exclude(project=ctx.project), q)[:COMMUNITY_MAX]]
+        if is_community
+        else [],
         "catalogue": [row for row in found if row.project_id is None],
         "q": q,
         "total": len(found),
@@ -86,8 +107,12 @@ def create(request: HttpRequest, ctx: Context) -> HttpResponse:
 
 
 def _wanted(request: HttpRequest, ctx: Context) -> tuple[str, QuerySet[Any]]:
-    q, rows = request.GET.get("q", "").strip()[:100], images.list(ctx)
-    return q, rows.filter(Q(name__icontains=q) | Q(os__icontains=q)) if q else rows
+    q = request.GET.get("q", "").strip()[:100]
+    return q, _matching(images.list(ctx), q)
+
+
+def _matching(rows: QuerySet[Any], q: str) -> QuerySet[Any]:
+    return rows.filter(Q(name__icontains=q) | Q(os__icontains=q)) if q else rows
 
 
 @require_safe
@@ -98,23 +123,81 @@ def export(request: HttpRequest, ctx: Context) -> HttpResponse:
 
 @portal_page
 def detail(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
-    """With a form that renames it."""
-    since = activity.place()
+    """With a form that changes it."""
     image = images.get(ctx, id)
-    form = Form(request, name=image.name)
-    if form.posted and form.run(lambda: images.rename(ctx, id, form.text("name"))):
+    form = ChangeForm(request, **{field: str(getattr(image, field)) for field in CHANGED})
+
+    def act() -> Any:
+        words: dict[str, Any] = {field: form.text(field) for field in CHANGED if not field.startswith("min_")}
+        disk, memory = form.number("min_disk_gib") or 0, form.number("min_memory_mib") or 0
+        return images.update(ctx, id, min_disk_gib=disk, min_memory_mib=memory, **words)
+
+    if form.posted and form.run(act):
         return HttpResponseRedirect(f"{_base(ctx)}/{id}")
+    return _detail(request, ctx, image, form)
+
+
+@require_POST
+@portal_page
+def share(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    """Offer it to another project."""
+    image, form = images.get(ctx, id), Form(request, project_id="")
+
+    def act() -> Any:
+        other = form.id_of("project_id")
+        if other is None:
+            raise Invalid("Write the ID of the project.", field="project_id")
+        return image_members.offer(ctx, id, project_id=other)
+
+    if form.run(act):
+        return HttpResponseRedirect(f"{_base(ctx)}/{id}")
+    if form.status == 404:
+        form.status = 400  # the page is there; it is the project that is not
+    return _detail(request, ctx, image, ChangeForm(request, **dict.fromkeys(CHANGED, "")), offer=form)
+
+
+@require_POST
+@portal_page
+def withdraw(request: HttpRequest, ctx: Context, id: UUID, project_id: UUID) -> HttpResponse:
+    images.get(ctx, id)
+    attempt(request, lambda: image_members.withdraw(ctx, id, project_id=project_id), done="Withdrawn. What it launched keeps running.")
+    return HttpResponseRedirect(f"{_base(ctx)}/{id}")
+
+
+def _detail(request: HttpRequest, ctx: Context, image: Any, form: Form, *, offer: Form | None = None) -> HttpResponse:
+    since, why = activity.place(), _why_not(ctx, image)
+    if offer is not None:  # the other form was not sent: it shows what is
+        for field in CHANGED:
+            form[field].value = str(getattr(image, field))
+    is_own = image.project_id == ctx.project_id
+    members = [*image_members.list(ctx, image.id)]
+    said = next((row.status for row in members if row.project_id == ctx.project_id), "")
+    has_accepted = is_own or image.visibility != "shared" or said == "accepted"
     context = {
         "image": image,
         "form": form,
-        "why": _why_not(ctx, image),
+        "opened": "share" if offer is not None else "change" if form.posted else "",
+        "offer": offer or Form(request, project_id="").apart("share"),
+        "is_own": is_own,
+        "members": members if is_own else [],
+        "said": said if not is_own else "",
+        "why_not_use": "" if has_accepted else f"{image.name} was offered to this project. Accept it first.",
+        "visibilities": [each for each in Image.Visibility.choices if each[0] in ("private", "shared", "community", image.visibility)],
+        "buses": Image.DiskBus.choices,
+        "models": Image.NicModel.choices,
+        "concern": images.concern(image),
+        "can_be_gentler": images.can_be_gentler(image),
+        "why": why,
+        "why_say": ctx.why_not("images.manage"),
+        "why_share": why or ("" if image.visibility in ("private", "shared") else f"{image.name} is for every project already."),
+        "why_delete": why or (f"{image.name} is protected. Take the protection off first." if image.is_protected else ""),
         "why_launch": ctx.why_not("instances.launch"),
         "format": FORMATS.get(image.format, ""),
         "boot": image.facts.get("boot", {}),
         "launch": image.facts.get("launch", {}),
         "live": _live(ctx, since),
     }
-    return page(request, "portal/images/detail.html", context, status=form.status)
+    return page(request, "portal/images/detail.html", context, status=offer.status if offer is not None else form.status)
 
 
 @require_POST
@@ -133,5 +216,7 @@ urlpatterns = [
     path("/images/new", create, name="image-new"),
     path("/images.csv", export, name="images-csv"),
     path("/images/<uuid:id>", detail, name="image"),
+    path("/images/<uuid:id>/share", share, name="image-share"),
+    path("/images/<uuid:id>/members/<uuid:project_id>/withdraw", withdraw, name="image-withdraw"),
     path("/images/<uuid:id>/<slug:key>", act, name="image-act"),
 ]

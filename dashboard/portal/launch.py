@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -68,6 +69,10 @@ def _context(request: HttpRequest, ctx: Context, form: LaunchForm) -> dict[str, 
         "networks": list(networks.list(ctx)),
         "groups": list(security_groups.list(ctx)),
     }
+    chosen = _chosen(ctx, form.values["image"])
+    if chosen is not None and chosen not in found["images"]:
+        found["images"].append(chosen)
+    found["concerns"] = [(row, concern, images.can_be_gentler(row)) for row in found["images"] if (concern := images.concern(row))]
     lines = {line.resource: line for line in quotas.lines(ctx)}
     fresh = request.method != "POST"
     form.choose("image", found["images"])
@@ -98,6 +103,15 @@ def _context(request: HttpRequest, ctx: Context, form: LaunchForm) -> dict[str, 
         "count_max": instances.COUNT_MAX,
         "roots": _roots(ctx),
     }
+
+
+def _chosen(ctx: Context, text: str) -> Any:
+    """An image that a link names by its id: the community's are in no list. None: it cannot be launched from."""
+    try:
+        found = images.get(ctx, UUID(text), to_use=True)
+    except (ValueError, CloudError):
+        return None
+    return found if found.status == "ready" else None
 
 
 def _too_large(size: Any, lines: dict[str, Any]) -> str:

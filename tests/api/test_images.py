@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from compute.jobs import import_image
+from compute.models import Image
 from tests.buckets import Buckets
 from tests.world import World, work
 
@@ -30,3 +31,28 @@ def test_bringing_one_in(world: World, speak: Speak, monkeypatch: pytest.MonkeyP
     assert speak("reader").post("/images", body).status_code == 403
     for wrong in ({"name": "x"}, body | {"url": "https://a.example/"}, {"name": "x", "url": "gopher://a"}, body | {"checksum": "1"}):
         assert api.post("/images", wrong).status_code == 422, wrong
+
+
+def test_sharing(world: World, speak: Speak) -> None:
+    image = Image.objects.create(project=world.project, name="Own", status="ready", virtual_bytes=2**20)
+    api, other, at = speak("member"), speak("stranger"), f"/images/{image.id}"
+    other.slug = world.other.slug
+    made = api.post(f"{at}/members", {"project_id": str(world.other.id)})
+    assert (made.status_code, made.json()["status"], made.json()["project_name"]) == (201, "pending", world.other.name)
+    assert api.post(f"{at}/members", {"project_id": str(world.other.id)}).status_code == 409
+    assert other.get(at).json()["visibility"] == "shared"
+    assert [each["id"] for each in other.get("/images?member_status=pending").json()["items"]] == [str(image.id)]
+    assert str(image.id) not in [each["id"] for each in other.get("/images").json()["items"]]
+    assert other.post(f"{at}/accept", {}).json()["status"] == "accepted"
+    assert str(image.id) in [each["id"] for each in other.get("/images").json()["items"]]
+    assert other.patch(at, {"name": "Theirs"}).status_code == 403
+    assert other.post(f"{at}/reject", {}).json()["status"] == "rejected"
+    assert [each["status"] for each in api.get(f"{at}/members").json()["items"]] == ["rejected"]
+    assert api.delete(f"{at}/members/{world.other.id}").status_code == 204
+    assert api.delete(f"{at}/members/{world.other.id}").status_code == 404
+    changed = api.patch(at, {"is_protected": True, "disk_bus": "scsi", "visibility": "community"}).json()
+    assert (changed["is_protected"], changed["disk_bus"], changed["visibility"]) == (True, "scsi", "community")
+    assert api.delete(at).status_code == 409
+    assert [each["id"] for each in other.get("/images?visibility=community").json()["items"]] == [str(image.id)]
+    assert api.patch(at, {"visibility": "public"}).status_code == 403
+    assert api.patch(at, {"disk_bus": "floppy"}).status_code == 422

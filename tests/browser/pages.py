@@ -286,6 +286,8 @@ NOT_PAGES: frozenset[str] = frozenset(
         "p/<slug:project>/instances/<uuid:id>/screen.png",
         "p/<slug:project>/instances/<uuid:id>/log.txt",
         "p/<slug:project>/instances/<uuid:id>/open-console",
+        "p/<slug:project>/images/<uuid:id>/share",
+        "p/<slug:project>/images/<uuid:id>/members/<uuid:project_id>/withdraw",
         "p/<slug:project>/images/<uuid:id>/<slug:key>",
         "p/<slug:project>/volumes.csv",
         "p/<slug:project>/snapshots.csv",

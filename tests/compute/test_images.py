@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -10,17 +11,20 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection, transaction
 
 from cloudbox.common import jobs
-from cloudbox.common.errors import CloudError, Conflict, Forbidden, Invalid, NotFound
-from cloudbox.common.models import Job
-from compute import host, images, reconcilers
+from cloudbox.common.errors import AlreadyExists, CloudError, Conflict, Forbidden, Invalid, NotFound
+from cloudbox.common.models import Event, Job
+from compute import changes, desired, host, image_members, images, instances, reconcilers, volumes
+from compute.instances import LaunchSpec
 from compute.jobs import import_image
 from compute.models import Image
+from identity.context import SYSTEM
 from tests.buckets import Buckets
 from tests.fixtures import machine_home, world
 from tests.world import World, work
@@ -285,3 +289,153 @@ def test_nobody_deletes_what_somebody_begins_to_stand_on(world: World) -> None:
         images.hold(other)
     with pytest.raises(NotFound):
         images.get(ctx, other.id)
+
+
+# --- whose it is, and what its machines are made of
+
+
+def own(world: World, **fields: Any) -> Image:
+    """A ready image of the shop; without a file, since nothing is launched from it."""
+    return Image.objects.create(project=world.project, **({"name": "Own", "status": S.READY, "virtual_bytes": MIB} | fields))
+
+
+def test_shared_with_another_project(world: World) -> None:
+    """It sees what it was offered, launches from it when it has accepted, and no more once that is withdrawn."""
+    ctx, theirs = world.ctx("member"), world.ctx("stranger", world.other)
+    image = own(world)
+    host.images().put(image.id, io.BytesIO(b"a disk"))
+    spec: dict[str, Any] = {"image_id": image.id, "flavor_id": world.flavor.id, "without_network": True}
+    with pytest.raises(NotFound):
+        images.get(theirs, image.id)
+    with pytest.raises(NotFound):
+        image_members.offer(ctx, image.id, project_id=uuid4())
+    image_members.offer(ctx, image.id, project_id=world.other.id)
+    with pytest.raises(AlreadyExists):
+        image_members.offer(ctx, image.id, project_id=world.other.id)
+    assert images.get(ctx, image.id).visibility == "shared"
+    assert images.get(theirs, image.id) == image
+    assert image not in images.list(theirs)
+    assert [*images.offered(theirs)] == [image]
+    with pytest.raises(Conflict, match="Accept it first"):
+        instances.launch(theirs, LaunchSpec(name="one", **spec))
+    with pytest.raises(Conflict, match="Accept it first"):
+        volumes.create(theirs, name="one", image_id=image.id)
+    assert image_members.reject(theirs, image.id).status == "rejected"
+    assert [*images.offered(theirs)] == []
+    assert image_members.accept(theirs, image.id).status == "accepted"
+    assert image in images.list(theirs)
+    (instance,) = instances.launch(theirs, LaunchSpec(name="one", **spec))
+    for change in (images.deactivate, images.delete, images.protect):
+        with pytest.raises(Forbidden):
+            change(theirs, image.id)
+    with pytest.raises(Conflict, match="another project"):
+        image_members.offer(theirs, image.id, project_id=world.project.id)
+    assert [row.project_id for row in image_members.list(theirs, image.id)] == [world.other.id]
+    with pytest.raises(Conflict, match="1 instance stands on"):
+        images.delete(ctx, image.id)
+    image_members.withdraw(ctx, image.id, project_id=world.other.id)
+    with pytest.raises(NotFound):
+        images.get(theirs, image.id)
+    with pytest.raises(NotFound):
+        instances.launch(theirs, LaunchSpec(name="two", **spec))
+    instance.refresh_from_db()
+    assert (instance.image_id, instance.intended) == (image.id, "running")
+    said = Event.objects.filter(subject_id=image.id, noun="image").order_by("id").values_list("verb", "project_id")
+    assert [*said] == [
+        ("share", world.project.id),
+        ("reject", world.other.id),
+        ("accept", world.other.id),
+        ("withdraw", world.project.id),
+    ]
+
+
+def test_visibility(world: World) -> None:
+    """The community's is for whoever asks, in nobody's list; only the box makes one public; private again has no members."""
+    ctx, theirs = world.ctx("member"), world.ctx("stranger", world.other)
+    image = own(world)
+    images.update(ctx, image.id, visibility="community")
+    assert image not in images.list(theirs)
+    assert image in images.list(theirs, visibility="community")
+    assert images.get(theirs, image.id, to_use=True) == image
+    with pytest.raises(Conflict, match="every project already"):
+        image_members.offer(ctx, image.id, project_id=world.other.id)
+    with pytest.raises(Forbidden):
+        images.update(ctx, image.id, visibility="public")
+    with pytest.raises(Invalid):
+        images.update(ctx, image.id, visibility="everybody")
+    images.update(ctx, image.id, visibility="private")
+    image_members.offer(ctx, image.id, project_id=world.other.id)
+    image_members.accept(theirs, image.id)
+    images.update(ctx, image.id, visibility="private")
+    assert not image_members.list(ctx, image.id).exists()
+    assert "withdrawn from 1 project" in Event.objects.filter(subject_id=image.id).latest("id").detail
+    with pytest.raises(NotFound):
+        images.get(theirs, image.id)
+    images.update(world.ctx("admin"), world.image.id, visibility="community")
+    with pytest.raises(Conflict, match="catalogue"):
+        images.update(world.ctx("admin"), world.image.id, visibility="private")
+
+
+def test_protected_and_deactivated(world: World) -> None:
+    ctx = world.ctx("member")
+    image = own(world)
+    images.protect(ctx, image.id)
+    with pytest.raises(Conflict, match="is protected"):
+        images.delete(ctx, image.id)
+    images.unprotect(ctx, image.id)
+    images.deactivate(ctx, image.id)
+    with pytest.raises(Conflict, match="is deactivated"):
+        world.launch(image_id=image.id)
+    images.delete(ctx, image.id)
+    assert Event.objects.filter(subject_id=image.id, verb__in=["protect", "unprotect"]).count() == 2
+
+
+def test_what_its_machines_are_made_of(world: World) -> None:
+    """Those launched from now on; those that are there keep theirs, until they are built anew from another image."""
+    before = world.running(name="before")
+    image = own(world, facts={"boot": {"bios": True, "uefi": False, "system": "windows", "sentence": "It looks bootable by BIOS."}})
+    host.images().put(image.id, io.BytesIO(b"a disk"))
+    ctx = world.ctx("member")
+    assert "Give it SATA" in images.concern(image)
+    image = images.be_gentler(ctx, image.id)
+    assert (image.disk_bus, image.nic_model, images.concern(image)) == ("sata", "e1000e", "")
+    spec = desired.machine(world.running(name="after", image_id=image.id))
+    assert (spec.disk_bus, {nic.model for nic in spec.nics}) == ("sata", {"e1000e"})
+    images.update(ctx, image.id, disk_bus="scsi", nic_model="e1000", min_disk_gib=2, min_memory_mib=10**6)
+    assert desired.machine(before).disk_bus == "virtio"
+    with pytest.raises(Invalid, match="memory"):
+        world.launch(image_id=image.id)
+    images.update(ctx, image.id, min_memory_mib=0)
+    changes.rebuild(ctx, before.id, image_id=image.id)
+    work(before.id)
+    before.refresh_from_db()
+    assert (before.image_id, before.disk_bus, before.nic_model) == (image.id, "scsi", "e1000")
+    for wrong in ({"disk_bus": "floppy"}, {"nic_model": "ne2000"}, {"min_disk_gib": -1}):
+        with pytest.raises(Invalid):
+            images.update(ctx, image.id, **wrong)
+
+
+def test_registering_goes_on_after_a_crash(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was ended between the row and the file comes back to the same row; what other bytes left is gone."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(b"old" * 512)
+    new.write_bytes(b"new" * 512)
+    store = host.images()
+
+    def crash(id: UUID, source: object) -> int:
+        raise RuntimeError
+
+    def queued() -> list[UUID]:
+        return [*Image.objects.filter(name="Box", status=S.QUEUED).values_list("id", flat=True)]
+
+    monkeypatch.setattr(store, "put", crash)
+    for path in (old, new, new):
+        with pytest.raises(RuntimeError):
+            images.register(SYSTEM, name="Box", source=path)
+    assert len(queued()) == 2
+    monkeypatch.undo()
+    made = images.register(SYSTEM, name="Box", source=new)
+    assert made.status == S.READY
+    assert queued() == []
+    assert images.register(SYSTEM, name="Box", source=new) == made
+    assert Image.objects.filter(name="Box").exclude(status=S.DELETED).count() == 1

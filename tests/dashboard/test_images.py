@@ -33,3 +33,56 @@ def test_bringing_one_in(world: World, browse: Browse, monkeypatch: pytest.Monke
     Image.objects.filter(name="Own").update(status="failed", error="The file is a text, not a disk.")
     assert b"The file is a text, not a disk. Delete it" in client.get(made["Location"]).content
     assert b"Failed" in client.get(at).content
+
+
+def test_sharing(world: World, browse: Browse) -> None:
+    """Settings and members on one side, accepting and turning down on the other; what cannot be done says why."""
+    image = Image.objects.create(project=world.project, name="Own", status="ready", virtual_bytes=2**20)
+    client, other, at = browse("member"), browse("stranger"), f"/p/shop/images/{image.id}"
+    there = f"/p/{world.other.slug}/images"
+    for wrong in ("", "other", "0b7c6f5e-4f0f-4f0e-9d1c-2f3a4b5c6d7e"):
+        answer = client.post(f"{at}/share", {"project_id": wrong})
+        assert answer.status_code == 400
+        assert b"ID" in answer.content
+    assert client.post(f"{at}/share", {"project_id": str(world.other.id)}).status_code == 302
+    shown = client.get(at).content.decode()
+    assert f"members/{world.other.id}/withdraw" in shown
+    assert "Offered" in shown
+    assert "Offered to this project" in other.get(there).content.decode()
+    offered = other.get(f"{there}/{image.id}").content.decode()
+    assert "Accept it to launch from it" in offered
+    assert "It belongs" not in offered
+    assert "was offered to this project. Accept it first." in offered
+    other.post(f"{there}/{image.id}/accept")
+    assert "From other projects" in other.get(there).content.decode()
+    assert "belongs to another project, which keeps it" in other.get(f"{there}/{image.id}").content.decode()
+    assert client.post(f"{at}/members/{world.other.id}/withdraw").status_code == 302
+    assert other.get(f"{there}/{image.id}").status_code == 404
+    change = {
+        "name": "Mine",
+        "visibility": "community",
+        "disk_bus": "sata",
+        "nic_model": "e1000e",
+        "min_disk_gib": "2",
+        "min_memory_mib": "",
+    }
+    assert client.post(at, change).status_code == 302
+    image.refresh_from_db()
+    assert (image.name, image.visibility, image.disk_bus, image.min_disk_gib) == ("Mine", "community", "sata", 2)
+    assert client.post(at, {"disk_bus": "floppy"}).status_code == 400
+    assert "Mine" not in other.get(there).content.decode()
+    assert "Mine" in other.get(f"{there}?of=community").content.decode()
+    assert "Mine" in other.get(f"/p/{world.other.slug}/instances/new?image={image.id}").content.decode()
+    client.post(f"{at}/protect")
+    assert b"is protected. Take the protection off first." in client.get(at).content
+
+
+def test_a_verdict_with_its_fix(world: World, browse: Browse) -> None:
+    facts = {"boot": {"bios": True, "uefi": False, "system": "windows", "sentence": "It looks bootable by BIOS."}}
+    image = Image.objects.create(project=world.project, name="Win", status="ready", virtual_bytes=2**20, facts=facts)
+    client, at = browse("member"), f"/p/shop/images/{image.id}"
+    assert b"Give it SATA" in client.get("/p/shop/instances/new").content
+    assert b"Use SATA and Intel e1000e" in client.get(at).content
+    client.post(f"{at}/gentler")
+    assert b"Give it SATA" not in client.get("/p/shop/instances/new").content
+    assert b"SATA disk, Intel e1000e network card" in client.get(at).content

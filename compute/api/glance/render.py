@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from compute.api.openstack.times import zulu
-from compute.models import Image
+from compute.models import Image, ImageMember
 
 Shape = dict[str, Any]
 STATUSES = {"queued": "queued", "ready": "active", "deactivated": "deactivated", "failed": "killed", "deleted": "deleted"}
@@ -18,7 +18,7 @@ def image(row: Image) -> Shape:
         "name": row.name,
         "status": STATUSES.get(row.status, "importing"),
         "visibility": row.visibility,
-        "protected": False,
+        "protected": row.is_protected,
         "owner": row.project_id.hex if row.project_id else None,
         "disk_format": "qcow2",
         "container_format": "bare",
@@ -38,6 +38,10 @@ def image(row: Image) -> Shape:
         "file": f"/v2/images/{row.id}/file",
         "schema": "/v2/schemas/image",
     }
+    if row.disk_bus != "virtio":
+        shape["hw_disk_bus"] = row.disk_bus
+    if row.nic_model != "virtio":
+        shape["hw_vif_model"] = row.nic_model
     if row.os:
         shape["os_distro"] = row.os
     if row.description:
@@ -45,10 +49,21 @@ def image(row: Image) -> Shape:
     return shape
 
 
+def member(row: ImageMember) -> Shape:
+    return {
+        "image_id": str(row.image_id),
+        "member_id": row.project_id.hex,
+        "status": row.status,
+        "created_at": zulu(row.created_at),
+        "updated_at": zulu(row.changed_at),
+        "schema": "/v2/schemas/member",
+    }
+
+
 _TEXT, _MAYBE, _NUMBER = {"type": "string"}, {"type": ["null", "string"]}, {"type": ["null", "integer"]}
 _PROPERTIES: Shape = {
     "id": _TEXT, "name": _MAYBE, "status": _TEXT | {"enum": sorted(STATUSES.values())},
-    "visibility": _TEXT | {"enum": ["public", "private"]},
+    "visibility": _TEXT | {"enum": ["public", "community", "shared", "private"]},
     "protected": {"type": "boolean"}, "owner": _MAYBE, "disk_format": _MAYBE, "container_format": _MAYBE, "min_disk": {"type": "integer"},
     "min_ram": {"type": "integer"}, "size": _NUMBER, "virtual_size": _NUMBER, "checksum": _MAYBE, "os_hash_algo": _MAYBE,
     "os_hash_value": _MAYBE, "os_hidden": {"type": "boolean"}, "tags": {"type": "array", "items": _TEXT}, "created_at": _TEXT,

@@ -66,11 +66,13 @@ def domain(spec: MachineSpec, *, home: Path, box: str, accelerator: str) -> str:
     _add(root, "on_reboot", "restart")
     _add(root, "on_crash", "destroy")
     devices = _add(root, "devices")
+    if spec.disk_bus == "scsi":
+        _add(devices, "controller", type="scsi", model="virtio-scsi")
     _disk(devices, spec)
     for place, each in enumerate(spec.disks, start=1 if spec.rescue_disk else 0):
         devices.append(volume(each, target=target_name(place)))
     for nic in spec.nics:
-        _nic(devices, nic, spec.nic_model)
+        devices.append(card(nic))
     _consoles(devices, spec, home)
     _odds(devices, ports=FIXED_PORTS + len(spec.nics) + len(spec.disks) + bool(spec.rescue_disk) + HOTPLUG_PORTS)
     return ET.tostring(root, encoding="unicode")
@@ -156,23 +158,19 @@ def free_target(text: str) -> str:
     return next(name for place in range(25) if (name := target_name(place)) not in taken)
 
 
-def _nic(devices: ET.Element, nic: NicSpec, model: str) -> None:
-    devices.append(card(nic, model))
-
-
 def cards_in(text: str) -> dict[str, ET.Element]:
     """The network cards of a domain, as libvirt describes it, by their MAC."""
     found = ((each.find("mac"), each) for each in ET.fromstring(text).iterfind("devices/interface"))
     return {mac.get("address", ""): each for mac, each in found if mac is not None}
 
 
-def card(nic: NicSpec, model: str = "virtio") -> ET.Element:
+def card(nic: NicSpec) -> ET.Element:
     """A network card, for a definition or for a machine that runs."""
     card = ET.Element("interface", {"type": "bridge"})
     _add(card, "mac", address=nic.mac)
     _add(card, "source", bridge=bridge_name(nic.network_id))
     _add(card, "target", dev=tap_name(nic.port_id))
-    _add(card, "model", type=model)
+    _add(card, "model", type=nic.model)
     _add(card, "mtu", size=str(nic.mtu))
     return card
 

@@ -7,7 +7,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from compute import actions, lifecycle, security_groups
+from compute import actions, images, lifecycle, security_groups
+from compute.models import Image, ImageMember
 
 STATUSES = sorted(map(str, lifecycle.MOVES))
 # What people may ask for here; the others of the table (rename, console) have addresses of their own.
@@ -168,7 +169,13 @@ class ImageShape(serializers.Serializer):
     description = serializers.CharField()
     os = serializers.CharField()
     status = serializers.CharField()
-    visibility = serializers.CharField()
+    visibility = serializers.ChoiceField(Image.Visibility.values)
+    is_protected = serializers.BooleanField(help_text="Nobody deletes it until it is unprotected.")
+    disk_bus = serializers.ChoiceField(Image.DiskBus.values, help_text="Of the boot disk of machines launched from now on.")
+    nic_model = serializers.ChoiceField(Image.NicModel.values)
+    concern = serializers.SerializerMethodField(
+        help_text="Why its machines may not come up, as far as its first bytes tell; empty: nothing."
+    )
     size_bytes = serializers.IntegerField()
     virtual_bytes = serializers.IntegerField()
     min_disk_gib = serializers.IntegerField()
@@ -179,6 +186,19 @@ class ImageShape(serializers.Serializer):
     error = serializers.CharField(help_text="Why it failed.")
     facts = serializers.JSONField(help_text="What was found in the file: `boot`, how it is likely to boot; `launch`, what its machine had.")
     created_at = serializers.DateTimeField()
+
+    def get_concern(self, row: Any) -> str:
+        return images.concern(row)
+
+
+class ImageMemberShape(serializers.Serializer):
+    """A project that the image was offered to."""
+
+    project_id = serializers.UUIDField()
+    project_name = serializers.CharField(source="project.name")
+    status = serializers.ChoiceField(ImageMember.Status.values)
+    created_at = serializers.DateTimeField()
+    changed_at = serializers.DateTimeField()
 
 
 class KeypairShape(serializers.Serializer):

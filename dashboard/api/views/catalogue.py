@@ -9,9 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cloudbox.common import outbound
-from compute import flavors, images, keypairs
+from compute import flavors, image_members, images, keypairs
+from compute.models import Image, ImageMember
 from dashboard.api.base import ApiView, PageQuery
-from dashboard.api.fields import Input, Text, Whole
+from dashboard.api.fields import Flag, Id, Input, Text, Whole
 from dashboard.api.idempotency import idempotent
 from dashboard.api.openapi import listing, operation
 from dashboard.api.render import compute as render
@@ -43,10 +44,26 @@ class ImageCreate(Input):
     min_memory_mib = Whole(max_value=16 * 2**20, required=False)
 
 
+class ImageQuery(PageQuery):
+    visibility = serializers.ChoiceField(Image.Visibility.values, required=False, help_text="Those of the community are listed only so.")
+    member_status = serializers.ChoiceField(
+        ImageMember.Status.values,
+        required=False,
+        help_text="Images of others that were offered to this project, and to which it said that.",
+    )
+
+
 class ImagesView(ApiView):
-    @listing("images_list", "The project's images and the public ones", of=render.ImageShape)
+    @listing(
+        "images_list", "The project's images, the public ones, and those of others that it accepted", of=render.ImageShape, query=ImageQuery
+    )
     def get(self, request: Request, project: str) -> Response:
-        return self.list_page(images.list(self.ctx), render.ImageShape, self.query(PageQuery))
+        query = self.query(ImageQuery)
+        if status := query.get("member_status"):
+            rows = images.offered(self.ctx, status)
+        else:
+            rows = images.list(self.ctx, visibility=query.get("visibility", ""))
+        return self.list_page(rows, render.ImageShape, query)
 
     @operation(
         "images_create",
@@ -62,7 +79,17 @@ class ImagesView(ApiView):
 
 
 class ImageChange(Input):
-    name = Text(max_length=64)
+    """What is left out stays."""
+
+    name = Text(max_length=64, required=False)
+    description = Text(required=False)
+    os = Text(max_length=32, required=False)
+    visibility = serializers.ChoiceField(Image.Visibility.values, required=False, help_text="Public: by administrators of the box only.")
+    is_protected = Flag(required=False)
+    min_disk_gib = Whole(max_value=65536, required=False)
+    min_memory_mib = Whole(max_value=16 * 2**20, required=False)
+    disk_bus = serializers.ChoiceField(Image.DiskBus.values, required=False)
+    nic_model = serializers.ChoiceField(Image.NicModel.values, required=False)
 
 
 class ImageView(ApiView):
@@ -70,9 +97,9 @@ class ImageView(ApiView):
     def get(self, request: Request, project: str, id: UUID) -> Response:
         return self.show(images.get(self.ctx, id), render.ImageShape)
 
-    @operation("images_rename", "Rename an image", answer=render.ImageShape, body=ImageChange, example={"name": "Debian 12"})
+    @operation("images_update", "Change an image", answer=render.ImageShape, body=ImageChange, example={"disk_bus": "sata"})
     def patch(self, request: Request, project: str, id: UUID) -> Response:
-        return self.show(images.rename(self.ctx, id, self.body(ImageChange)["name"]), render.ImageShape)
+        return self.show(images.update(self.ctx, id, **self.body(ImageChange)), render.ImageShape)
 
     @operation("images_delete", "Delete an image that no instance stands on", status=204)
     def delete(self, request: Request, project: str, id: UUID) -> Response:
@@ -92,6 +119,48 @@ class ImageReactivateView(ApiView):
     def post(self, request: Request, project: str, id: UUID) -> Response:
         self.body(Input)
         return self.show(images.reactivate(self.ctx, id), render.ImageShape, status=202)
+
+
+class ImageOffer(Input):
+    project_id = Id(help_text="Its people find it in the project's settings.")
+
+
+class ImageMembersView(ApiView):
+    @listing("image_members_list", "The projects that an image was offered to", of=render.ImageMemberShape, query=None)
+    def get(self, request: Request, project: str, id: UUID) -> Response:
+        return self.list_all(image_members.list(self.ctx, id), render.ImageMemberShape)
+
+    @operation(
+        "image_members_offer",
+        "Offer an image to another project",
+        answer=render.ImageMemberShape,
+        status=201,
+        body=ImageOffer,
+        example={"project_id": "0b7c6f5e-4f0f-4f0e-9d1c-2f3a4b5c6d7e"},
+    )
+    def post(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(image_members.offer(self.ctx, id, **self.body(ImageOffer)), render.ImageMemberShape, status=201)
+
+
+class ImageMemberView(ApiView):
+    @operation("image_members_withdraw", "Withdraw an image from a project; what it launched keeps running", status=204)
+    def delete(self, request: Request, project: str, id: UUID, project_id: UUID) -> Response:
+        image_members.withdraw(self.ctx, id, project_id=project_id)
+        return self.nothing()
+
+
+class ImageAcceptView(ApiView):
+    @operation("images_accept", "Accept an image that was offered to this project", answer=render.ImageMemberShape)
+    def post(self, request: Request, project: str, id: UUID) -> Response:
+        self.body(Input)
+        return self.show(image_members.accept(self.ctx, id), render.ImageMemberShape)
+
+
+class ImageRejectView(ApiView):
+    @operation("images_reject", "Turn down an image that was offered to this project", answer=render.ImageMemberShape)
+    def post(self, request: Request, project: str, id: UUID) -> Response:
+        self.body(Input)
+        return self.show(image_members.reject(self.ctx, id), render.ImageMemberShape)
 
 
 class KeypairCreate(Input):

@@ -8,12 +8,13 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from cloudbox.common.errors import Invalid, NotFound, NotSupported
+from compute import image_members
 from compute import images as verbs
 from compute.api.glance import render
 from compute.api.glance.errors import UnsupportedMediaType, glance
 from compute.api.openstack import reading
 from compute.api.openstack.service import Caller, answer, nothing
-from compute.models import Image
+from compute.models import Image, ImageMember
 from identity.api.keystone import links
 from identity.api.keystone.methods import id_of
 
@@ -33,10 +34,16 @@ def _versions(request: HttpRequest) -> HttpResponse:
 
 
 def _list(request: HttpRequest, caller: Caller) -> HttpResponse:
-    rows = verbs.list(caller.ctx)
-    for name in ("name", "visibility"):
-        if name in request.GET and request.GET[name] not in ("all", ""):
-            rows = rows.filter(**{name: request.GET[name]})
+    status, visibility = request.GET.get("member_status", "accepted"), request.GET.get("visibility", "")
+    if status not in ("all", "accepted", *ImageMember.Status.values):
+        raise Invalid("member_status is pending, accepted, rejected or all.", field="member_status")
+    rows = verbs.list(caller.ctx, visibility="" if visibility == "all" else visibility[:16])
+    if status in ("pending", "rejected"):
+        rows = verbs.offered(caller.ctx, status)
+    if name := request.GET.get("name"):
+        rows = rows.filter(name=name)
+    if request.GET.get("protected", "").lower() in ("true", "false"):
+        rows = rows.filter(is_protected=request.GET["protected"].lower() == "true")
     if text := request.GET.get("status"):
         wanted = text.removeprefix("in:").split(",")
         rows = rows.filter(status__in=[ours for ours, theirs in render.STATUSES.items() if theirs in wanted])
@@ -48,10 +55,10 @@ def _list(request: HttpRequest, caller: Caller) -> HttpResponse:
     for name, column in {"size_min": "size_bytes__gte", "size_max": "size_bytes__lte"}.items():
         if (size := _size(request, name)) is not None:
             rows = rows.filter(**{column: size})
-    for name, value in {"disk_format": "qcow2", "container_format": "bare", "protected": "false", "os_hidden": "false"}.items():
+    for name, value in {"disk_format": "qcow2", "container_format": "bare", "os_hidden": "false"}.items():
         if name in request.GET and value not in request.GET[name].lower().removeprefix("in:").split(","):
             rows = rows.none()
-    if "tag" in request.GET or request.GET.get("member_status") not in (None, "accepted", "all"):
+    if "tag" in request.GET:
         rows = rows.none()
     rows = reading.order(rows, COLUMNS, reading.sort_pairs(request), default=["-created_at"])
     limited = request.GET.get("limit") is not None
@@ -130,8 +137,8 @@ def _create(request: HttpRequest, caller: Caller) -> HttpResponse:
 
 
 def _members(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
-    _find(caller, id)
-    return answer({"members": [], "schema": "/v2/schemas/members"})
+    rows = image_members.list(caller.ctx, _find(caller, id).id)
+    return answer({"members": [render.member(row) for row in rows], "schema": "/v2/schemas/members"})
 
 
 def _schema(request: HttpRequest, caller: Caller, name: str) -> HttpResponse:
