@@ -150,14 +150,14 @@ class ImageMemberView(ApiView):
 
 
 class ImageAcceptView(ApiView):
-    @operation("images_accept", "Accept an image that was offered to this project", answer=render.ImageMemberShape)
+    @operation("images_accept", "Accept an image that was offered to this project", answer=render.ImageMemberShape, writes=True)
     def post(self, request: Request, project: str, id: UUID) -> Response:
         self.body(Input)
         return self.show(image_members.accept(self.ctx, id), render.ImageMemberShape)
 
 
 class ImageRejectView(ApiView):
-    @operation("images_reject", "Turn down an image that was offered to this project", answer=render.ImageMemberShape)
+    @operation("images_reject", "Turn down an image that was offered to this project", answer=render.ImageMemberShape, writes=True)
     def post(self, request: Request, project: str, id: UUID) -> Response:
         self.body(Input)
         return self.show(image_members.reject(self.ctx, id), render.ImageMemberShape)
