@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from cloudbox.common import events, jobs, outbound
 from cloudbox.common.errors import Conflict, Forbidden, Invalid, NotFound
 from compute import host
-from compute.models import Image, ImageMember, Instance, Volume
+from compute.models import Image, ImageExport, ImageMember, Instance, InstanceSnapshot, Snapshot, Volume
 from identity.context import Context
 from identity.models import Project
 from identity.names import clean_name, clean_text
@@ -117,28 +117,39 @@ def create(
     url: str = "",
     bucket: str = "",
     key: str = "",
+    snapshot_id: UUID | None = None,
+    instance_snapshot_id: UUID | None = None,
     checksum: str = "",
     description: str = "",
     os: str = "",
     min_disk_gib: int = 0,
     min_memory_mib: int = 0,
 ) -> Image:
-    """Bring a disk in: from an address, or from an object in a bucket of the project. A job fetches, checks and converts it.
+    """Make one: from an address, an object in a bucket of the project, a snapshot of a volume, or the root disk in one of an instance.
+
+    A job fetches, checks and converts it.
 
     Raises Invalid for a source that cannot be one, Conflict when the project has as many images as it can have.
     """
     ctx.require("images.manage")
-    if bool(url) == bool(bucket or key):
-        raise Invalid("Name an address, or a bucket and an object in it: one of the two.", field="url")
-    if url:
-        outbound.parse(url)
+    if sum((bool(url), bool(bucket or key), snapshot_id is not None, instance_snapshot_id is not None)) != 1:
+        raise Invalid("Name one source: an address, a bucket and an object in it, or a snapshot.", field="url")
+    taken: dict[str, str] = {}
+    if snapshot_id is not None:
+        taken, detail = _of_snapshot(ctx, snapshot_id)
+    elif instance_snapshot_id is not None:
+        taken, detail = _of_instance_snapshot(ctx, instance_snapshot_id)
+    elif url:
+        detail = f"from {outbound.parse(url).host}"
     elif not bucket or not key or len(bucket) > 63 or len(key.encode()) > KEY_BYTES_MAX:
         raise Invalid("Name the bucket, and the object in it.", field="key" if bucket else "bucket")
-    checksum = checksum.strip().lower()
+    else:
+        detail = f"from {key} in {bucket}"
+    checksum = "" if taken else checksum.strip().lower()
     if checksum and not _CHECKSUM.fullmatch(checksum):
         raise Invalid("A checksum is SHA-256 or SHA-512: 64 or 128 letters and digits.", field="checksum")
     name, description, os = clean_name(name), clean_text(description, field="description"), clean_text(os, field="os")[:32]
-    source = {"url": url} if url else {"bucket": bucket, "key": key}
+    source = taken or ({"url": url} if url else {"bucket": bucket, "key": key})
     with transaction.atomic():
         project = Project.objects.select_for_update(of=("self",), no_key=True).get(id=ctx.needed_project.id)
         if project.images.exclude(status=Image.Status.DELETED).count() >= PER_PROJECT_MAX:
@@ -153,10 +164,34 @@ def create(
             min_memory_mib=min_memory_mib,
             source=source | ({"checksum": checksum} if checksum else {}),
         )
-        detail = f"from {outbound.parse(url).host}" if url else f"from {key} in {bucket}"
         events.publish(ctx.actor, "import", "image", image, detail=detail[:255])
         jobs.enqueue("import-image", image.id, actor=ctx.actor, project_id=project.id)
     return image
+
+
+def _of_snapshot(ctx: Context, id: UUID) -> tuple[dict[str, str], str]:
+    """Where its disk is and which snapshot of it, and the words for it."""
+    ctx.require("snapshots.list")
+    row = Snapshot.objects.filter(project=ctx.project, id=id).exclude(status=Snapshot.Status.DELETED).select_related("volume").first()
+    if row is None:
+        raise NotFound(f"There is no snapshot {id}.", field="snapshot_id")
+    if row.status != Snapshot.Status.READY:
+        raise Conflict(f"The snapshot {row.name} is {row.get_status_display().lower()}. Choose another.", field="snapshot_id")
+    return {"disk": str(row.volume_id), "snapshot": str(row.id)}, f"from the snapshot {row.name} of {row.volume.name}"
+
+
+def _of_instance_snapshot(ctx: Context, id: UUID) -> tuple[dict[str, str], str]:
+    """The same, of the root disk of an instance."""
+    ctx.require("snapshots.list")
+    rows = InstanceSnapshot.objects.filter(project=ctx.project, id=id).exclude(status=InstanceSnapshot.Status.DELETED)
+    row = rows.select_related("instance").first()
+    if row is None:
+        raise NotFound(f"There is no snapshot {id}.", field="instance_snapshot_id")
+    if row.status != InstanceSnapshot.Status.READY:
+        raise Conflict(f"The snapshot {row.name} is {row.get_status_display().lower()}. Choose another.", field="instance_snapshot_id")
+    if not row.root_gib:
+        raise Conflict(f"{row.instance.name} booted from a volume. Take that volume's snapshot.", field="instance_snapshot_id")
+    return {"disk": str(row.instance_id), "snapshot": str(row.id)}, f"from the snapshot {row.name} of {row.instance.name}"
 
 
 def _sha256(path: Path) -> str:
@@ -305,6 +340,8 @@ def delete(ctx: Context, id: UUID) -> None:
         copies = Volume.objects.filter(image=image, status=Volume.Status.CREATING).count()
         if copies:
             raise Conflict(f"A volume is being made from {image.name}. Try again when it is there.")
+        if ImageExport.objects.filter(image=image, status=ImageExport.Status.EXPORTING).exists():
+            raise Conflict(f"{image.name} is being exported. Wait until that is done, or cancel it.")
         Image.objects.filter(id=image.id).update(status=Image.Status.DELETED)
         events.publish(ctx.actor, "delete", "image", image)
         jobs.wake("images")

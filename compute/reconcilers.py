@@ -17,7 +17,7 @@ from compute.drivers.specs import Power
 from compute.jobs import backups
 from compute.lifecycle import JOB_OF as INSTANCE_JOB_OF
 from compute.lifecycle import MOVING, bring_back, has_job, is_calm, machine, observe, unfinished
-from compute.models import Backup, ConsoleToken, Image, Instance, InstanceSnapshot, Reversal, Snapshot, Volume, VolumeTransfer
+from compute.models import Backup, ConsoleToken, Image, ImageExport, Instance, InstanceSnapshot, Reversal, Snapshot, Volume, VolumeTransfer
 from compute.volume_lifecycle import INSTANCE_SNAPSHOT_JOB_OF, JOB_OF, SNAPSHOT_JOB_OF, resting
 from compute.volume_lifecycle import machine as volume_machine
 from identity import quotas
@@ -127,6 +127,9 @@ def images() -> None:
     for image in Image.objects.filter(status=Image.Status.IMPORTING):
         if not has_job(image.id):
             jobs.enqueue("import-image", image.id, actor=SYSTEM, project_id=image.project_id)
+    for export in ImageExport.objects.filter(status=ImageExport.Status.EXPORTING):
+        if not has_job(export.id):
+            jobs.enqueue("export-image", export.id, actor=SYSTEM, project_id=export.project_id)
     arriving = set(Image.objects.filter(status=Image.Status.IMPORTING).values_list("id", flat=True))
     for id in host.workshops() - arriving:
         if not has_job(id):

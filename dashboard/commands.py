@@ -98,6 +98,8 @@ TABLE: dict[str, tuple[Request, ...]] = {
         f"{_P}/images",
         ("List them", "GET", ""),
         ("Bring one in", "POST", "", {"name": "Debian 12", "url": "https://images.example.org/debian-12.qcow2"}),
+        ("Make one of the snapshot of a volume", "POST", "", {"name": "Debian 12", "snapshot_id": "{snapshot_id}"}),
+        ("Make one of the snapshot of an instance", "POST", "", {"name": "Debian 12", "instance_snapshot_id": "{instance_snapshot_id}"}),
     ),
     "image": _of(
         f"{_P}/images/{{id}}",
@@ -106,6 +108,8 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Offer it to another project", "POST", "/members", {"project_id": "{other_project_id}"}),
         ("List whom it was offered to", "GET", "/members"),
         ("Withdraw it from one", "DELETE", "/members/{other_project_id}"),
+        ("Put it into a bucket as a file", "POST", "/exports", {"format": "vmdk", "bucket": "disks"}),
+        ("List these files", "GET", "/exports"),
         ("Accept it, if it was offered to this project", "POST", "/accept", {}),
         ("Deactivate", "POST", "/deactivate", {}),
         ("Reactivate", "POST", "/reactivate", {}),

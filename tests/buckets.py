@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cloudbox.common.errors import NotFound, TooLarge, Unavailable
-from cloudbox.common.object_client import Entry, Failure, Head, Page
+from cloudbox.common.object_client import Entry, Failure, Head, Page, Part
 
 
 class _Download:
@@ -32,6 +32,7 @@ class Buckets:
     breaks_after: int | None = None
     locked: set[str] = field(default_factory=set)
     puts: list[str] = field(default_factory=list)
+    uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
 
     def _bucket(self, bucket: str) -> dict[str, bytes]:
         if self.breaks_after is not None:
@@ -67,6 +68,30 @@ class Buckets:
     def put(self, bucket: str, key: str, body: bytes, *, content_type: str = "", headers: Mapping[str, str] | None = None) -> None:
         self._bucket(bucket)[key] = body
         self.puts.append(key)
+
+    def create_upload(self, bucket: str, key: str) -> str:
+        self._bucket(bucket)
+        self.uploads[f"upload of {key}"] = {}
+        return f"upload of {key}"
+
+    def put_part(self, bucket: str, key: str, upload: str, number: int, body: bytes) -> Part:
+        self._bucket(bucket)
+        if upload not in self.uploads:
+            raise NotFound("There is no such upload.")
+        self.uploads[upload][number] = body
+        return Part(number, f"{number}", len(body))
+
+    def complete_upload(self, bucket: str, key: str, upload: str, parts: list[Part]) -> str:
+        there = self.uploads.pop(upload)
+        self._bucket(bucket)[key] = b"".join(there[part.number] for part in parts)
+        return ""
+
+    def abort_upload(self, bucket: str, key: str, upload: str) -> None:
+        self._bucket(bucket)
+        self.uploads.pop(upload, None)
+
+    def delete(self, bucket: str, key: str) -> None:
+        self._bucket(bucket).pop(key, None)
 
     def delete_many(self, bucket: str, wanted: list[tuple[str, str]]) -> list[Failure]:
         there, failed = self._bucket(bucket), []

@@ -110,6 +110,7 @@ def ids_of(world: World) -> dict[str, str]:
     """One thing of every noun of the world's project."""
     from compute import (
         floating_ips,
+        image_exports,
         instance_snapshots,
         keypairs,
         port_forwards,
@@ -138,6 +139,8 @@ def ids_of(world: World) -> dict[str, str]:
     things = {
         "instances": instance.id,
         "images": world.image.id,
+        "exports": (export := image_exports.create(owner, world.image.id, format="qcow2", bucket="probe").id),
+        "image-exports": export,
         "keypairs": keypairs.create(owner, name="probe")[0].id,
         "networks": world.network.id,
         "routers": world.network.router_id,

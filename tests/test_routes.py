@@ -87,6 +87,8 @@ p/<slug:project>/images.csv                                                  GET
 p/<slug:project>/images/new                                                  GET reader  POST member
 p/<slug:project>/images/<uuid:id>                                            GET reader  POST member
 p/<slug:project>/images/<uuid:id>/share                                      POST member
+p/<slug:project>/images/<uuid:id>/export                                     POST member
+p/<slug:project>/images/<uuid:id>/exports/<uuid:export_id>/forget            POST member
 p/<slug:project>/images/<uuid:id>/members/<uuid:project_id>/withdraw         POST member
 p/<slug:project>/images/<uuid:id>/<slug:key>                                 POST member
 p/<slug:project>/backups                                                     GET reader
@@ -341,6 +343,8 @@ api/v1/projects/<slug:project>/images/<uuid:id>/deactivate                   POS
 api/v1/projects/<slug:project>/images/<uuid:id>/reactivate                   POST member
 api/v1/projects/<slug:project>/images/<uuid:id>/members                      GET reader  POST member
 api/v1/projects/<slug:project>/images/<uuid:id>/members/<uuid:project_id>    DELETE member
+api/v1/projects/<slug:project>/images/<uuid:id>/exports                      GET reader  POST member
+api/v1/projects/<slug:project>/image-exports/<uuid:id>                       GET reader  DELETE member
 api/v1/projects/<slug:project>/images/<uuid:id>/accept                       POST member
 api/v1/projects/<slug:project>/images/<uuid:id>/reject                       POST member
 api/v1/projects/<slug:project>/buckets                                       GET reader  POST member

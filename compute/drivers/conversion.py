@@ -78,6 +78,25 @@ class Workshop:
         self._run(argv, cpu_seconds=CPU_SECONDS_LEAST + CPU_SECONDS_PER_GIB * (size // GIB + 1), file_bytes=size + size // 64, tell=tell)
         return out
 
+    def export(self, driver: str, options: str, tell: Tell) -> None:
+        """The source, a qcow2 file of ours, as another format; `exported` gives it."""
+        found = self.inspect()
+        if found.format != "qcow2":
+            raise Refused("The image's file is not what it should be.")
+        self._prepare()
+        out = self._inside / "exported"
+        out.unlink(missing_ok=True)
+        more = ["-o", options] if options else []
+        argv = ["qemu-img", "convert", "-p", "--image-opts", "-O", driver, *more, self._options(found), out.name]
+        size = found.virtual_bytes
+        self._run(argv, cpu_seconds=CPU_SECONDS_LEAST + CPU_SECONDS_PER_GIB * (size // GIB + 1), file_bytes=size + size // 64, tell=tell)
+
+    @contextlib.contextmanager
+    def exported(self) -> Iterator[tuple[BufferedReader, int]]:
+        """What `export` made, and its length."""
+        with self.taken(self._inside / "exported") as file:
+            yield file, os.fstat(file.fileno()).st_size
+
     def head(self) -> bytes:
         """The converted disk's first bytes, as its guest will read them."""
         out = self._inside / "head.raw"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -17,7 +18,8 @@ from cloudbox.common.errors import Conflict, Invalid, TooLarge
 from cloudbox.common.jobs import Kind, Run, Step
 from compute import host
 from compute.backup_store.repository import store_of
-from compute.image_formats import boot
+from compute.drivers.base import DiskBytes
+from compute.image_formats import Inspection, boot
 from compute.models import Image
 
 S = Image.Status
@@ -25,6 +27,7 @@ GIB = 2**30
 SOURCE_BYTES_MAX = 64 * GIB
 VIRTUAL_BYTES_MAX = 1024 * GIB
 TELL_SECONDS = 1.0
+COPY_BYTES, ROOM_EVERY = 2**20, 256  # of disks of ours; so many pieces between two looks at the host's room
 # How much of the whole each part is, in percent: what takes long is the way here and the conversion.
 FETCHED, CONVERTED = 50, 95
 
@@ -62,6 +65,10 @@ def _fetch(run: Run) -> None:
         except outbound.Refused as refused:
             raise Invalid(str(refused), field="url") from refused
         return
+    if "snapshot" in source:
+        with host.volumes().open_snapshot(UUID(source["disk"]), UUID(source["snapshot"])) as disk:
+            _copy(image, disk)
+        return
     assert image.project_id is not None, "a bucket is a project's"
     with store_of(image.project_id).get(source["bucket"], source["key"]) as body:
         _keep(image, body, body.head.size)
@@ -90,9 +97,34 @@ def _keep(image: Image, pieces: Iterable[bytes], length: int | None) -> None:
         raise Invalid(f"The file is not the one that was meant: its SHA-256 is {digests['sha256'].hexdigest()}.", field="checksum")
 
 
+def _copy(image: Image, disk: DiskBytes) -> None:
+    """A disk of ours as a raw file with holes where it has zeros."""
+    workshop, tell = host.workshop(image.id), _Teller(image, 0, FETCHED)
+    if disk.size_bytes > VIRTUAL_BYTES_MAX:
+        raise TooLarge(f"The disk has more than {VIRTUAL_BYTES_MAX // GIB} GiB.")
+    with workshop.open_source() as file:
+        for offset in range(0, disk.size_bytes, COPY_BYTES):
+            length = min(COPY_BYTES, disk.size_bytes - offset)
+            if not disk.is_zero(offset, length):
+                if offset // COPY_BYTES % ROOM_EVERY == 0:
+                    workshop.room(ROOM_EVERY * COPY_BYTES)
+                file.seek(offset)
+                file.write(disk.read(offset, length))
+            tell(100 * offset // disk.size_bytes)
+        file.truncate(disk.size_bytes)
+
+
+def _inspect(image: Image) -> Inspection:
+    """What the file is. A disk of ours is raw, whatever its guest wrote to its beginning."""
+    workshop = host.workshop(image.id)
+    if "snapshot" in image.source:
+        return Inspection("raw", "raw", workshop.source.stat().st_size)
+    return workshop.inspect()
+
+
 def _look(run: Run) -> None:
     image = _subject(run)
-    found = host.workshop(image.id).inspect()
+    found = _inspect(image)
     facts: dict[str, object] = {**found.facts}
     if found.launch is not None:
         wants = found.launch
@@ -103,7 +135,7 @@ def _look(run: Run) -> None:
 def _convert(run: Run) -> None:
     image = _subject(run)
     workshop = host.workshop(image.id)
-    out = workshop.convert(workshop.inspect(), _Teller(image, FETCHED, CONVERTED), virtual_max=VIRTUAL_BYTES_MAX)
+    out = workshop.convert(_inspect(image), _Teller(image, FETCHED, CONVERTED), virtual_max=VIRTUAL_BYTES_MAX)
     verdict = boot.judge(workshop.head())
     stream, found = workshop.take(out)
     with stream:

@@ -108,6 +108,41 @@ class ImageMember(models.Model):
         constraints = [models.UniqueConstraint(fields=["image", "project"], name="image_member_unique")]
 
 
+class ImageExport(models.Model):
+    """An image as a file in a bucket of a project, or on its way there."""
+
+    class Status(models.TextChoices):
+        EXPORTING = "exporting", "Exporting"
+        READY = "ready", "Ready"
+        FAILED = "failed", "Failed"
+
+    class Format(models.TextChoices):
+        QCOW2 = "qcow2", "qcow2"
+        RAW = "raw", "raw"
+        VMDK = "vmdk", "VMDK"  # stream-optimized
+        VHD = "vhd", "VHD"
+        VHDX = "vhdx", "VHDX"
+        OVA = "ova", "OVA"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="exports")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    format = models.CharField(max_length=8, choices=Format.choices)
+    bucket = models.CharField(max_length=63)
+    key = models.CharField(max_length=255)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.EXPORTING)
+    progress = models.PositiveSmallIntegerField(default=0)
+    error = models.CharField(max_length=500, blank=True)
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    checksum = models.CharField(max_length=64, blank=True)  # SHA-256 of the file
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["project", "image", "created_at"], name="image_export_list")]
+
+
 class Keypair(models.Model):
     """A public key, put into new instances. The private half is never kept."""
 

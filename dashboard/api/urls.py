@@ -106,6 +106,8 @@ _project: Routes = [
     path("images/<uuid:id>/reactivate", catalogue.ImageReactivateView.as_view()),
     path("images/<uuid:id>/members", catalogue.ImageMembersView.as_view()),
     path("images/<uuid:id>/members/<uuid:project_id>", catalogue.ImageMemberView.as_view()),
+    path("images/<uuid:id>/exports", catalogue.ImageExportsView.as_view()),
+    path("image-exports/<uuid:id>", catalogue.ImageExportView.as_view()),
     path("images/<uuid:id>/accept", catalogue.ImageAcceptView.as_view()),
     path("images/<uuid:id>/reject", catalogue.ImageRejectView.as_view()),
     path("keypairs", catalogue.KeypairsView.as_view()),

@@ -12,9 +12,9 @@ from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
 from cloudbox.common.errors import Invalid
-from compute import image_members, images
+from compute import image_exports, image_members, images, instance_snapshots, snapshots
 from compute.image_formats import FORMATS
-from compute.models import Image
+from compute.models import Image, ImageExport
 from dashboard import commands, downloads, lists
 from dashboard.forms.base import ChangeForm, Form
 from dashboard.shell import attempt, page, portal_page
@@ -36,6 +36,8 @@ DO: dict[str, tuple[Callable[[Context, UUID], Any], str]] = {
 # What the settings of one are, as its form names them.
 CHANGED = ("name", "description", "os", "visibility", "min_disk_gib", "min_memory_mib", "disk_bus", "nic_model")
 COMMUNITY_MAX = 200
+SOURCES_MAX = 200
+EXPORTS_SHOWN = 20
 
 
 def _base(ctx: Context) -> str:
@@ -49,6 +51,14 @@ def _why_not(ctx: Context, image: Any) -> str:
     if image.project_id is not None and image.project_id != ctx.project_id:
         return f"{image.name} belongs to another project, which keeps it."
     return ctx.why_not("images.manage")
+
+
+def _why_not_export(ctx: Context, image: Any, why_not_use: str) -> str:
+    if reason := ctx.why_not("images.manage") or why_not_use:
+        return reason
+    if image.status not in ("ready", "deactivated"):
+        return f"{image.name} is {image.get_status_display().lower()}."
+    return ""
 
 
 def _live(ctx: Context, since: int) -> dict[str, Any]:
@@ -84,17 +94,20 @@ def index(request: HttpRequest, ctx: Context) -> HttpResponse:
 @portal_page
 def create(request: HttpRequest, ctx: Context) -> HttpResponse:
     """From an address, or from an object; `?bucket=…&key=…` chooses that one."""
-    given = {name: request.GET.get(name, "")[:1024] for name in ("bucket", "key")}
+    given = {name: request.GET.get(name, "")[:1024] for name in ("bucket", "key", "snapshot")}
+    of = "object" if given["key"] else "snapshot" if given["snapshot"] else "url"
     form = Form(
         request,
-        **{"name": "", "of": "object" if given["key"] else "url", "url": "", "checksum": "", "os": "", "description": "", **given},
+        **{"name": "", "of": of, "url": "", "checksum": "", "os": "", "description": "", **given},
         min_disk_gib="",
         min_memory_mib="",
     )
 
     def act() -> Any:
-        own = ("url", "checksum") if form.text("of") == "url" else ("bucket", "key", "checksum")
-        words = {name: form.text(name) for name in ("os", "description", *own)}
+        own = {"url": ("url", "checksum"), "snapshot": ()}.get(form.text("of"), ("bucket", "key", "checksum"))
+        words: dict[str, Any] = {name: form.text(name) for name in ("os", "description", *own)}
+        if form.text("of") == "snapshot":
+            words |= _snapshot_of(form.text("snapshot"))
         disk, memory = form.number("min_disk_gib") or 0, form.number("min_memory_mib") or 0
         return images.create(ctx, name=form.text("name"), min_disk_gib=disk, min_memory_mib=memory, **words)
 
@@ -102,8 +115,27 @@ def create(request: HttpRequest, ctx: Context) -> HttpResponse:
         return HttpResponseRedirect(f"{_base(ctx)}/{form.result.id}")
     found = [*buckets.list_buckets(ctx)] if ctx.may("buckets.list") else []
     command = commands.curl(request, ctx, "images", {"name": form.text("name"), "url": form.text("url")})
-    context = {"form": form, "buckets": found, "command": command, "why": ctx.why_not("images.manage")}
+    context = {"form": form, "buckets": found, "command": command, "why": ctx.why_not("images.manage"), "disks": _disks(ctx)}
     return page(request, "portal/images/new.html", context, status=form.status)
+
+
+def _disks(ctx: Context) -> list[tuple[str, str]]:
+    """What of the project an image can be made from: `volume:<id of its snapshot>` or `instance:<…>`, and its words."""
+    taken = snapshots.list(ctx, status="ready")[:SOURCES_MAX]
+    wholes = [row for row in instance_snapshots.list(ctx)[:SOURCES_MAX] if row.status == "ready" and row.root_gib]
+    found = [(f"volume:{row.id}", f"{row.name} of volume {row.volume.name}, {row.size_gib} GiB") for row in taken]
+    return found + [(f"instance:{row.id}", f"{row.name} of instance {row.instance.name}, {row.root_gib} GiB") for row in wholes]
+
+
+def _snapshot_of(text: str) -> dict[str, UUID]:
+    kind, _, id = text.partition(":")
+    field = {"volume": "snapshot_id", "instance": "instance_snapshot_id"}.get(kind)
+    try:
+        if field is not None:
+            return {field: UUID(id)}
+    except ValueError:
+        pass
+    raise Invalid("Choose a snapshot of the list.", field="snapshot")
 
 
 def _wanted(request: HttpRequest, ctx: Context) -> tuple[str, QuerySet[Any]]:
@@ -164,9 +196,33 @@ def withdraw(request: HttpRequest, ctx: Context, id: UUID, project_id: UUID) -> 
     return HttpResponseRedirect(f"{_base(ctx)}/{id}")
 
 
-def _detail(request: HttpRequest, ctx: Context, image: Any, form: Form, *, offer: Form | None = None) -> HttpResponse:
+@require_POST
+@portal_page
+def take_away(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
+    """Export it into a bucket."""
+    image, form = images.get(ctx, id), Form(request, format="", bucket="")
+    if form.run(lambda: image_exports.create(ctx, id, format=form.text("format"), bucket=form.text("bucket"))):
+        return HttpResponseRedirect(f"{_base(ctx)}/{id}#im-exports")
+    return _detail(request, ctx, image, ChangeForm(request, **dict.fromkeys(CHANGED, "")), export=form)
+
+
+@require_POST
+@portal_page
+def forget_export(request: HttpRequest, ctx: Context, id: UUID, export_id: UUID) -> HttpResponse:
+    """Cancelled if it is under way."""
+    images.get(ctx, id)
+    under_way = image_exports.get(ctx, export_id).status == "exporting"
+    done = "Cancelled the export." if under_way else "Forgotten. Its file stays in the bucket."
+    attempt(request, lambda: image_exports.delete(ctx, export_id), done=done)
+    return HttpResponseRedirect(f"{_base(ctx)}/{id}")
+
+
+def _detail(
+    request: HttpRequest, ctx: Context, image: Any, form: Form, *, offer: Form | None = None, export: Form | None = None
+) -> HttpResponse:
     since, why = activity.place(), _why_not(ctx, image)
-    if offer is not None:  # the other form was not sent: it shows what is
+    sent = offer or export or form
+    if sent is not form:  # the other form was not sent: it shows what is
         for field in CHANGED:
             form[field].value = str(getattr(image, field))
     is_own = image.project_id == ctx.project_id
@@ -176,7 +232,12 @@ def _detail(request: HttpRequest, ctx: Context, image: Any, form: Form, *, offer
     context = {
         "image": image,
         "form": form,
-        "opened": "share" if offer is not None else "change" if form.posted else "",
+        "opened": "share" if offer else "export" if export else "change" if form.posted else "",
+        "export": export or Form(request, format="qcow2", bucket="").apart("export"),
+        "exports": [*image_exports.list(ctx, image.id)[:EXPORTS_SHOWN]],
+        "formats": ImageExport.Format.choices,
+        "buckets": [*buckets.list_buckets(ctx)] if ctx.may("buckets.list") else [],
+        "why_export": _why_not_export(ctx, image, "" if has_accepted else f"{image.name} was offered to this project. Accept it first."),
         "offer": offer or Form(request, project_id="").apart("share"),
         "is_own": is_own,
         "members": members if is_own else [],
@@ -192,12 +253,12 @@ def _detail(request: HttpRequest, ctx: Context, image: Any, form: Form, *, offer
         "why_share": why or ("" if image.visibility in ("private", "shared") else f"{image.name} is for every project already."),
         "why_delete": why or (f"{image.name} is protected. Take the protection off first." if image.is_protected else ""),
         "why_launch": ctx.why_not("instances.launch"),
-        "format": FORMATS.get(image.format, ""),
+        "brought_as": FORMATS.get(image.format, ""),
         "boot": image.facts.get("boot", {}),
         "launch": image.facts.get("launch", {}),
         "live": _live(ctx, since),
     }
-    return page(request, "portal/images/detail.html", context, status=offer.status if offer is not None else form.status)
+    return page(request, "portal/images/detail.html", context, status=sent.status)
 
 
 @require_POST
@@ -217,6 +278,8 @@ urlpatterns = [
     path("/images.csv", export, name="images-csv"),
     path("/images/<uuid:id>", detail, name="image"),
     path("/images/<uuid:id>/share", share, name="image-share"),
+    path("/images/<uuid:id>/export", take_away, name="image-export"),
+    path("/images/<uuid:id>/exports/<uuid:export_id>/forget", forget_export, name="image-export-forget"),
     path("/images/<uuid:id>/members/<uuid:project_id>/withdraw", withdraw, name="image-withdraw"),
     path("/images/<uuid:id>/<slug:key>", act, name="image-act"),
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from compute.jobs import import_image
+from compute.jobs import export_image, import_image
 from compute.models import Image
 from tests.buckets import Buckets
 from tests.world import World, work
@@ -56,3 +56,22 @@ def test_sharing(world: World, speak: Speak) -> None:
     assert [each["id"] for each in other.get("/images?visibility=community").json()["items"]] == [str(image.id)]
     assert api.patch(at, {"visibility": "public"}).status_code == 403
     assert api.patch(at, {"disk_bus": "floppy"}).status_code == 422
+
+
+def test_exporting(world: World, speak: Speak, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Buckets({"disks": {}})
+    monkeypatch.setattr(export_image, "store_of", lambda project_id: store)
+    api, at = speak("member"), f"/images/{world.image.id}/exports"
+    made = api.post(at, {"format": "qcow2", "bucket": "disks"})
+    assert (made.status_code, made.json()["status"], made.json()["image"]["name"]) == (202, "exporting", world.image.name)
+    one = f"/image-exports/{made.json()['id']}"
+    work()
+    shown = api.get(one).json()
+    assert (shown["status"], shown["progress"], shown["size_bytes"]) == ("ready", 100, len(store.objects["disks"][shown["key"]]))
+    assert [each["id"] for each in api.get(at).json()["items"]] == [shown["id"]]
+    assert speak("reader").post(at, {"format": "qcow2", "bucket": "disks"}).status_code == 403
+    assert speak("stranger").get(one).status_code == 404
+    for wrong in ({}, {"format": "zip", "bucket": "disks"}, {"format": "raw"}, {"format": "raw", "bucket": ""}):
+        assert api.post(at, wrong).status_code == 422, wrong
+    assert api.delete(one).status_code == 204
+    assert api.get(one).status_code == 404

@@ -287,6 +287,8 @@ NOT_PAGES: frozenset[str] = frozenset(
         "p/<slug:project>/instances/<uuid:id>/log.txt",
         "p/<slug:project>/instances/<uuid:id>/open-console",
         "p/<slug:project>/images/<uuid:id>/share",
+        "p/<slug:project>/images/<uuid:id>/export",
+        "p/<slug:project>/images/<uuid:id>/exports/<uuid:export_id>/forget",
         "p/<slug:project>/images/<uuid:id>/members/<uuid:project_id>/withdraw",
         "p/<slug:project>/images/<uuid:id>/<slug:key>",
         "p/<slug:project>/volumes.csv",

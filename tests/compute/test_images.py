@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import subprocess
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +22,22 @@ from django.db import connection, transaction
 from cloudbox.common import jobs
 from cloudbox.common.errors import AlreadyExists, CloudError, Conflict, Forbidden, Invalid, NotFound
 from cloudbox.common.models import Event, Job
-from compute import changes, desired, host, image_members, images, instances, reconcilers, volumes
+from compute import (
+    changes,
+    desired,
+    host,
+    image_exports,
+    image_members,
+    images,
+    instance_snapshots,
+    instances,
+    reconcilers,
+    snapshots,
+    volumes,
+)
 from compute.instances import LaunchSpec
-from compute.jobs import import_image
-from compute.models import Image
+from compute.jobs import export_image, import_image
+from compute.models import Image, ImageExport
 from identity.context import SYSTEM
 from tests.buckets import Buckets
 from tests.fixtures import machine_home, world
@@ -439,3 +453,147 @@ def test_registering_goes_on_after_a_crash(world: World, tmp_path: Path, monkeyp
     assert queued() == []
     assert images.register(SYSTEM, name="Box", source=new) == made
     assert Image.objects.filter(name="Box").exclude(status=S.DELETED).count() == 1
+
+
+# --- taken away, and made of disks of ours
+
+
+def exported(world: World, store: Buckets, image: Image, format: str) -> tuple[ImageExport, bytes]:
+    row = image_exports.create(world.ctx("member"), image.id, format=format, bucket="disks")
+    work(row.id)
+    row.refresh_from_db()
+    assert row.status == "ready", row.error
+    body = store.objects["disks"][row.key]
+    assert (row.size_bytes, row.checksum) == (len(body), hashlib.sha256(body).hexdigest())
+    return row, body
+
+
+@pytest.mark.parametrize("format", ImageExport.Format.values)
+def test_there_and_back(world: World, disk: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str) -> None:
+    """Exported to each format in parts, and brought in again: the same disk, to the byte."""
+    store = Buckets({"disks": {}})
+    monkeypatch.setattr(export_image, "store_of", lambda project_id: store)
+    monkeypatch.setattr(import_image, "store_of", lambda project_id: store)
+    monkeypatch.setattr(export_image, "PART_BYTES", 5000)
+    ctx, image = world.ctx("member"), own(world, name="Ä <disk> & more", virtual_bytes=4 * MIB)
+    image.size_bytes = host.images().put(image.id, io.BytesIO(disk["qcow2"]))
+    image.save()
+    row, body = exported(world, store, image, format)
+    assert row.key.endswith(f".{format}")
+    assert len(store.uploads) == 0
+    assert host.workshops() == set()
+    if format == "raw":
+        assert body == disk["raw"]
+    back = images.create(ctx, name="Back", bucket="disks", key=row.key)
+    work(back.id)
+    back.refresh_from_db()
+    assert (back.status, back.format, back.virtual_bytes) == (S.READY, format, 4 * MIB), back.error
+    if format == "ova":
+        assert back.facts["launch"] == {"vcpus": 1, "memory_mib": 1024, "nics": 1, "disks": 1}
+        (tmp_path / "machine.ova").write_bytes(body)
+        with tarfile.open(tmp_path / "machine.ova") as archive:
+            assert archive.getnames() == ["machine.ovf", "machine.mf", "disk1.vmdk"]
+            listed = dict(re.findall(r"SHA256\((.+)\)= (\w+)", archive.extractfile("machine.mf").read().decode()))  # type: ignore[union-attr]
+            for name, digest in listed.items():
+                assert hashlib.sha256(archive.extractfile(name).read()).hexdigest() == digest  # type: ignore[union-attr]
+    raw = tmp_path / "raw"
+    subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(host.images().path(back.id)), str(raw)], check=True)
+    assert raw.read_bytes() == disk["raw"]
+
+
+def test_an_export_that_ends_early(world: World, disk: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelled, refused by the store or begun again after a crash: no part stays in the bucket, no file in the workshop."""
+    store = Buckets({"disks": {}})
+    monkeypatch.setattr(export_image, "store_of", lambda project_id: store)
+    monkeypatch.setattr(export_image, "PART_BYTES", 5000)
+    ctx, image = world.ctx("member"), own(world, virtual_bytes=4 * MIB, size_bytes=len(disk["qcow2"]))
+    host.images().put(image.id, io.BytesIO(disk["qcow2"]))
+    row = image_exports.create(ctx, image.id, format="vmdk", bucket="disks")
+    with pytest.raises(Conflict, match="is being exported"):
+        images.delete(ctx, image.id)
+    image_exports.delete(ctx, row.id)
+    work(row.id)
+    put, begun = store.put_part, []
+
+    def cancel(*told: Any) -> Any:
+        begun.append(image_exports.delete(ctx, begun_row.id))
+        monkeypatch.setattr(store, "put_part", put)
+        return put(*told)
+
+    monkeypatch.setattr(store, "put_part", cancel)
+    begun_row = image_exports.create(ctx, image.id, format="raw", bucket="disks")
+    work(begun_row.id)
+    assert begun == [None]
+    lost = image_exports.create(ctx, image.id, format="qcow2", bucket="nowhere")
+    work(lost.id)
+    lost.refresh_from_db()
+    assert (lost.status, lost.error) == ("failed", "There is no bucket nowhere.")
+    assert (store.objects, store.uploads, host.workshops()) == ({"disks": {}}, {}, set())
+    again = image_exports.create(ctx, image.id, format="raw", bucket="disks")
+    job = Job.objects.get(subject_id=again.id)
+    run = jobs.Run(job)
+    export_image._convert(run)
+    monkeypatch.setattr(store, "complete_upload", crash)
+    with pytest.raises(RuntimeError):
+        export_image._upload(run)
+    assert len(store.uploads) == 1
+    monkeypatch.setattr(store, "complete_upload", type(store).complete_upload.__get__(store))
+    work(again.id)
+    again.refresh_from_db()
+    assert again.status == "ready"
+    assert store.objects["disks"] == {again.key: disk["raw"]}
+    assert store.uploads == {}
+    image_exports.delete(ctx, again.id)
+    assert again.key in store.objects["disks"]
+    images.delete(ctx, image.id)
+
+
+def crash(*told: object) -> Any:
+    raise RuntimeError
+
+
+def test_exports_of_others(world: World) -> None:
+    """Each project sees its own only; who may not use an image may not take it away."""
+    ctx, theirs, image = world.ctx("member"), world.ctx("stranger", world.other), own(world)
+    row = image_exports.create(ctx, image.id, format="raw", bucket="disks")
+    with pytest.raises(NotFound):
+        image_exports.get(theirs, row.id)
+    with pytest.raises(NotFound):
+        image_exports.create(theirs, image.id, format="raw", bucket="disks")
+    image_members.offer(ctx, image.id, project_id=world.other.id)
+    with pytest.raises(Conflict, match="Accept it first"):
+        image_exports.create(theirs, image.id, format="raw", bucket="disks")
+    with pytest.raises(Forbidden):
+        image_exports.create(world.ctx("reader"), image.id, format="raw", bucket="disks")
+    large = own(world, name="Large", virtual_bytes=2**42)
+    with pytest.raises(Invalid, match="VHDX"):
+        image_exports.create(ctx, large.id, format="vhd", bucket="disks")
+    with pytest.raises(Invalid):
+        image_exports.create(ctx, image.id, format="zip", bucket="disks")
+
+
+def test_of_a_disk_of_ours(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a volume's snapshot and of an instance's; and raw, though a guest wrote the beginning of another format onto its disk."""
+    ctx, theirs = world.ctx("member"), world.ctx("stranger", world.other)
+    volume = volumes.create(ctx, name="data", size_gib=1)
+    work(volume.id)
+    with host.volumes().open_disk(volume.id) as disk:
+        disk.write(0, b"QFI is what its guest wrote here")
+    taken = snapshots.create(ctx, volume_id=volume.id, name="first")
+    with pytest.raises(Conflict, match="is creating"):
+        images.create(ctx, name="Early", snapshot_id=taken.id)
+    work(volume.id)
+    instance = world.running(name="one")
+    whole = instance_snapshots.create(ctx, instance.id, name="whole")
+    work(instance.id)
+    for source in ({"snapshot_id": taken.id}, {"instance_snapshot_id": whole.id}):
+        with pytest.raises(NotFound):
+            images.create(theirs, name="Theirs", **source)
+        with pytest.raises(Invalid, match="one source"):
+            images.create(ctx, name="Two", url="https://images.example.org/", **source)
+        image = images.create(ctx, name="Made", **source)
+        work(image.id)
+        image.refresh_from_db()
+        assert (image.status, image.format) == (S.READY, "raw"), image.error
+        assert image.virtual_bytes >= 2**30
+    assert host.workshops() == set()

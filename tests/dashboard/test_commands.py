@@ -87,6 +87,8 @@ FILLS = {
     "VOLUME_ID": "volumes",
     "NETWORK_ID": "networks",
     "SNAPSHOT_ID": "snapshots",
+    "INSTANCE_SNAPSHOT_ID": "instance-snapshots",
+    "OTHER_PROJECT_ID": "instances",  # of no project: the image of these tests cannot be shared anyway
     "TYPE_ID": "volume-types",
     "PORT_ID": "ports",
     "FLOATING_IP_ID": "floating-ips",

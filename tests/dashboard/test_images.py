@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from compute.jobs import import_image
-from compute.models import Image
+from compute import snapshots, volumes
+from compute.jobs import export_image, import_image
+from compute.models import Image, ImageExport
 from tests.buckets import Buckets
 from tests.world import World, work
 
@@ -86,3 +87,39 @@ def test_a_verdict_with_its_fix(world: World, browse: Browse) -> None:
     client.post(f"{at}/gentler")
     assert b"Give it SATA" not in client.get("/p/shop/instances/new").content
     assert b"SATA disk, Intel e1000e network card" in client.get(at).content
+
+
+def test_exporting(world: World, browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun in a dialog, shown on its way, ready with its way down, and forgotten; a mistake opens the dialog again."""
+    store = Buckets({"disks": {}})
+    monkeypatch.setattr(export_image, "store_of", lambda project_id: store)
+    client, at = browse("member"), f"/p/shop/images/{world.image.id}"
+    wrong = client.post(f"{at}/export", {"format": "qcow2", "bucket": ""})
+    assert wrong.status_code == 400
+    assert b"Name the bucket" in wrong.content
+    assert client.post(f"{at}/export", {"format": "qcow2", "bucket": "disks"}).status_code == 302
+    assert b"Cancel the export of" in client.get(at).content
+    work()
+    row = ImageExport.objects.get()
+    shown = client.get(at).content.decode()
+    assert f"/p/shop/buckets/disks/o/download?object={row.key}" in shown
+    told = client.post(f"{at}/exports/{row.id}/forget", follow=True).content.decode()
+    assert "Its file stays in the bucket." in told
+    assert row.key not in told
+    assert client.post(f"{at}/exports/{row.id}/forget").status_code == 404
+
+
+def test_making_one_of_a_snapshot(world: World, browse: Browse) -> None:
+    ctx = world.ctx("member")
+    volume = volumes.create(ctx, name="data", size_gib=1)
+    work(volume.id)
+    taken = snapshots.create(ctx, volume_id=volume.id, name="first")
+    work(volume.id)
+    client, at = browse("member"), "/p/shop/images/new"
+    assert f'value="volume:{taken.id}"' in client.get(at).content.decode()
+    wrong = client.post(at, {"name": "Made", "of": "snapshot", "snapshot": "volume:x"})
+    assert b"Choose a snapshot of the list." in wrong.content
+    made = client.post(at, {"name": "Made", "of": "snapshot", "snapshot": f"volume:{taken.id}", "url": "left over"})
+    assert made.status_code == 302
+    work()
+    assert Image.objects.get(name="Made").status == "ready"

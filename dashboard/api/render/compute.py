@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from compute import actions, images, lifecycle, security_groups
-from compute.models import Image, ImageMember
+from compute.models import Image, ImageExport, ImageMember
 
 STATUSES = sorted(map(str, lifecycle.MOVES))
 # What people may ask for here; the others of the table (rename, console) have addresses of their own.
@@ -189,6 +189,23 @@ class ImageShape(serializers.Serializer):
 
     def get_concern(self, row: Any) -> str:
         return images.concern(row)
+
+
+class ImageExportShape(serializers.Serializer):
+    """An image as a file in a bucket of the project, or on its way there."""
+
+    id = serializers.UUIDField()
+    image = Named()
+    format = serializers.ChoiceField(ImageExport.Format.values)
+    bucket = serializers.CharField()
+    key = serializers.CharField(help_text="The object.")
+    status = serializers.ChoiceField(ImageExport.Status.values)
+    progress = serializers.IntegerField(help_text="Percent.")
+    error = serializers.CharField(help_text="Why it failed.")
+    size_bytes = serializers.IntegerField(help_text="Of the file, when it is ready.")
+    checksum = serializers.CharField(help_text="SHA-256 of the file.")
+    created_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
 
 
 class ImageMemberShape(serializers.Serializer):

@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cloudbox.common import outbound
-from compute import flavors, image_members, images, keypairs
-from compute.models import Image, ImageMember
+from compute import flavors, image_exports, image_members, images, keypairs
+from compute.models import Image, ImageExport, ImageMember
 from dashboard.api.base import ApiView, PageQuery
 from dashboard.api.fields import Flag, Id, Input, Text, Whole
 from dashboard.api.idempotency import idempotent
@@ -37,6 +37,8 @@ class ImageCreate(Input):
     url = Text(max_length=outbound.URL_MAX, required=False, help_text="Where it is fetched from, by http or https.")
     bucket = Text(max_length=63, required=False, help_text="A bucket of the project, with `key`, instead of `url`.")
     key = Text(max_length=1024, required=False)
+    snapshot_id = Id(required=False, help_text="A snapshot of a volume of the project, instead of these.")
+    instance_snapshot_id = Id(required=False, help_text="A snapshot of an instance: its root disk.")
     checksum = Text(max_length=128, required=False, help_text="SHA-256 or SHA-512 of the file, if it is to be compared.")
     description = Text(required=False)
     os = Text(max_length=32, required=False)
@@ -67,7 +69,7 @@ class ImagesView(ApiView):
 
     @operation(
         "images_create",
-        "Bring a disk in: from an address, or from an object in a bucket",
+        "Make an image: from an address, an object in a bucket, or a snapshot of a volume or an instance",
         answer=render.ImageShape,
         status=202,
         body=ImageCreate,
@@ -161,6 +163,41 @@ class ImageRejectView(ApiView):
     def post(self, request: Request, project: str, id: UUID) -> Response:
         self.body(Input)
         return self.show(image_members.reject(self.ctx, id), render.ImageMemberShape)
+
+
+class ImageExportCreate(Input):
+    format = serializers.ChoiceField(ImageExport.Format.values)
+    bucket = Text(max_length=63, help_text="A bucket of the project.")
+
+
+class ImageExportsView(ApiView):
+    @listing("image_exports_list", "An image's files in buckets of the project, and those on their way", of=render.ImageExportShape)
+    def get(self, request: Request, project: str, id: UUID) -> Response:
+        rows = image_exports.list(self.ctx, images.get(self.ctx, id).id)
+        return self.list_page(rows, render.ImageExportShape, self.query(PageQuery))
+
+    @operation(
+        "image_exports_create",
+        "Put an image into a bucket as a file that others read",
+        answer=render.ImageExportShape,
+        status=202,
+        body=ImageExportCreate,
+        example={"format": "vmdk", "bucket": "disks"},
+    )
+    @idempotent
+    def post(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(image_exports.create(self.ctx, id, **self.body(ImageExportCreate)), render.ImageExportShape, status=202)
+
+
+class ImageExportView(ApiView):
+    @operation("image_exports_get", "One export", answer=render.ImageExportShape)
+    def get(self, request: Request, project: str, id: UUID) -> Response:
+        return self.show(image_exports.get(self.ctx, id), render.ImageExportShape)
+
+    @operation("image_exports_delete", "Cancel an export, or forget one that is done: its file stays", status=204)
+    def delete(self, request: Request, project: str, id: UUID) -> Response:
+        image_exports.delete(self.ctx, id)
+        return self.nothing()
 
 
 class KeypairCreate(Input):
