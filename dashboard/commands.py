@@ -81,6 +81,7 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Allow deletion", "POST", "/unprotect", {}),
         ("Rename", "PATCH", "", {"name": "{name}"}),
         ("Tag", "PATCH", "", {"tags": {"env": "prod"}}),
+        ("Tell its guest something", "PATCH", "", {"metadata": {"role": "db"}}),
         ("Open its console", "POST", "/consoles", {"kind": "serial"}),
         ("Read its console log", "GET", "/console-log"),
         ("Read its metrics", "GET", "/metrics?range=1h"),

@@ -175,6 +175,22 @@ def tags_text(tags: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" if value else key for key, value in tags.items())
 
 
+def pairs_of(text: str) -> dict[str, str]:
+    """A line each, `key=value`; the value may hold what it likes but a new line."""
+    found = {}
+    for line in text.splitlines():
+        if line.strip():
+            key, sign, value = line.partition("=")
+            if not sign:
+                raise Invalid(f"The line {line.strip()[:64]} has no “=” between key and value.", field="metadata")
+            found[key.strip()] = value.strip()
+    return found
+
+
+def pairs_text(pairs: Mapping[str, str]) -> str:
+    return "\n".join(f"{key}={value}" for key, value in pairs.items())
+
+
 def uuids(texts: Iterable[str]) -> list[UUID]:
     """Ids of a posted list; what is none is left out, as what is a stranger's is not found."""
     found = []

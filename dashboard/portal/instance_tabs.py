@@ -187,7 +187,7 @@ def activity_tab(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
 def settings(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     read = _, instance = _read(ctx, id)
     values = {"name": instance.name, "description": instance.description, "tags": forms.tags_text(instance.tags)}
-    values["token_hops"] = str(instance.token_hops)
+    values |= {"token_hops": str(instance.token_hops), "metadata": forms.pairs_text(instance.metadata)}
     wrong: dict[str, str] = {}
     if request.method == "POST":
         part = request.POST.get("form", "")
@@ -198,6 +198,8 @@ def settings(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
             elif part == "tags":
                 instances.set_tags(ctx, id, forms.tags_of(values["tags"]))
             elif part == "metadata":
+                instances.update(ctx, id, metadata=forms.pairs_of(values["metadata"]))
+            elif part == "service":
                 hops = int(values["token_hops"]) if re.fullmatch("[0-9]{1,3}", values["token_hops"]) else 0
                 required = request.POST.get("tokens_required") == "on"
                 metadata_options.set(ctx, id, tokens_required=required, token_hops=hops)

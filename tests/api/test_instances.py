@@ -45,6 +45,8 @@ def test_life_of_an_instance(world: World, speak: Speak) -> None:
     assert api.post(f"{here}/start").status_code == 202
     work()
     assert api.patch(here, {"name": "front", "description": "the shop"}).json()["name"] == "front"
+    assert api.patch(here, {"metadata": {"role": "db"}}).json()["metadata"] == {"role": "db"}
+    assert api.patch(here, {"metadata": {"": "db"}}).status_code == 422
     assert api.post(f"{here}/protect").json()["actions"]["delete"].startswith("front is protected")
     assert api.delete(here).status_code == 409
     api.post(f"{here}/unprotect")

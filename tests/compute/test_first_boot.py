@@ -107,10 +107,10 @@ def test_by_the_settings_page(world: World) -> None:
     client = Client()
     client.force_login(world.users["member"])
     page = f"/p/{world.project.slug}/instances/{instance.id}/settings"
-    assert client.post(page, {"form": "metadata", "tokens_required": "on", "token_hops": "2"}).status_code == 302
+    assert client.post(page, {"form": "service", "tokens_required": "on", "token_hops": "2"}).status_code == 302
     instance.refresh_from_db()
     assert (instance.tokens_required, instance.token_hops) == (True, 2)
-    answer = client.post(page, {"form": "metadata", "token_hops": "99"})
+    answer = client.post(page, {"form": "service", "token_hops": "99"})
     assert answer.status_code == 422
     assert "A token travels 1 to 64 hops." in answer.content.decode()
     instance.refresh_from_db()

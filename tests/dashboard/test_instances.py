@@ -191,8 +191,13 @@ def test_settings_are_saved_or_say_why_not(world: World) -> None:  # noqa: F811
     here = f"{LIST}/{instance.id}/settings"
     assert client.post(here, {"form": "name", "name": "first", "description": "The first"}).status_code == 302
     assert client.post(here, {"form": "tags", "tags": "a=1"}).status_code == 302
+    assert client.post(here, {"form": "metadata", "metadata": "role=db\r\n\r\nurl = http://a/?b=c, d\r\n"}).status_code == 302
     instance.refresh_from_db()
     assert (instance.name, instance.description, instance.tags) == ("first", "The first", {"a": "1"})
+    assert instance.metadata == {"role": "db", "url": "http://a/?b=c, d"}
+    assert "url=http://a/?b=c, d" in client.get(here).content.decode()
+    answer = client.post(here, {"form": "metadata", "metadata": "lonely"})
+    assert (answer.status_code, answer.context["errors"]["metadata"]) == (422, "The line lonely has no “=” between key and value.")
     answer = client.post(here, {"form": "name", "name": "TWO", "description": ""})
     assert answer.status_code == 422
     assert "taken" in answer.context["errors"]["name"]

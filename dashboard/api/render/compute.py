@@ -98,6 +98,7 @@ class InstanceShape(serializers.Serializer):
     memory_mib = serializers.IntegerField()
     disk_gib = serializers.IntegerField()
     tags = serializers.DictField(child=serializers.CharField())
+    metadata = serializers.DictField(child=serializers.CharField(), help_text="Pairs that its guest can read.")
     rescue_image = Named(allow_null=True, help_text="It boots from a copy of this image, with its own disk as the second.")
     shelved_at = serializers.DateTimeField(allow_null=True)
     reversals = ReversalShape(many=True, help_text="Changes that can still be taken back.")

@@ -51,6 +51,11 @@ class Launch(Input):
     hostname = Text(default="", allow_blank=True, max_length=63)
     description = Text(default="", allow_blank=True)
     tags = serializers.DictField(child=Text(allow_blank=True, max_length=128), default=dict)
+    metadata = serializers.DictField(
+        child=Text(allow_blank=True, max_length=255),
+        default=dict,
+        help_text="Pairs that its guest reads at 169.254.169.254, as OpenStack's `meta`.",
+    )
     count = Whole(default=1, min_value=1, max_value=instances.COUNT_MAX)
     disk_gib = Whole(allow_null=True, default=None, min_value=1, max_value=instances.DISK_GIB_MAX, help_text="null: as the size has.")
     start = Flag(default=True)
@@ -90,6 +95,11 @@ class Change(Input):
     name = Text(required=False, max_length=64)
     description = Text(required=False, allow_blank=True)
     tags = serializers.DictField(child=Text(allow_blank=True, max_length=128), required=False)
+    metadata = serializers.DictField(
+        child=Text(allow_blank=True, max_length=255),
+        required=False,
+        help_text="Pairs that its guest reads at 169.254.169.254, as OpenStack's `meta`.",
+    )
 
 
 class InstanceShell(ApiView):
@@ -136,7 +146,13 @@ class InstanceView(InstanceShell):
     def get(self, request: Request, project: str, id: UUID) -> Response:
         return self.show(instances.get(self.ctx, id), render.InstanceShape)
 
-    @operation("instances_update", "Rename, describe, tag", answer=render.InstanceShape, body=Change, example={"tags": {"role": "db"}})
+    @operation(
+        "instances_update",
+        "Rename, describe, tag, change its metadata",
+        answer=render.InstanceShape,
+        body=Change,
+        example={"tags": {"role": "db"}},
+    )
     def patch(self, request: Request, project: str, id: UUID) -> Response:
         return self.show(instances.update(self.ctx, id, **self.body(Change)), render.InstanceShape)
 
