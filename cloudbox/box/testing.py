@@ -1,22 +1,25 @@
 """`test`: makes sure of what the checks need, then runs them all, and ends with one line for each.
 
-The quick tests run on all cores, each worker of pytest in a home of its own (tests/plugin.py); tests of real machines and of the
-browser run one after another, since each of those wants the cores for itself.
+The quick tests run on all cores, each worker of pytest in a home of its own (tests/plugin.py). Tests of real machines run one after
+another, since they share what a host has one of, and those of the browser do so beside them: machines mostly wait, a browser computes.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from cloudbox.box import environments, packages
 from cloudbox.box.paths import CACHE, CHECKOUT, Box
@@ -25,7 +28,7 @@ from cloudbox.box.steps import Step, explain, run_steps
 
 LINES_SHOWN = 60
 WORKERS_MAX = 8
-QUICK, SERIAL = "not machines and not browser", "machines or browser"
+QUICK, MACHINES, BROWSER = "not machines and not browser", "machines", "browser and not machines"
 FAST = ["-m", f"{QUICK} and not slow", "--hypothesis-profile", "fast"]
 SLOWEST = ["--durations", "20", "--durations-min", "5"]  # So that a run that takes too long says where.
 
@@ -62,7 +65,7 @@ def test(box: Box, args: argparse.Namespace) -> int:
     which = FAST if args.fast else ["-m", QUICK, *SLOWEST]
     results.append(_tests(venv, f"tests, {workers} at a time", ["-n", str(workers), "--dist", "worksteal", *which]))
     if not args.fast:
-        results.append(_tests(venv, "tests of machines and browser", ["-m", SERIAL, *SLOWEST]))
+        results += _beside(venv, {"tests of machines": ["-m", MACHINES, *SLOWEST], "tests of the browser": ["-m", BROWSER, *SLOWEST]})
     print("", *results, sep="\n", flush=True)
     failed = [result.name for result in results if not result.good]
     print(f"\nFailed: {'; '.join(failed)}" if failed else "\nAll is well.", flush=True)
@@ -141,10 +144,32 @@ def _tests(venv: Path, name: str, words: Sequence[str]) -> Result:
     return Result(name, code == 0, time.monotonic() - began)
 
 
-def _pytest(venv: Path, words: Sequence[str]) -> int:
+def _beside(venv: Path, parts: dict[str, Sequence[str]]) -> list[Result]:
+    """All at the same time. The first shows what it does as it goes; what the others say follows when it has ended."""
+
+    def run(name: str, out: IO[bytes] | None) -> Result:
+        began = time.monotonic()
+        code = _pytest(venv, parts[name], out=out)
+        return Result(name, code == 0, time.monotonic() - began)
+
+    first, *others = parts
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor())
+        files = {name: stack.enter_context(tempfile.TemporaryFile()) for name in others}
+        waiting = {name: pool.submit(run, name, file) for name, file in files.items()}
+        print(f"\n{first}: pytest {shlex.join(parts[first])}", flush=True)
+        results = [run(first, None)]
+        for name, file in files.items():
+            results.append(waiting[name].result())
+            file.seek(0)
+            print(f"\n{name}: pytest {shlex.join(parts[name])}\n{file.read().decode(errors='replace')}", flush=True)
+    return results
+
+
+def _pytest(venv: Path, words: Sequence[str], *, out: IO[bytes] | None = None) -> int:
     """pytest, which makes its homes itself, and so must be let finish when Ctrl-C has told both of us to stop."""
     environment = _environment(PATH=f"{venv / 'bin'}:{os.environ.get('PATH', '')}")
-    process = subprocess.Popen([venv / "bin" / "python", "-m", "pytest", *words], cwd=CHECKOUT, env=environment)
+    process = subprocess.Popen([venv / "bin" / "python", "-m", "pytest", *words], cwd=CHECKOUT, env=environment, stdout=out, stderr=out)
     try:
         return process.wait()
     except KeyboardInterrupt:
