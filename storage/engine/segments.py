@@ -154,8 +154,11 @@ def fill(segment: OpenSegment, *, pause: float = ZERO_PAUSE_SECONDS, wait: Calla
             if pause:
                 wait(pause)
         for bay, file in new:
-            file.sync()
-            segment.written_before.add(bay.id)
+            with segment.filling:  # Or it could be closed in the middle.
+                if segment.stop_filling.is_set():
+                    return
+                file.sync()
+                segment.written_before.add(bay.id)
     except OSError as error:  # The first real write will find out what is wrong.
         log.info("filling a segment ahead stopped: %s", error)
 
