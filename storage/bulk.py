@@ -79,18 +79,18 @@ class Task:
                 raise Invalid("A thing cannot be put into itself. Choose another place.", field="folder")
 
     def packed(self) -> dict[str, Any]:
-        kept = {name: _kept(getattr(self, name)) for name in ("target", "base", "folder", "name")}
+        kept = {name: packed_name(getattr(self, name)) for name in ("target", "base", "folder", "name")}
         return kept | {
             "verb": self.verb,
-            "sources": [_kept(one) for one in self.sources],
+            "sources": [packed_name(one) for one in self.sources],
             "versions": self.versions,
             "replace": self.replace,
         }
 
     @classmethod
     def unpacked(cls, kept: dict[str, Any]) -> Task:
-        texts = {name: _named(kept[name]) for name in ("target", "base", "folder", "name")}
-        sources = tuple(_named(one) for one in kept["sources"])
+        texts = {name: named(kept[name]) for name in ("target", "base", "folder", "name")}
+        sources = tuple(named(one) for one in kept["sources"])
         return cls(verb=kept["verb"], sources=sources, versions=kept["versions"], replace=kept["replace"], **texts)
 
 
@@ -106,20 +106,20 @@ class Cursor:
         self.source, self.after, self.version = self.source + 1, "", ""
 
     def packed(self) -> list[Any]:
-        return [self.source, _kept(self.after), self.version]
+        return [self.source, packed_name(self.after), self.version]
 
     @classmethod
     def unpacked(cls, kept: list[Any]) -> Cursor:
-        return cls(kept[0], _named(kept[1]), kept[2])
+        return cls(kept[0], named(kept[1]), kept[2])
 
 
-def _kept(name: str) -> str:
+def packed_name(name: str) -> str:
     """A name as the table of jobs can hold it: PostgreSQL's JSON takes neither a NUL nor half a character, and names may have both."""
     return base64.b64encode(name.encode("utf-8", "surrogateescape")).decode()
 
 
-def _named(kept: str) -> str:
-    return base64.b64decode(kept).decode("utf-8", "surrogateescape")
+def named(packed: str) -> str:
+    return base64.b64decode(packed).decode("utf-8", "surrogateescape")
 
 
 @dataclass
@@ -141,12 +141,12 @@ class Tally:
             self.failed.append((name, reason))
 
     def packed(self) -> dict[str, Any]:
-        failed = [[_kept(name), reason] for name, reason in self.failed]
+        failed = [[packed_name(name), reason] for name, reason in self.failed]
         return {"done": self.done, "skipped": self.skipped, "failures": self.failures, "failed": failed}
 
     @classmethod
     def unpacked(cls, kept: dict[str, Any]) -> Tally:
-        failed = [(_named(name), reason) for name, reason in kept["failed"]]
+        failed = [(named(name), reason) for name, reason in kept["failed"]]
         return cls(kept["done"], kept["skipped"], kept["failures"], failed)
 
 

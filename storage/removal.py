@@ -19,6 +19,7 @@ from cloudbox.common.jobs import Job, Kind, Later, Run, Step
 from cloudbox.common.object_client import DELETE_MAX, ObjectClient
 from identity.context import Context
 from storage import clients
+from storage.bulk import named, packed_name
 from storage.errors import BucketNotEmpty, NoSuchBucket
 from storage.models import Bucket
 
@@ -152,11 +153,13 @@ def _work(run: Run) -> None:
         about = Job.objects.values_list("arguments", flat=True).get(pk=run.job.pk)
         if about.get("cancel"):
             return
-        page = client.list_versions(name, after=about.get("after", ""), after_version=about.get("after_version", ""), limit=DELETE_MAX)
+        after = named(about.get("behind", ""))
+        page = client.list_versions(name, after=after, after_version=about.get("after_version", ""), limit=DELETE_MAX)
         failed = client.delete_many(name, [(entry.key, entry.version) for entry in page.entries]) if page.entries else []
         if page.entries and len(failed) == len(page.entries) and all(one.code in ("InternalError", "SlowDown", "") for one in failed):
             raise Unavailable(failed[0].message or "The object store does not answer.")
-        _advance(run, bucket, deleted=len(page.entries) - len(failed), kept=len(failed), after=page.next, after_version=page.next_version)
+        place = {"behind": packed_name(page.next), "after_version": page.next_version}
+        _advance(run, bucket, deleted=len(page.entries) - len(failed), kept=len(failed), **place)
         if not page.next:
             break
         if time.monotonic() > until:

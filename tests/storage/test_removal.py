@@ -53,6 +53,23 @@ def test_everything_goes_and_then_the_bucket(shop: Cloud) -> None:
         buckets.get(ctx, "old-media")
 
 
+def test_a_page_that_ends_at_a_nul(shop: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it goes on is written down between two pages, whatever the name there holds; what is kept is not asked for again."""
+    monkeypatch.setattr(removal, "DELETE_MAX", 2)
+    ctx = shop.me.ctx
+    row = configurations.create(ctx, name="odd", object_lock=True)
+    client = clients.of(ctx)
+    names = ["a\x00", "a\x00b", "a%00", "a\x01", "a\x7f ☃", "b%2F%"]
+    for name in names:
+        client.put("odd", name, b"1", headers={"x-amz-object-lock-legal-hold": "ON"} if name == "a\x00b" else {})
+    removal.empty(ctx, row)
+    work(row.id)
+    found = removal.emptying(row)
+    assert found is not None
+    assert (found.under_way, found.deleted, found.kept, found.error) == (False, 5, 1, "")
+    assert [one.key for one in client.list_versions("odd").entries] == ["a\x00b"]
+
+
 def test_what_a_lock_keeps_stays_and_is_counted(shop: Cloud) -> None:
     ctx = shop.me.ctx
     row = configurations.create(ctx, name="ledger", object_lock=True)
