@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 
 from cloudbox.common.dialect import Dialect
+from compute.api.cinder.errors import cinder
 from compute.api.glance.errors import glance
 from compute.api.neutron.errors import neutron
 from compute.api.nova.errors import nova
@@ -28,12 +29,20 @@ urlpatterns = [
     path("", include("compute.api.nova.urls")),
     path("", include("compute.api.glance.urls")),
     path("", include("compute.api.neutron.urls")),
+    path("", include("compute.api.cinder.urls")),
     path("", include("dashboard.urls")),
 ]
 
 
 # Who answers for what no view has seen, by the beginning of the address.
-_DIALECTS: dict[str, Dialect] = {"/identity": keystone, "/auth/": keystone, "/compute": nova, "/image": glance, "/network": neutron}
+_DIALECTS: dict[str, Dialect] = {
+    "/identity": keystone,
+    "/auth/": keystone,
+    "/compute": nova,
+    "/image": glance,
+    "/network": neutron,
+    "/volume/": cinder,
+}
 
 
 def _by_prefix(name: str, meaning: type[Exception]) -> Callable[..., HttpResponse]:

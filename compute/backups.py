@@ -258,7 +258,7 @@ def _disks_of(ctx: Context, volume_id: UUID | None, instance_id: UUID | None) ->
             "disk": Backup.Disk.ROOT,
             "disk_id": instance.id,
             "instance": instance,
-            "source_name": instance.name,
+            "source_name": instance.name[:64],
             "size_gib": instance.disk_gib,
             "facts": _facts(instance),
         }
@@ -274,7 +274,7 @@ def _of_volume(volume: Volume) -> dict[str, Any]:
         "disk_id": volume.id,
         "volume": volume,
         "instance": volume.instance,
-        "source_name": volume.name,
+        "source_name": volume.name[:64],
         "size_gib": volume.size_gib,
         "facts": {"type": volume.type.name, "image_id": str(volume.image_id) if volume.image_id else None},
     }
@@ -352,14 +352,16 @@ def verify(ctx: Context, id: UUID) -> Backup:
 # --- restoring
 
 
-def restore_as_volume(ctx: Context, id: UUID, *, name: str, size_gib: int | None = None, type_id: UUID | None = None) -> Volume:
+def restore_as_volume(
+    ctx: Context, id: UUID, *, name: str, size_gib: int | None = None, type_id: UUID | None = None, shares_name: bool = False
+) -> Volume:
     """A new volume with what the disk was. One of a system's disk can be booted from."""
     ctx.require("backups.manage")
     with transaction.atomic():
         row = _checked(ctx, id, "restore")
         if size_gib is not None and size_gib < row.size_gib:
             raise Invalid(f"The backup is of a disk of {row.size_gib} GiB. Make the volume at least as large.", field="size_gib")
-        volume = volumes.create(ctx, name=name, size_gib=size_gib or row.size_gib, type_id=type_id)
+        volume = volumes.create(ctx, name=name, size_gib=size_gib or row.size_gib, type_id=type_id, shares_name=shares_name)
         BackupRestore.objects.create(disk_id=volume.id, backup=row, project_id=row.project_id)
         image = _found(
             Image.objects.exclude(status=Image.Status.DELETED).filter(Q(project=ctx.project) | Q(project=None)), row.facts.get("image_id")

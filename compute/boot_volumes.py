@@ -68,6 +68,8 @@ def system_of(ctx: Context, boot: BootVolume) -> tuple[Image, int]:
 
 
 def _image(volume: Volume, field: str) -> Image:
+    if not volume.boots and volume.image is not None:
+        raise Conflict(f"{volume.name} was said not to be booted from. Say that it may be, or choose another.", field=field)
     if volume.image is None:
         raise Conflict(f"{volume.name} was not made from an image, so nothing on it is known to boot. Choose another.", field=field)
     return volume.image

@@ -9,6 +9,7 @@ import secrets
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from cloudbox.common import clock, events
 from cloudbox.common.errors import AlreadyExists, Conflict, NotFound
@@ -17,7 +18,7 @@ from compute.models import Snapshot, Volume, VolumeTransfer
 from compute.volume_lifecycle import machine, note_size
 from identity import quotas
 from identity.context import Context
-from identity.names import clean_name
+from identity.names import clean_name, clean_text
 
 S = Volume.Status
 VALID = dt.timedelta(days=7)
@@ -33,15 +34,22 @@ def of(ctx: Context, volume_id: UUID) -> VolumeTransfer | None:
     return VolumeTransfer.objects.filter(volume=volumes.get(ctx, volume_id)).first()
 
 
-def offer(ctx: Context, volume_id: UUID) -> tuple[VolumeTransfer, str]:
+def list(ctx: Context) -> QuerySet[VolumeTransfer]:
+    """The open offers of the project."""
+    ctx.require("volumes.list")
+    return VolumeTransfer.objects.filter(project=ctx.project, expires_at__gt=clock.now()).select_related("volume")
+
+
+def offer(ctx: Context, volume_id: UUID, *, name: str = "") -> tuple[VolumeTransfer, str]:
     """Returns the offer and its key, which is told this once. Until it is accepted, withdrawn or over, nothing else can be done to the
     volume."""
     ctx.require("volumes.manage")
+    name = clean_text(name, field="name")
     with transaction.atomic():
         volume = volumes.locked(ctx, volume_id, "offer")
         secret = secrets.token_urlsafe(24)
         made = VolumeTransfer.objects.create(
-            volume=volume, project_id=volume.project_id, digest=_digest(secret), expires_at=clock.now() + VALID
+            volume=volume, project_id=volume.project_id, name=name, digest=_digest(secret), expires_at=clock.now() + VALID
         )
         machine.move(volume, S.OFFERED, actor=ctx.actor, verb="offer", error="")
     return made, f"{made.id.hex}.{secret}"

@@ -125,3 +125,19 @@ def _set_active(ctx: Context, id: UUID, *, active: bool, verb: str) -> VolumeTyp
         found.save(update_fields=["is_active"])
         events.publish(ctx.actor, verb, "volume-type", found)
     return found
+
+
+def delete(ctx: Context, id: UUID) -> None:
+    """Gone for good; one that volumes have had is retired instead, since their bills tell of it. Conflict while volumes have it."""
+    ctx.require("volume_types.manage")
+    with transaction.atomic():
+        found = get(ctx, id)
+        found = VolumeType.objects.select_for_update().get(id=found.id)
+        reason = why_no_update(found)
+        if reason:
+            raise Conflict(reason)
+        if found.volume_set.exists():
+            retire(ctx, id)
+            return
+        events.publish(ctx.actor, "delete", "volume-type", found)
+        found.delete()

@@ -241,7 +241,15 @@ def attach(ctx: Context, id: UUID, *, instance_id: UUID, read_only: bool = False
         reason = why_not_to(instance)
         if reason:
             raise Conflict(reason, field="instance_id")
-        machine.move(volume, S.ATTACHING, actor=ctx.actor, verb="attach", instance=instance, is_read_only=read_only, error="")
+        machine.move(
+            volume,
+            S.ATTACHING,
+            actor=ctx.actor,
+            verb="attach",
+            instance=instance,
+            is_read_only=read_only or bool(volume.attaches_read_only),
+            error="",
+        )
         jobs.enqueue("attach-volume", id, actor=ctx.actor, project_id=volume.project_id)
     return get(ctx, id)
 
@@ -342,12 +350,24 @@ def unprotect(ctx: Context, id: UUID) -> Volume:
     return _flag(ctx, id, "unprotect", is_protected=False)
 
 
-def _flag(ctx: Context, id: UUID, key: str, **fields: object) -> Volume:
+def set_bootable(ctx: Context, id: UUID, *, is_bootable: bool) -> Volume:
+    """Whether servers may boot from it, whatever it was made from. What is not known to hold a system does not boot by being called so."""
+    return _flag(ctx, id, "update", key="rename", detail="bootable" if is_bootable else "not bootable", is_bootable=is_bootable)
+
+
+def set_read_only(ctx: Context, id: UUID, *, is_read_only: bool) -> Volume:
+    """Whether it is attached read-only from now on, whoever attaches it."""
+    detail = "attached read-only" if is_read_only else "attached for writing"
+    return _flag(ctx, id, "update", key="attach", detail=detail, attaches_read_only=is_read_only)
+
+
+def _flag(ctx: Context, id: UUID, verb: str, *, key: str = "", detail: str = "", **fields: object) -> Volume:
+    """`key`: the action that must be possible, if it is not called as the verb."""
     ctx.require("volumes.manage")
     with transaction.atomic():
-        volume = locked(ctx, id, key)
+        volume = locked(ctx, id, key or verb)
         Volume.objects.filter(id=id).update(**fields)
-        events.publish(ctx.actor, key, "volume", volume)
+        events.publish(ctx.actor, verb, "volume", volume, detail=detail)
     return get(ctx, id)
 
 

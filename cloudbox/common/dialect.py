@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from cloudbox.common.errors import CloudError
@@ -24,6 +24,10 @@ class MethodNotAllowed(CloudError):
     def __init__(self, method: str, allowed: list[str]) -> None:
         super().__init__(f"This address takes {', '.join(allowed)}, not {method}.")
         self.allowed = allowed
+
+
+def _nothing_here(request: HttpRequest) -> HttpResponse:
+    raise Http404
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class Dialect:
     def open(self, **methods: View) -> View:
         """One address for anybody: method=view(request, **path parts)."""
         return self._route(methods, is_open=True)
+
+    def nowhere(self) -> View:
+        """For all addresses below a prefix that have no view: there is nothing, told in this API's words."""
+        return self.open(**dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), _nothing_here))
 
     def _route(self, methods: dict[str, View], *, is_open: bool) -> View:
         if "GET" in methods:

@@ -82,6 +82,9 @@ class Volume(models.Model):
     base = models.ForeignKey("Snapshot", on_delete=models.SET_NULL, null=True, related_name="+")
     used_bytes = models.PositiveBigIntegerField(null=True)  # with its snapshots, when last looked at
     is_protected = models.BooleanField(default=False)
+    # Said by hand: whether it may be booted from (null: if it was made from an image), and whether it is only ever attached read-only.
+    is_bootable = models.BooleanField(null=True)
+    attaches_read_only = models.BooleanField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
     attached_at = models.DateTimeField(null=True)
@@ -101,6 +104,10 @@ class Volume(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def boots(self) -> bool:
+        return self.image_id is not None if self.is_bootable is None else self.is_bootable
 
     @property
     def serial(self) -> str:
@@ -208,6 +215,7 @@ class VolumeTransfer(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     volume = models.OneToOneField(Volume, on_delete=models.CASCADE, related_name="transfer")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=255, blank=True)
     digest = models.CharField(max_length=64)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()

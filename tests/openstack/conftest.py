@@ -36,6 +36,18 @@ class Cloud(Keystone):
         headers = {"OpenStack-API-Version": f"compute {at}"} if at else {}
         return self.ok(who, method, f"/compute/v2.1/{path}", body, **headers)
 
+    def cinder(self, method: str, path: str, body: Any = None, *, who: str = "member", at: str = "3.0") -> Any:
+        """As `nova`, below the shop's address."""
+        headers = {"OpenStack-API-Version": f"volume {at}"}
+        return self.ok(who, method, f"/volume/v3/{self.world.project.id.hex}/{path}", body, **headers)
+
+    def refused(self, method: str, path: str, body: Any = None, *, who: str = "member", at: str = "3.0") -> int:
+        """The status of an answer that is no good one."""
+        headers = {"OpenStack-API-Version": f"volume {at}"}
+        answer = self.call(who, method, f"/volume/v3/{self.world.project.id.hex}/{path}", body, **headers)
+        assert answer.status_code >= 400, answer.content
+        return int(answer.status_code)
+
 
 @pytest.fixture
 def cloud(world: World) -> Cloud:

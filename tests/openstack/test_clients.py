@@ -84,6 +84,40 @@ def test_openstacksdk(people: World, live_server: Any) -> None:
     assert list(sdk.compute.keypairs()) == []
 
 
+def test_volumes_by_the_sdk(people: World, live_server: Any) -> None:
+    """A volume, a snapshot, a copy, an attachment, an offer: made, waited for and taken away as the SDK does it."""
+    sdk = _connect(live_server)
+    volume = sdk.block_storage.create_volume(name="data", size=1, metadata={"a": "b"}, volume_type=next(sdk.block_storage.types()).name)
+    work()
+    volume = sdk.block_storage.wait_for_status(volume, "available", wait=10)
+    snapshot = sdk.block_storage.create_snapshot(volume_id=volume.id, name="before")
+    work()
+    assert sdk.block_storage.find_snapshot("before").status == "available"
+    copy = sdk.block_storage.create_volume(name="copy", snapshot_id=snapshot.id)
+    work()
+    server = people.running(name="web")
+    sdk.compute.create_volume_attachment(str(server.id), volume_id=volume.id)
+    work()
+    assert sdk.block_storage.get_volume(volume.id).attachments[0]["server_id"] == str(server.id)
+    assert [row.volume_id for row in sdk.block_storage.attachments()] == [volume.id]
+    sdk.compute.delete_volume_attachment(str(server.id), volume.id)
+    work()
+    sdk.block_storage.extend_volume(volume, 2)
+    work()
+    assert sdk.block_storage.get_volume(volume.id).size == 2
+    offer = sdk.block_storage.create_transfer(volume_id=copy.id, name="gift")
+    assert offer.auth_key
+    sdk.block_storage.delete_transfer(offer)
+    assert sdk.block_storage.get_limits().absolute.total_volumes_used == 2
+    assert sdk.block_storage.get_quota_set(people.project.id.hex).volumes == 20
+    sdk.block_storage.delete_snapshot(snapshot)
+    work()
+    for row in (volume, copy):
+        sdk.block_storage.delete_volume(row, ignore_missing=False)
+    work()
+    assert list(sdk.block_storage.volumes()) == []
+
+
 def _public_key() -> str:
     from cryptography.hazmat.primitives.asymmetric import ed25519
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -108,6 +142,21 @@ def test_openstackclient(people: World, live_server: Any) -> None:
     assert ask("server", "show", "web")["id"] == made["id"]
     assert {row["Alias"] for row in ask("extension", "list", "--network")} >= {"router"}
     assert ask("limits", "show", "--absolute")
+    ask("volume", "create", "--size", "1", "--property", "a=b", "data")
+    work()
+    run(live_server, "server", "add", "volume", "web", "data", **who)
+    work()
+    (row,) = ask("volume", "list")
+    assert (row["Name"], row["Status"], row["Attached to"][0]["server_id"]) == ("data", "in-use", made["id"])
+    run(live_server, "server", "remove", "volume", "web", "data", **who)
+    work()
+    ask("volume", "snapshot", "create", "--volume", "data", "before")
+    work()
+    assert ask("volume", "snapshot", "show", "before")["status"] == "available"
+    assert [row["Is Public"] for row in ask("volume", "type", "list")] == [True]
+    run(live_server, "volume", "snapshot", "delete", "before", **who)
+    work()
+    run(live_server, "volume", "delete", "data", **who)
     run(live_server, "server", "delete", "web", **who)
     work()
     assert ask("server", "list") == []

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from compute.api.neutron.errors import neutron
 from compute.api.neutron.views import groups, networks, ports, routers, versions
 
 Routes = list[URLPattern | URLResolver]
-
-
-def _nothing_here(request: HttpRequest) -> HttpResponse:
-    raise Http404
-
-
-no_route = neutron.open(**dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), _nothing_here))
 
 _v20: Routes = [
     path("extensions", versions.extensions),
@@ -50,5 +42,5 @@ urlpatterns: Routes = [
     path("network/v2.0", versions.resources),
     path("network/v2.0/", versions.resources),
     path("network/v2.0/", include(_v20)),
-    re_path("^network/.*$", no_route),
+    re_path("^network/.*$", neutron.nowhere()),
 ]

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from compute.api.nova import states
 from compute.api.nova.errors import service
+from compute.api.openstack import disks
 from compute.api.openstack.service import Caller
 from compute.api.openstack.times import bare, zulu
 from compute.models import Flavor, Instance, Keypair, Port, ServerGroup, Volume
@@ -17,7 +18,6 @@ from identity.api.keystone import links
 
 Shape = dict[str, Any]
 ZONE = "nova"
-DEVICE = "/dev/vda"
 
 
 def links_of(request: HttpRequest, kind: str, id: object) -> list[Shape]:
@@ -173,7 +173,7 @@ def _for_admins(caller: Caller, instance: Instance) -> Shape:
             "OS-EXT-SRV-ATTR:launch_index": 0,
             "OS-EXT-SRV-ATTR:kernel_id": "",
             "OS-EXT-SRV-ATTR:ramdisk_id": "",
-            "OS-EXT-SRV-ATTR:root_device_name": DEVICE,
+            "OS-EXT-SRV-ATTR:root_device_name": disks.DEVICE,
             "OS-EXT-SRV-ATTR:user_data": base64.b64encode(user_data).decode() if user_data else None,
         }
     if caller.minor >= 16:
@@ -274,12 +274,7 @@ def attachment(caller: Caller, row: Volume, *, created: bool = False) -> Shape:
 
 
 def device(row: Volume) -> str:
-    """By the order of attachment: what the guest most likely calls it."""
-    if row.is_boot or row.instance is None:
-        return DEVICE
-    others = row.instance.volumes.filter(is_boot=False).order_by("attached_at", "created_at", "id").values_list("id", flat=True)
-    place = [*others].index(row.id) + 1 if row.id in others else 1
-    return f"/dev/vd{'abcdefghijklmnop'[min(place, 15)]}"
+    return disks.devices([row])[row.id]
 
 
 def interface(caller: Caller, port: Port) -> Shape:

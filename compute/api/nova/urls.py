@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from compute.api.nova.errors import nova
 from compute.api.nova.views import actions, attachments, box, flavors, images, keypairs, security_groups, servers, versions, words
 
 Routes = list[URLPattern | URLResolver]
-
-
-def _nothing_here(request: HttpRequest) -> HttpResponse:
-    raise Http404
-
-
-no_route = nova.open(**dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), _nothing_here))
 
 _server: Routes = [
     path("action", actions.action),
@@ -78,5 +70,5 @@ urlpatterns: Routes = [
     path("compute/v2.1", versions.version),
     path("compute/v2.1/", versions.version),
     path("compute/v2.1/", include(_v21)),
-    re_path("^compute/.*$", no_route),
+    re_path("^compute/.*$", nova.nowhere()),
 ]

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from cloudbox.common.errors import Invalid, NotFound
+from cloudbox.common.fields import Fields
 
 NUMBER_MAX = 2**31 - 1
 
@@ -40,6 +41,28 @@ def number(request: HttpRequest, name: str, *, least: int = 0) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and least <= int(text) <= NUMBER_MAX):
         raise Invalid(f"{name} is a number from {least} up.", field=name)
     return int(text)
+
+
+def number_of(asked: Fields, name: str) -> int | None:
+    """A number of a body from 1 up, which clients write as a number or as text; None if it is not there."""
+    value = asked.values.get(name)
+    if value is None:
+        return None
+    text = str(value)
+    if isinstance(value, bool) or not isinstance(value, int | str) or not (text.isascii() and text.isdigit()) or not 0 < len(text) <= 6:
+        raise Invalid(f"{asked.at(name)} is a number from 1 up.", field=name)
+    if int(text) < 1:
+        raise Invalid(f"{asked.at(name)} is a number from 1 up.", field=name)
+    return int(text)
+
+
+def limit_of(name: str, value: object) -> int | None:
+    """A quota's limit as OpenStack writes it: -1 is none."""
+    text = str(value)
+    digits = text.removeprefix("-")
+    if isinstance(value, bool) or not (digits.isascii() and digits.isdigit()) or len(text) > 12 or int(text) < -1:
+        raise Invalid(f"{name[:64]} is a number, or -1 for no limit.", field=name)
+    return None if int(text) == -1 else int(text)
 
 
 def moment(request: HttpRequest, name: str) -> dt.datetime | None:

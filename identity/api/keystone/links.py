@@ -53,6 +53,8 @@ def services(request: HttpRequest, project: UUID | None = None) -> list[dict[str
         ("image", "glance", f"{site(request)}/image"),
         ("network", "neutron", f"{site(request)}/network"),
     ]
+    volume = f"{site(request)}/volume/v3/{project.hex if project else '%(project_id)s'}"
+    found += [("block-storage", "cinderv3", volume), ("volumev3", "cinderv3", volume)]
     if settings.STORE_PORT is not None:
         found.append(("object-store", "swift", account(request, project)))
     return [{"id": id_of(kind), "type": kind, "name": name, "url": url} for kind, name, url in found]

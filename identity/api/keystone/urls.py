@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from identity.api.keystone.base import keystone
 from identity.api.keystone.views import auth, catalogue, credentials, projects, roles, users, v1, versions
 
 Routes = list[URLPattern | URLResolver]
@@ -77,5 +78,5 @@ urlpatterns: Routes = [
     path("identity/v3", versions.version),
     path("identity/v3/", versions.version),
     path("identity/v3/", include(_v3)),
-    re_path("^identity/.*$", catalogue.no_route),
+    re_path("^identity/.*$", keystone.nowhere()),
 ]

@@ -15,9 +15,9 @@ from compute import server_groups as verbs
 from compute.api.nova import render
 from compute.api.nova.errors import nova
 from compute.api.openstack import reading
+from compute.api.openstack.projects import project_of
 from compute.api.openstack.service import Caller, answer, nothing
 from identity import quotas
-from identity.api.keystone.methods import id_of
 from identity.models import Project
 from identity.quotas import RESOURCES
 
@@ -48,27 +48,15 @@ def _limits_of(caller: Caller, project: Project | None) -> dict[str, dict[str, i
     return found
 
 
-def _project(caller: Caller, text: str) -> Project:
-    """One's own, and any for who looks after the box. Nova does not ask whether another is there; here it is said."""
-    id = id_of(text)
-    if id == caller.ctx.project_id:
-        return caller.ctx.needed_project
-    caller.ctx.require("projects.list_all")
-    found = Project.objects.filter(id=id).first() if id else None
-    if found is None:
-        raise Invalid(f"There is no project {text[:64]}.")
-    return found
-
-
 def _quota_set(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
     caller.ctx.require("quotas.list")
-    rows = _limits_of(caller, _project(caller, id))
+    rows = _limits_of(caller, project_of(caller, id))
     return answer({"quota_set": {"id": id} | {name: row["limit"] for name, row in rows.items()}})
 
 
 def _quota_detail(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
     caller.ctx.require("quotas.list")
-    return answer({"quota_set": {"id": id} | _limits_of(caller, _project(caller, id))})
+    return answer({"quota_set": {"id": id} | _limits_of(caller, project_of(caller, id))})
 
 
 def _quota_defaults(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
@@ -77,7 +65,7 @@ def _quota_defaults(request: HttpRequest, caller: Caller, id: str) -> HttpRespon
 
 def _set_quota(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
     caller.ctx.require("quotas.set")
-    project = _project(caller, id)
+    project = project_of(caller, id)
     asked = body_of(request).needed_object("quota_set")
     limits: dict[str, int | None] = {}
     for name, value in asked.values.items():
@@ -89,10 +77,7 @@ def _set_quota(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
                 if name in _FIXED
                 else Invalid(f"There is no quota {name[:64]}.")
             )
-        text = str(value)
-        if isinstance(value, bool) or not text.lstrip("-").isdigit() or len(text) > 12 or int(text) < UNLIMITED:
-            raise Invalid(f"{name} is a number, or -1 for no limit.", field=name)
-        limits[(_COUNTED | _NETWORK)[name]] = None if int(text) == UNLIMITED else int(text)
+        limits[(_COUNTED | _NETWORK)[name]] = reading.limit_of(name, value)
     quotas.set_limits(caller.ctx, project, limits)
     return answer({"quota_set": {name: row["limit"] for name, row in _limits_of(caller, project).items()}})
 
@@ -215,7 +200,7 @@ def _delete_group(request: HttpRequest, caller: Caller, id: str) -> HttpResponse
 def _usage(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
     """The hours that servers existed in the time asked about, the last four weeks if it is not said."""
     caller.ctx.require("instances.list")
-    project = _project(caller, id)
+    project = project_of(caller, id)
     stop = reading.moment(request, "end") or clock.now()
     start = reading.moment(request, "start") or stop - dt.timedelta(days=28)
     if start >= stop:

@@ -239,22 +239,10 @@ def image_id(asked: Fields, name: str = "imageRef") -> UUID | None:
 
 
 def _count(asked: Fields) -> int:
-    low, high = (_number(asked, name) for name in ("min_count", "max_count"))
+    low, high = (reading.number_of(asked, name) for name in ("min_count", "max_count"))
     if low is not None and high is not None and low > high:
         raise Invalid("min_count is at most max_count.", field="min_count")
     return high or low or 1
-
-
-def _number(asked: Fields, name: str) -> int | None:
-    value = asked.values.get(name)
-    if value is None:
-        return None
-    text = str(value)
-    if isinstance(value, bool) or not isinstance(value, int | str) or not (text.isascii() and text.isdigit()) or not 0 < len(text) <= 6:
-        raise Invalid(f"{asked.at(name)} is a number from 1 up.", field=name)
-    if int(text) < 1:
-        raise Invalid(f"{asked.at(name)} is a number from 1 up.", field=name)
-    return int(text)
 
 
 def _user_data(asked: Fields) -> bytes:
@@ -352,7 +340,7 @@ def _disks(caller: Caller, asked: Fields) -> tuple[BootVolume | None, UUID | Non
         raise NotSupported("Name one disk, with boot_index 0. Attach further volumes once the server runs.")
     root = roots[0]
     source, goes_to, id = root.text("source_type") or "image", root.text("destination_type") or "volume", root.uuid("uuid")
-    dies, size = root.flag("delete_on_termination") or False, _number(root, "volume_size")
+    dies, size = root.flag("delete_on_termination") or False, reading.number_of(root, "volume_size")
     if source == "image" and goes_to == "local":
         return None, id or image, None
     if id is None:

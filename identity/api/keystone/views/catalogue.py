@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from cloudbox.common.errors import NotFound
 from identity.api.keystone import links, render
@@ -78,10 +78,6 @@ def _model(request: HttpRequest, caller: Caller) -> HttpResponse:
     return answer("model", {"name": "flat", "description": "Every project has limits of its own."})
 
 
-def _nothing_here(request: HttpRequest) -> HttpResponse:
-    raise Http404
-
-
 services = keystone.view(GET=_services)
 service = keystone.view(GET=_one_service)
 endpoints = keystone.view(GET=_endpoints)
@@ -91,4 +87,3 @@ region = keystone.open(GET=_one_region)
 limits = keystone.view(GET=_limits)
 registered_limits = keystone.view(GET=_registered)
 limits_model = keystone.view(GET=_model)
-no_route = keystone.open(**dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"), _nothing_here))
