@@ -193,7 +193,6 @@ MISSING = {
     "backups/<str:id>/action",
     "volume-transfers/<str:id>/accept",
     "os-volume-transfer/<str:id>/accept",
-    "attachments/<str:id>/action",
 }
 # And what it is told that the box does not do.
 REFUSED = {
@@ -287,7 +286,7 @@ class Probe:
             "POST extra_specs": {"extra_specs": limits}, "PUT extra_specs/": limits,
             "POST os-volume-transfer": {"transfer": {"volume_id": str(self.volume.id), "name": "n"}},
             "POST volume-transfers": {"transfer": {"volume_id": str(self.volume.id), "name": "n"}},
-            "POST accept": {"accept": {"auth_key": "k"}}, "POST backups": {"backup": {"volume_id": str(self.volume.id), "name": "n"}},
+            "POST attachments/action": {"os-complete": {}}, "POST accept": {"accept": {"auth_key": "k"}}, "POST backups": {"backup": {"volume_id": str(self.volume.id), "name": "n"}},
             "PUT backups/": {"backup": {"name": "n"}}, "POST restore": {"restore": {"name": "n"}},
             "PUT os-quota-sets/": {"quota_set": {"volumes": 9, "gigabytes": -1}},
         }  # fmt: skip
@@ -337,6 +336,9 @@ class Probe:
         """The right one for this address: by its last word, or by the one before its id."""
         *_, before, last = ["", *PARTS.sub("", route).split("/")]
         bodies = self.cinder_bodies if route.startswith(CINDER_AT) else self.bodies
+        noun = PARTS.sub("", route.removeprefix(CINDER_AT)).split("/")[0]
+        if f"{method} {noun}/{last}" in bodies:
+            return bodies[f"{method} {noun}/{last}"]
         return bodies.get(f"{method} {before}/" if last == "" else f"{method} {last}")
 
     def ask(self, cloud: Cloud, who: str, method: str, route: str, bad: str = "") -> Any:
