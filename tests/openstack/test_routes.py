@@ -286,7 +286,8 @@ class Probe:
             "POST extra_specs": {"extra_specs": limits}, "PUT extra_specs/": limits,
             "POST os-volume-transfer": {"transfer": {"volume_id": str(self.volume.id), "name": "n"}},
             "POST volume-transfers": {"transfer": {"volume_id": str(self.volume.id), "name": "n"}},
-            "POST attachments/action": {"os-complete": {}}, "POST accept": {"accept": {"auth_key": "k"}}, "POST backups": {"backup": {"volume_id": str(self.volume.id), "name": "n"}},
+            "POST attachments/action": {"os-complete": {}}, "POST accept": {"accept": {"auth_key": "k"}},
+            "POST backups": {"backup": {"volume_id": str(self.volume.id), "name": "n"}},
             "PUT backups/": {"backup": {"name": "n"}}, "POST restore": {"restore": {"name": "n"}},
             "PUT os-quota-sets/": {"quota_set": {"volumes": 9, "gigabytes": -1}},
         }  # fmt: skip
