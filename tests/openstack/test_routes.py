@@ -338,7 +338,7 @@ class Probe:
         *_, before, last = ["", *PARTS.sub("", route).split("/")]
         bodies = self.cinder_bodies if route.startswith(CINDER_AT) else self.bodies
         noun = PARTS.sub("", route.removeprefix(CINDER_AT)).split("/")[0]
-        if f"{method} {noun}/{last}" in bodies:
+        if last and f"{method} {noun}/{last}" in bodies:
             return bodies[f"{method} {noun}/{last}"]
         return bodies.get(f"{method} {before}/" if last == "" else f"{method} {last}")
 
