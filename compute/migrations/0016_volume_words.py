@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("compute", "0013_image_imports")]
+    dependencies = [("compute", "0015_image_exports")]
     operations = [
         migrations.AddField("volume", "is_bootable", models.BooleanField(null=True)),
         migrations.AddField("volume", "attaches_read_only", models.BooleanField(null=True)),
