@@ -227,6 +227,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 # Somewhat above it, so that what is a little too large is refused by a page with a way back; and how long one may take to send it.
 BODY_BYTES_MAX = DATA_UPLOAD_MAX_MEMORY_SIZE + 256 * 1024
 BODY_SECONDS: float = BOX.get("body_seconds", 30)
+IMAGE_BYTES_MAX = 64 * 2**30  # of an image that is uploaded; it goes into a file as it comes
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
 
 LANGUAGE_CODE = "en"

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from compute.drivers.base import Fabric, Hypervisor, ImageStore, VolumeStore
 from compute.drivers.conversion import Workshop
+from compute.drivers.uploads import Uploads
 
 
 def _home() -> Path:
@@ -52,6 +53,11 @@ def images() -> ImageStore:
 def workshop(id: UUID) -> Workshop:
     """Where the file of an image is worked on until it is one."""
     return Workshop(_home(), id)
+
+
+def uploads() -> Uploads:
+    """What web processes took in for images. They write it, and give it back to who asks for it."""
+    return Uploads(_home())
 
 
 def workshops() -> set[UUID]:

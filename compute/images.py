@@ -228,7 +228,7 @@ def update(
 
     The hardware is that of machines launched from now on. Raises Invalid for what is no choice.
     """
-    _own(ctx, id)
+    own(ctx, id)
     asked = {
         "name": None if name is None else clean_name(name),
         "description": None if description is None else clean_text(description, field="description"),
@@ -301,7 +301,7 @@ def reactivate(ctx: Context, id: UUID) -> Image:
 
 
 def _set_status(ctx: Context, id: UUID, status: str, verb: str) -> Image:
-    image = _own(ctx, id)
+    image = own(ctx, id)
     with transaction.atomic():
         if image.status not in (Image.Status.READY, Image.Status.DEACTIVATED):
             raise Conflict(f"{image.name} is {image.get_status_display().lower()}.")
@@ -325,7 +325,7 @@ def hold(image: Image) -> None:
 
 def delete(ctx: Context, id: UUID) -> None:
     """Gone for good, unless instances stand on it: their disks are layers over its file. The worker removes the file."""
-    image = _own(ctx, id)
+    image = own(ctx, id)
     # Its own disk, the one kept from before a rebuild, a rescue disk, the disc in its drive.
     stand = Q(image=image) | Q(reversals__image=image) | Q(rescue_image=image) | Q(cdrom_image=image)
     with transaction.atomic():
@@ -347,7 +347,7 @@ def delete(ctx: Context, id: UUID) -> None:
         jobs.wake("images")
 
 
-def _own(ctx: Context, id: UUID) -> Image:
+def own(ctx: Context, id: UUID) -> Image:
     """An image that the caller may change: the project's with the role, the catalogue's as administrator."""
     image = get(ctx, id)
     ctx.require("images.catalogue" if image.project_id is None else "images.manage")

@@ -135,6 +135,7 @@ def images() -> None:
         if not has_job(id):
             host.workshop(id).clear()
     kept = set(Image.objects.exclude(status=Image.Status.DELETED).values_list("id", flat=True))
+    host.uploads().sweep(kept)
     # The disks of shelved instances lie there under the instance's id, until it stands on one of its own again.
     kept |= set(
         Instance.objects.filter(Q(status__in=(S.SHELVING, S.SHELVED, S.UNSHELVING)) | Q(id__in=unfinished())).values_list("id", flat=True)

@@ -149,6 +149,11 @@ def _store(box: Box) -> Prepared:
 
 def _web(box: Box) -> Prepared:
     config = box.config()
+    record = pwd.getpwnam(USER)
+    uploads = box.home / "uploads"
+    uploads.mkdir(exist_ok=True)
+    os.chown(uploads, record.pw_uid, record.pw_gid)
+    uploads.chmod(0o700)
     granian = [str(box.python), "-m", "granian", "cloudbox.asgi:application", "--interface", "asginl"]
     address = ["--host", str(config["bind"]), "--port", str(config["port"])]
     # One worker: two halves of one small machine gain little, and each would cost its own copy of Django.

@@ -68,7 +68,7 @@ class Dialect:
             except Exception as error:
                 response = self.answer_error(request, error)
             if request.method == "HEAD":
-                response["Content-Length"] = str(len(response.content))
+                response.setdefault("Content-Length", str(len(response.content)))
                 response.content = b""
             return response
 

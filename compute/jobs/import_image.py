@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -20,6 +21,7 @@ from compute import host
 from compute.backup_store.repository import store_of
 from compute.drivers.base import DiskBytes
 from compute.image_formats import Inspection, boot
+from compute.jobs import disks
 from compute.models import Image
 
 S = Image.Status
@@ -27,6 +29,7 @@ GIB = 2**30
 SOURCE_BYTES_MAX = 64 * GIB
 VIRTUAL_BYTES_MAX = 1024 * GIB
 TELL_SECONDS = 1.0
+PIECE_BYTES = 2**18
 COPY_BYTES, ROOM_EVERY = 2**20, 256  # of disks of ours; so many pieces between two looks at the host's room
 # How much of the whole each part is, in percent: what takes long is the way here and the conversion.
 FETCHED, CONVERTED = 50, 95
@@ -54,6 +57,27 @@ class _Teller:
                 events.touch("image", self._image.id, self._image.project_id)
 
 
+def _hold(run: Run) -> None:
+    """A disk goes on meanwhile: a snapshot for the image, called as it, holds the moment."""
+    image = _subject(run)
+    if "held" in image.source:
+        instance = _holder(image)
+        with disks.held_still(instance):
+            disks.take(instance, {UUID(image.source["disk"]): image.id})
+
+
+def _let_go(run: Run) -> None:
+    image = _subject(run)
+    if "held" in image.source:
+        instance = _holder(image)
+        disks.let_go_on(instance)
+        disks.forget(instance, UUID(image.source["disk"]), image.id)
+
+
+def _holder(image: Image) -> UUID | None:
+    return UUID(image.source["held"]) if image.source["held"] else None
+
+
 def _fetch(run: Run) -> None:
     image = _subject(run)
     _Teller(image, 0, FETCHED)(0)
@@ -65,9 +89,13 @@ def _fetch(run: Run) -> None:
         except outbound.Refused as refused:
             raise Invalid(str(refused), field="url") from refused
         return
-    if "snapshot" in source:
-        with host.volumes().open_snapshot(UUID(source["disk"]), UUID(source["snapshot"])) as disk:
+    if "disk" in source:
+        with host.volumes().open_snapshot(UUID(source["disk"]), UUID(source.get("snapshot", str(image.id)))) as disk:
             _copy(image, disk)
+        return
+    if "upload" in source:
+        with host.uploads().open(image.id) as file:
+            _keep(image, iter(partial(file.read, PIECE_BYTES), b""), int(source["upload"]["size"]))
         return
     assert image.project_id is not None, "a bucket is a project's"
     with store_of(image.project_id).get(source["bucket"], source["key"]) as body:
@@ -117,7 +145,7 @@ def _copy(image: Image, disk: DiskBytes) -> None:
 def _inspect(image: Image) -> Inspection:
     """What the file is. A disk of ours is raw, whatever its guest wrote to its beginning."""
     workshop = host.workshop(image.id)
-    if "snapshot" in image.source:
+    if "disk" in image.source:
         return Inspection("raw", "raw", workshop.source.stat().st_size)
     return workshop.inspect()
 
@@ -158,6 +186,7 @@ def _clear(run: Run) -> None:
 
 def _made(run: Run) -> None:
     _clear(run)
+    _let_go(run)
     with transaction.atomic():
         image = Image.objects.select_for_update(of=("self",)).get(id=run.subject_id)
         if image.status == S.READY:
@@ -182,6 +211,7 @@ KIND = Kind(
     name="import-image",
     noun="image",
     steps=(
+        Step("Holding the moment", _hold, _let_go),
         Step("Fetching the file", _fetch, _clear),
         Step("Looking at what it is", _look),
         Step("Converting it", _convert, _unmake),

@@ -73,11 +73,16 @@ class Image(models.Model):
     disk_bus = models.CharField(max_length=8, choices=DiskBus.choices, default=DiskBus.VIRTIO)
     nic_model = models.CharField(max_length=8, choices=NicModel.choices, default=NicModel.VIRTIO)
     checksum = models.CharField(max_length=64, blank=True)
-    # Where it was brought from, and as what: {"url": …} or {"bucket": …, "key": …}; a format of compute.image_formats.
+    # Where it was brought from, and as what: {"url": …}, {"bucket": …, "key": …}, {"upload": its size and digests}, {"disk": …,
+    # "snapshot": …} or {"disk": …, "held": the instance whose disk it is, or ""}; what somebody said its "disk_format" is. And a format of
+    # compute.image_formats.
     source = models.JSONField(default=dict)
     format = models.CharField(max_length=16, blank=True)
     # What was found in it: compute.image_formats' facts, "boot" (how it is likely to), "launch" (what its machine had).
     facts = models.JSONField(default=dict)
+    # Words to find it by, and pairs of text, as people and programs note them.
+    tags = models.JSONField(default=list, blank=True)
+    properties = models.JSONField(default=dict, blank=True)
     progress = models.PositiveSmallIntegerField(default=0)
     error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

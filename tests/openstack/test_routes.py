@@ -17,6 +17,7 @@ from django.db import transaction
 from cloudbox.common.models import Event
 from compute import (
     floating_ips,
+    image_uploads,
     keypairs,
     networks,
     ports,
@@ -114,8 +115,15 @@ images                              GET reader POST member
 images/<str:id>                     GET reader PATCH box DELETE box
 images/<str:id>/actions/deactivate  POST box
 images/<str:id>/actions/reactivate  POST box
-images/<str:id>/members             GET reader
+images/<str:id>/file                GET reader PUT member
+images/<str:id>/stage               PUT member
+images/<str:id>/import              POST member
+images/<str:id>/tags/<str:tag>      PUT member DELETE member
+images/<str:id>/members             GET reader POST member
+images/<str:id>/members/<str:project>  GET reader PUT member DELETE member
 schemas/<str:name>                  GET any
+info/stores                         GET any
+info/import                         GET any
 """
 CINDER = """
 volumes                                  GET reader POST member
@@ -188,6 +196,7 @@ MISSING = {
     "qos-specs/<str:id>",
     "qos-specs/<str:id>/associations",
     "messages/<str:id>",
+    "images/<str:id>/members/<str:project>",
     "backups/<str:id>",
     "backups/<str:id>/restore",
     "backups/<str:id>/action",
@@ -196,7 +205,6 @@ MISSING = {
 }
 # And what it is told that the box does not do.
 REFUSED = {
-    ("POST", "image/v2/images"),
     *(("POST", CINDER_AT + route) for route in ("qos-specs", "os-volume-manage", "os-snapshot-manage")),
 }
 
@@ -222,12 +230,17 @@ def test_every_route_is_in_the_table() -> None:
     assert {route for route in routes if route.startswith(PREFIXES)} - set(bare) == set(ROUTES)
 
 
+# Of images that are the project's, not the catalogue's.
+OURS = tuple(f"image/v2/images/<str:id>/{word}" for word in ("file", "stage", "import", "members", "tags"))
+
+
 class Probe:
     """Addresses and bodies that would be right, of things of the shop."""
 
     def __init__(self, world: World) -> None:
         ctx = world.ctx("owner")
         server = world.running(name="probe")
+        self.begun = image_uploads.begin(ctx, name="begun", tags=["probe"])
         self.member = world.users["member"]
         self.volume = volumes.create(ctx, name="probe", size_gib=1)
         work()
@@ -269,7 +282,7 @@ class Probe:
         self.ids |= {
             "networks": lone.id, "subnets": lone.subnet_id, "ports": reserved.id, "routers": router.id, "floatingips": floating.id,
             "security-groups": group.id, "security-group-rules": rule.id, "quotas": world.project.id.hex, "extensions": "router",
-            "schemas": "image",
+            "schemas": "image", "members": world.other.id.hex,
         }  # fmt: skip
         launch: dict[str, Any] = {"name": "n", "imageRef": str(world.image.id), "flavorRef": str(world.flavor.id)}
         launch["networks"] = [{"uuid": str(world.network.id)}]
@@ -322,6 +335,8 @@ class Probe:
             "POST security-group-rules": {"security_group_rule": {"security_group_id": str(group.id), "direction": "ingress",
                                                                   "protocol": "tcp", "port_range_min": 1, "port_range_max": 2}},
             "PUT quotas/": {"quota": {"network": 9}}, "POST images": {"name": "n"},
+            "PUT file": b"x" * 1024, "PUT stage": b"x" * 1024, "POST import": {"method": {"name": "glance-direct"}},
+            "POST members": {"member": world.other.id.hex}, "PUT members/": {"status": "accepted"},
             "PATCH images/": [{"op": "replace", "path": "/name", "value": "n"}],
         }  # fmt: skip
 
@@ -330,6 +345,9 @@ class Probe:
         parts: list[str] = []
         for part in route.split("/"):
             hole = part.startswith("<")
+            if hole and parts[-1] == "images" and route.startswith(OURS):
+                parts.append(bad or str(self.begun.id))
+                continue
             parts.append((bad if bad and "project" not in part else str(ids[parts[-1]])) if hole else part)
         return "/" + "/".join(parts)
 
@@ -344,7 +362,9 @@ class Probe:
 
     def ask(self, cloud: Cloud, who: str, method: str, route: str, bad: str = "") -> Any:
         headers = {"type": "application/openstack-images-v2.1-json-patch"} if method == "PATCH" else {}
-        if "/tags" in route or "remote-consoles" in route:
+        if route.endswith(("/file", "/stage")):
+            headers = {"type": "application/octet-stream"}
+        if "servers/<str:id>/tags" in route or "remote-consoles" in route:
             headers = {"OpenStack-API-Version": "compute 2.26"}
         if route.startswith(CINDER_AT):
             headers = {"OpenStack-API-Version": "volume 3.70"}

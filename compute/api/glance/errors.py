@@ -13,7 +13,11 @@ class UnsupportedMediaType(errors.Invalid):
     """The body is of another type than this takes."""
 
 
-STATUSES: dict[type[BaseException], int] = {errors.QuotaExceeded: 413, UnsupportedMediaType: 415}
+class UnsatisfiableRange(errors.Invalid):
+    """The image has no such bytes."""
+
+
+STATUSES: dict[type[BaseException], int] = {errors.QuotaExceeded: 413, UnsupportedMediaType: 415, UnsatisfiableRange: 416}
 
 
 def fault(status: int, message: str, error: BaseException) -> dict[str, Any]:

@@ -4,40 +4,78 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Q
+
 from compute.api.openstack.times import zulu
 from compute.models import Image, ImageMember
 
 Shape = dict[str, Any]
-STATUSES = {"queued": "queued", "ready": "active", "deactivated": "deactivated", "failed": "killed", "deleted": "deleted"}
+IMPORT_METHODS = ("glance-direct", "web-download")
+FORMAT, CONTAINER = "qcow2", "bare"
+_S = Image.Status
+STATUSES: dict[str, str] = {
+    _S.READY: "active",
+    _S.DEACTIVATED: "deactivated",
+    _S.FAILED: "killed",
+    _S.DELETED: "deleted",
+}
+
+
+def status(row: Image) -> str:
+    """What is queued may have been staged; what is on its way was uploaded, or is brought from elsewhere."""
+    if row.status == _S.QUEUED:
+        return "uploading" if "upload" in row.source else "queued"
+    if row.status == _S.IMPORTING:
+        return "importing" if {"url", "bucket"} & row.source.keys() else "saving"
+    return STATUSES[row.status]
+
+
+def by_status(names: list[str]) -> Q:
+    """Rows that `status` tells so."""
+    elsewhere = Q(source__has_any_keys=["url", "bucket"])
+    found = Q(status__in=[ours for ours, theirs in STATUSES.items() if theirs in names])
+    for name, rows in (
+        ("queued", Q(status=_S.QUEUED) & ~Q(source__has_key="upload")),
+        ("uploading", Q(status=_S.QUEUED, source__has_key="upload")),
+        ("importing", Q(status=_S.IMPORTING) & elsewhere),
+        ("saving", Q(status=_S.IMPORTING) & ~elsewhere),
+    ):
+        if name in names:
+            found |= rows
+    return found
 
 
 def image(row: Image) -> Shape:
-    is_there = row.status in (Image.Status.READY, Image.Status.DEACTIVATED)
-    shape: Shape = {
+    is_there = row.status in (_S.READY, _S.DEACTIVATED)
+    # Of what was uploaded, which is what is downloaded; else of the disk that the box made of it.
+    upload = row.source.get("upload") if is_there or row.status == _S.IMPORTING else None
+    shape: Shape = row.properties | {
         "id": str(row.id),
         "name": row.name,
-        "status": STATUSES.get(row.status, "importing"),
+        "status": status(row),
         "visibility": row.visibility,
         "protected": row.is_protected,
         "owner": row.project_id.hex if row.project_id else None,
-        "disk_format": "qcow2",
-        "container_format": "bare",
+        "disk_format": row.source.get("disk_format") or (None if row.status == _S.QUEUED else FORMAT),
+        "container_format": CONTAINER,
         "min_disk": row.min_disk_gib,
         "min_ram": row.min_memory_mib,
-        "size": row.size_bytes if is_there else None,
+        "size": upload["size"] if upload else row.size_bytes if is_there else None,
         "virtual_size": row.virtual_bytes if is_there else None,
-        # Glance's is MD5, which is not kept: the digest is in os_hash_value.
-        "checksum": None,
-        "os_hash_algo": "sha256" if is_there and row.checksum else None,
-        "os_hash_value": row.checksum if is_there and row.checksum else None,
+        # Glance's is MD5, which the box only keeps of what was uploaded.
+        "checksum": upload["md5"] if upload else None,
+        "os_hash_algo": "sha512" if upload else "sha256" if is_there and row.checksum else None,
+        "os_hash_value": upload["sha512"] if upload else row.checksum if is_there and row.checksum else None,
         "os_hidden": False,
-        "tags": [],
+        "tags": row.tags,
         "created_at": zulu(row.created_at),
         "updated_at": zulu(row.created_at),
         "self": f"/v2/images/{row.id}",
         "file": f"/v2/images/{row.id}/file",
         "schema": "/v2/schemas/image",
     }
+    if is_there:
+        shape["stores"] = "box"
     if row.disk_bus != "virtio":
         shape["hw_disk_bus"] = row.disk_bus
     if row.nic_model != "virtio":
@@ -62,7 +100,7 @@ def member(row: ImageMember) -> Shape:
 
 _TEXT, _MAYBE, _NUMBER = {"type": "string"}, {"type": ["null", "string"]}, {"type": ["null", "integer"]}
 _PROPERTIES: Shape = {
-    "id": _TEXT, "name": _MAYBE, "status": _TEXT | {"enum": sorted(STATUSES.values())},
+    "id": _TEXT, "name": _MAYBE, "status": _TEXT | {"enum": sorted([*STATUSES.values(), "queued", "uploading", "importing", "saving"])},
     "visibility": _TEXT | {"enum": ["public", "community", "shared", "private"]},
     "protected": {"type": "boolean"}, "owner": _MAYBE, "disk_format": _MAYBE, "container_format": _MAYBE, "min_disk": {"type": "integer"},
     "min_ram": {"type": "integer"}, "size": _NUMBER, "virtual_size": _NUMBER, "checksum": _MAYBE, "os_hash_algo": _MAYBE,
@@ -85,4 +123,16 @@ def _many(name: str, one: Shape) -> Shape:
     }
 
 
-SCHEMAS: dict[str, Shape] = {"image": _IMAGE, "images": _many("images", _IMAGE)}
+_MEMBER: Shape = {
+    "name": "member",
+    "properties": {
+        "image_id": _TEXT, "member_id": _TEXT, "status": _TEXT | {"enum": ["pending", "accepted", "rejected"]}, "created_at": _TEXT,
+        "updated_at": _TEXT, "schema": _TEXT,
+    },
+}  # fmt: skip
+SCHEMAS: dict[str, Shape] = {
+    "image": _IMAGE,
+    "images": _many("images", _IMAGE),
+    "member": _MEMBER,
+    "members": _many("members", _MEMBER),
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path, re_path
 
 from compute.api.glance.errors import glance
-from compute.api.glance.views import images
+from compute.api.glance.views import files, images, members
 
 Routes = list[URLPattern | URLResolver]
 
@@ -19,7 +19,14 @@ urlpatterns: Routes = [
     path("image/v2/images/<str:id>", images.image),
     path("image/v2/images/<str:id>/actions/deactivate", images.deactivate),
     path("image/v2/images/<str:id>/actions/reactivate", images.reactivate),
-    path("image/v2/images/<str:id>/members", images.members),
+    path("image/v2/images/<str:id>/file", files.file),
+    path("image/v2/images/<str:id>/stage", files.stage),
+    path("image/v2/images/<str:id>/import", files.imports),
+    path("image/v2/images/<str:id>/tags/<str:tag>", images.tag),
+    path("image/v2/images/<str:id>/members", members.members),
+    path("image/v2/images/<str:id>/members/<str:project>", members.member),
+    path("image/v2/info/stores", images.stores),
+    path("image/v2/info/import", images.import_info),
     path("image/v2/schemas/<str:name>", images.schema),
     re_path("^image/.*$", glance.nowhere()),
 ]

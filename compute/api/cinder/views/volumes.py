@@ -13,13 +13,14 @@ from django.http import HttpRequest, HttpResponse
 
 from cloudbox.common.errors import Invalid, NotFound, NotSupported
 from cloudbox.common.fields import Fields, body_of
-from compute import instances, snapshots, volume_types
+from compute import image_uploads, instances, snapshots, volume_types
 from compute import volumes as verbs
 from compute.api.cinder import render
 from compute.api.cinder.errors import service, view
 from compute.api.openstack import reading
 from compute.api.openstack.errors import named_in_body
 from compute.api.openstack.service import Caller, answer, nothing
+from compute.api.openstack.times import bare
 from compute.models import Volume
 from identity.api.keystone.methods import id_of as any_id
 
@@ -280,6 +281,23 @@ def _revert(request: HttpRequest, caller: Caller, row: Volume, asked: Fields) ->
     return nothing(202)
 
 
+def _upload_image(request: HttpRequest, caller: Caller, row: Volume, asked: Fields) -> HttpResponse:
+    """The volume as it is now, as an image; it goes on meanwhile."""
+    if row.instance_id is not None and asked.values.get("force") not in (True, "true", "True"):
+        raise Invalid(f"{row.name} is in use. Say force to take it as it is.", field="force")
+    name = asked.needed_text("image_name", length_max=255)
+    visibility = (asked.text("visibility") or "private") if caller.minor >= 1 else "private"
+    made = image_uploads.of_volume(caller.ctx, row.id, name=name, visibility=visibility)
+    shape = {
+        "id": str(row.id), "image_id": str(made.id), "image_name": made.name, "status": "uploading", "size": row.size_gib,
+        "display_description": row.description or None, "updated_at": bare(row.changed_at), "volume_type": {"name": row.type.name},
+        "container_format": "bare", "disk_format": "qcow2",
+    }  # fmt: skip
+    if caller.minor >= 1:
+        shape |= {"visibility": made.visibility, "protected": made.is_protected}
+    return answer({"os-volume_upload_image": shape}, status=202)
+
+
 def _image_metadata(request: HttpRequest, caller: Caller, row: Volume, asked: Fields) -> HttpResponse:
     return answer({"metadata": render.image_metadata(row.image) if row.image is not None else {}})
 
@@ -304,6 +322,7 @@ ACTIONS: dict[str, Act] = {
     "os-set_bootable": _set_bootable,
     "os-update_readonly_flag": _set_read_only,
     "os-force_delete": _force_delete,
+    "os-volume_upload_image": _upload_image,
     "os-show_image_metadata": _image_metadata,
     "revert": _revert,
     "os-reserve": _refused(_BY_ITSELF),

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from cloudbox.common.errors import Conflict, Invalid, NotFound, NotSupported
 from cloudbox.common.fields import Fields, body_of
 from compute import actions as allowed
-from compute import changes, consoles, guests, instances, security_groups
+from compute import changes, consoles, guests, image_uploads, instances, security_groups
 from compute.api.nova import render
 from compute.api.nova.errors import nova, service
 from compute.api.nova.views.servers import admin_pass, find, flavor_id, group_named, image_id, metadata_of
@@ -209,6 +209,19 @@ def _refused(sentence: str) -> Doing:
 
 
 _ONE_HOST = "This box has one host, so servers cannot go to another."
+
+
+def _create_image(request: HttpRequest, caller: Caller, row: Instance, asked: Fields) -> HttpResponse:
+    """What it boots from, as it is now. The image says which server it is of."""
+    name = asked.needed_text("name", length_max=255)
+    properties = metadata_of(asked) | {"instance_uuid": str(row.id), "image_type": "snapshot"}
+    made = image_uploads.of_instance(caller.ctx, row.id, name=name, properties=properties)
+    response = answer({"image_id": str(made.id)}, status=202) if caller.minor >= 45 else nothing(202)
+    if caller.minor < 45:
+        response["Location"] = f"{service.address(request).split('/compute/')[0]}/image/v2/images/{made.id}"
+    return response
+
+
 ACTIONS: dict[str, Doing] = {
     "os-start": _start,
     "os-stop": _stop,
@@ -236,7 +249,7 @@ ACTIONS: dict[str, Doing] = {
     "os-getSerialConsole": _console("serial", ("serial",)),
     "forceDelete": _simple(instances.delete),
     "restore": _refused("A server that is deleted is gone: nothing is kept to restore."),
-    "createImage": _refused("Images are not made from servers yet. Take a snapshot in the portal."),
+    "createImage": _create_image,
     "createBackup": _refused("Backups by rotation are made by the portal's schedules."),
     "migrate": _refused(_ONE_HOST),
     "os-migrateLive": _refused(_ONE_HOST),

@@ -37,16 +37,19 @@ def _brief(request: HttpRequest, row: Image) -> dict[str, Any]:
 
 def _whole(request: HttpRequest, row: Image) -> dict[str, Any]:
     status, progress = _STATUS.get(row.status, ("SAVING", 0))
-    return _brief(request, row) | {
+    shape = _brief(request, row) | {
         "status": status,
         "progress": progress,
         "minDisk": row.min_disk_gib,
         "minRam": row.min_memory_mib,
-        "metadata": {},
+        "metadata": row.properties,
         "created": zulu(row.created_at),
         "updated": zulu(row.created_at),
         "OS-EXT-IMG-SIZE:size": row.size_bytes,
     }
+    if server := row.properties.get("instance_uuid"):
+        shape["server"] = {"id": server, "links": render.links_of(request, "servers", server)}
+    return shape
 
 
 def _find(caller: Caller, id: str) -> Image:
@@ -61,6 +64,12 @@ def _rows(request: HttpRequest, caller: Caller, path: str, shape: Any) -> HttpRe
         rows = rows.filter(name=text)
     if text := request.GET.get("status"):
         rows = rows.filter(status=_STATUSES.get(text.upper(), ""))
+    if text := request.GET.get("server"):
+        rows = rows.filter(properties__instance_uuid=text.rstrip("/").rpartition("/")[2])
+    if text := request.GET.get("type"):
+        rows = rows.filter(properties__image_type="snapshot") if text == "snapshot" else rows.exclude(properties__has_key="instance_uuid")
+    if (since := reading.moment(request, "changes-since")) is not None:
+        rows = rows.filter(created_at__gte=since)
     found, full = reading.page(request, rows.order_by("-created_at", "id"), limit_max=LIMIT_MAX)
     body: dict[str, Any] = {"images": [shape(request, row) for row in found]}
     if full and "limit" in request.GET:
