@@ -60,6 +60,7 @@ def test_the_life_of_an_image(cloud: Cloud) -> None:
         part = cloud.call("member", "GET", url, Range=wanted)
         assert (part.status_code, b"".join(part.streaming_content)) == (206, DISK[first:last])
     assert cloud.call("member", "GET", url, Range="bytes=9999-").status_code == 416
+    assert [row["id"] for row in cloud.ok("member", "GET", f"/image/v2/images?size={len(DISK)}")["images"]] == [made["id"]]
     assert cloud.call("member", "HEAD", url)["Content-Length"] == str(len(DISK))
     assert cloud.call("member", "DELETE", f"/image/v2/images/{made['id']}").status_code == 204
     host.uploads().sweep(set())

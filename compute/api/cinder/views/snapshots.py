@@ -62,7 +62,7 @@ def _show(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
 
 def _create(request: HttpRequest, caller: Caller) -> HttpResponse:
     asked = body_of(request).needed_object("snapshot")
-    volume = volume_verbs.get(caller.ctx, reading.need_id(asked.needed_text("volume_id"), "volume"))
+    volume = volume_verbs.get(caller.ctx, reading.need_id(asked.text("volume_id") or "", "volume"))
     forced = asked.values.get("force")
     if volume.status == Volume.Status.ATTACHED and caller.minor < 66 and str(forced).lower() != "true":
         raise Invalid(f"{volume.name} is in use. Say force, or speak version 3.66.", field="force")

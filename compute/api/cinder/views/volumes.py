@@ -287,11 +287,12 @@ def _upload_image(request: HttpRequest, caller: Caller, row: Volume, asked: Fiel
         raise Invalid(f"{row.name} is in use. Say force to take it as it is.", field="force")
     name = asked.needed_text("image_name", length_max=255)
     visibility = (asked.text("visibility") or "private") if caller.minor >= 1 else "private"
-    made = image_uploads.of_volume(caller.ctx, row.id, name=name, visibility=visibility)
+    wanted = asked.text("disk_format", length_max=16) or "qcow2"
+    made = image_uploads.of_volume(caller.ctx, row.id, name=name, visibility=visibility, disk_format=wanted)
     shape = {
         "id": str(row.id), "image_id": str(made.id), "image_name": made.name, "status": "uploading", "size": row.size_gib,
         "display_description": row.description or None, "updated_at": bare(row.changed_at), "volume_type": {"name": row.type.name},
-        "container_format": "bare", "disk_format": "qcow2",
+        "container_format": "bare", "disk_format": wanted,
     }  # fmt: skip
     if caller.minor >= 1:
         shape |= {"visibility": made.visibility, "protected": made.is_protected}

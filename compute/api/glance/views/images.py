@@ -106,6 +106,8 @@ def _filtered(rows: QuerySet[Image], name: str, values: list[str]) -> QuerySet[I
     if name == "owner":
         owner = id_of(text)
         return rows.filter(project_id=owner) if owner else rows.none()
+    if name in ("size", "min_disk", "min_ram"):
+        return rows.filter(**{{"size": "shown_bytes"}.get(name) or _COLUMNS[name]: _size(name, text)})
     if name in ("size_min", "size_max"):
         return rows.filter(**{f"shown_bytes__{'gte' if name == 'size_min' else 'lte'}": _size(name, text)})
     if name == "disk_format":
