@@ -23,7 +23,7 @@ V = Image.Visibility
 PER_PROJECT_MAX = 200
 NO_DRIVERS = "Windows seldom brings drivers for virtio: it finds no disk then. Give it SATA and an Intel network card."
 KEY_BYTES_MAX = 1024
-_CHECKSUM = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
+CHECKSUM = re.compile(r"[0-9a-f]{64}|[0-9a-f]{128}")
 
 
 def list(ctx: Context, *, all_projects: bool = False, visibility: str = "") -> QuerySet[Image]:
@@ -146,7 +146,7 @@ def create(
     else:
         detail = f"from {key} in {bucket}"
     checksum = "" if taken else checksum.strip().lower()
-    if checksum and not _CHECKSUM.fullmatch(checksum):
+    if checksum and not CHECKSUM.fullmatch(checksum):
         raise Invalid("A checksum is SHA-256 or SHA-512: 64 or 128 letters and digits.", field="checksum")
     name, description, os = clean_name(name), clean_text(description, field="description"), clean_text(os, field="os")[:32]
     source = taken or ({"url": url} if url else {"bucket": bucket, "key": key})
@@ -229,16 +229,17 @@ def update(
     The hardware is that of machines launched from now on. Raises Invalid for what is no choice.
     """
     own(ctx, id)
+    check_amounts(min_disk_gib, min_memory_mib)
     asked = {
         "name": None if name is None else clean_name(name),
         "description": None if description is None else clean_text(description, field="description"),
         "os": None if os is None else clean_text(os, field="os", length_max=32),
-        "visibility": _choice(V, visibility, "visibility"),
+        "visibility": check_choice(V, visibility, "visibility"),
         "is_protected": is_protected,
-        "min_disk_gib": _amount(min_disk_gib, 65536, "min_disk_gib"),
-        "min_memory_mib": _amount(min_memory_mib, 16 * 2**20, "min_memory_mib"),
-        "disk_bus": _choice(Image.DiskBus, disk_bus, "disk_bus"),
-        "nic_model": _choice(Image.NicModel, nic_model, "nic_model"),
+        "min_disk_gib": min_disk_gib,
+        "min_memory_mib": min_memory_mib,
+        "disk_bus": check_choice(Image.DiskBus, disk_bus, "disk_bus"),
+        "nic_model": check_choice(Image.NicModel, nic_model, "nic_model"),
     }
     with transaction.atomic():
         image = Image.objects.select_for_update(of=("self",)).get(id=id)
@@ -265,16 +266,18 @@ def update(
 _SINGLE: dict[tuple[str, Any], str] = {("is_protected", True): "protect", ("is_protected", False): "unprotect"}
 
 
-def _choice(choices: Any, value: str | None, field: str) -> str | None:
+def check_choice(choices: Any, value: str | None, field: str) -> str | None:
+    """The value, or Invalid when it is none of the choices."""
     if value is not None and value not in choices.values:
         raise Invalid(f"Choose one of {', '.join(choices.values)}.", field=field)
     return value
 
 
-def _amount(value: int | None, most: int, field: str) -> int | None:
-    if value is not None and not 0 <= value <= most:
-        raise Invalid(f"Write a number from 0 to {most}.", field=field)
-    return value
+def check_amounts(disk_gib: int | None, memory_mib: int | None) -> None:
+    """What an image may at least need. Raises Invalid."""
+    for value, most, field in ((disk_gib, 65536, "min_disk_gib"), (memory_mib, 16 * 2**20, "min_memory_mib")):
+        if value is not None and not 0 <= value <= most:
+            raise Invalid(f"Write a number from 0 to {most}.", field=field)
 
 
 def protect(ctx: Context, id: UUID) -> Image:

@@ -37,6 +37,7 @@ def _of(base: str, *requests: tuple[str, str, str] | tuple[str, str, str, Mappin
 _P = "/projects/{project}"
 # Braces stand doubled, since the bucket's name is filled in.
 _POLICY = '{{"Statement": [{{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::{name}/public/*"}}]}}'
+_DEBIAN = "https://images.example.org/debian-12.qcow2"
 _CLOSED = {"block_acls": True, "ignore_acls": True, "block_policy": True, "restrict": True}
 _I, _ALL_I = f"{_P}/instances", "/admin/instances"
 
@@ -376,6 +377,19 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Change one", "PATCH", "/{type_id}", {"price_micros": 50000}),
         ("Retire one", "POST", "/{type_id}/retire", {}),
         ("Restore one", "POST", "/{type_id}/restore", {}),
+    ),
+    "admin-image-catalogue": _of(
+        "/admin/image-catalogue",
+        ("List the entries", "GET", ""),
+        (
+            "Add one",
+            "POST",
+            "",
+            {"name": "Debian", "version": "12.1", "url": _DEBIAN, "checksum": "0" * 64},
+        ),
+        ("Fetch one", "POST", "/{entry_id}/fetch", {}),
+        ("Change one", "PATCH", "/{entry_id}", {"description": "For servers"}),
+        ("Delete one", "DELETE", "/{entry_id}"),
     ),
     "admin-images": _of("/admin/images", ("List them", "GET", ""))
     + _of(

@@ -110,6 +110,7 @@ def ids_of(world: World) -> dict[str, str]:
     """One thing of every noun of the world's project."""
     from compute import (
         floating_ips,
+        image_catalogue,
         image_exports,
         instance_snapshots,
         keypairs,
@@ -141,6 +142,8 @@ def ids_of(world: World) -> dict[str, str]:
         "images": world.image.id,
         "exports": (export := image_exports.create(owner, world.image.id, format="qcow2", bucket="probe").id),
         "image-exports": export,
+        "catalogue": (entry := image_catalogue.create(world.box(), name="probe", url="https://images.example.org/", checksum="0" * 64).id),
+        "image-catalogue": entry,
         "keypairs": keypairs.create(owner, name="probe")[0].id,
         "networks": world.network.id,
         "routers": world.network.router_id,

@@ -285,6 +285,11 @@ admin/volume-types/<uuid:id>/retire                                          POS
 admin/volume-types/<uuid:id>/restore                                         POST box
 admin/images                                                                 GET look
 admin/images.csv                                                             GET look
+admin/images/catalogue                                                       GET look
+admin/images/catalogue/new                                                   GET look    POST box
+admin/images/catalogue/<uuid:id>                                             GET look    POST box
+admin/images/catalogue/<uuid:id>/fetch                                       POST box
+admin/images/catalogue/<uuid:id>/delete                                      POST box
 admin/images/<uuid:id>/deactivate                                            POST box
 admin/images/<uuid:id>/reactivate                                            POST box
 admin/images/<uuid:id>/delete                                                POST box
@@ -467,6 +472,9 @@ api/v1/admin/drives/<uuid:id>/remove                                         POS
 api/v1/admin/drive-orders                                                    GET look
 api/v1/admin/store/rounds                                                    GET look
 api/v1/admin/images                                                          GET look
+api/v1/admin/image-catalogue                                                 GET look    POST box
+api/v1/admin/image-catalogue/<uuid:id>                                       GET look    PATCH box DELETE box
+api/v1/admin/image-catalogue/<uuid:id>/fetch                                 POST box
 api/v1/admin/projects                                                        GET look    POST box
 api/v1/admin/projects/<slug:slug>/suspend                                    POST box
 api/v1/admin/projects/<slug:slug>/resume                                     POST box

@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Iterable
 from functools import partial
+from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -20,7 +21,7 @@ from cloudbox.common.jobs import Kind, Run, Step
 from compute import host
 from compute.backup_store.repository import store_of
 from compute.drivers.base import DiskBytes
-from compute.image_formats import Inspection, boot
+from compute.image_formats import Inspection, boot, checksums
 from compute.jobs import disks
 from compute.models import Image
 
@@ -84,6 +85,8 @@ def _fetch(run: Run) -> None:
     source = image.source
     if "url" in source:
         try:
+            if "checksums_url" in source and "checksum" not in source:
+                _look_up_checksum(image)
             with outbound.get(source["url"], outbound.networks(settings.IMAGE_NETWORKS), trust=settings.IMAGE_CA) as (length, pieces):
                 _keep(image, pieces, length)
         except outbound.Refused as refused:
@@ -100,6 +103,22 @@ def _fetch(run: Run) -> None:
     assert image.project_id is not None, "a bucket is a project's"
     with store_of(image.project_id).get(source["bucket"], source["key"]) as body:
         _keep(image, body, body.head.size)
+
+
+def _look_up_checksum(image: Image) -> None:
+    """The digest that the publisher tells today, noted with the image. Raises Refused or Invalid when it tells none."""
+    address, name = image.source["checksums_url"], unquote(urlsplit(image.source["url"]).path.rpartition("/")[2])
+    body = b""
+    with outbound.get(address, outbound.networks(settings.IMAGE_NETWORKS), trust=settings.IMAGE_CA) as (_, pieces):
+        for piece in pieces:
+            body += piece
+            if len(body) > checksums.LIST_BYTES_MAX:
+                raise TooLarge("The list of checksums is longer than any is.")
+    digest = checksums.find(body.decode("utf-8", "replace"), name)
+    if not digest:
+        raise Invalid(f"The list of checksums says nothing of {name[:100]}.", field="checksums_url")
+    image.source["checksum"] = digest
+    Image.objects.filter(id=image.id).update(source=image.source)
 
 
 def _keep(image: Image, pieces: Iterable[bytes], length: int | None) -> None:
@@ -195,6 +214,9 @@ def _made(run: Run) -> None:
             raise Conflict("The image was deleted meanwhile.")
         image.status, image.progress, image.error = S.READY, 100, ""
         image.save(update_fields=["status", "progress", "error"])
+        if image.entry_id is not None:  # the newest one of an entry takes the place of the others
+            older = Image.objects.filter(entry_id=image.entry_id, status=S.READY, created_at__lt=image.created_at)
+            older.update(status=S.DEACTIVATED)
         events.publish(run.actor, str(image.status), "image", image)
 
 

@@ -1,7 +1,7 @@
 """The tables of the compute manager."""
 
 from compute.models.backups import Backup, BackupRestore, BackupSchedule, BackupVault
-from compute.models.catalogue import Flavor, Image, ImageExport, ImageMember, Keypair
+from compute.models.catalogue import CatalogueEntry, Flavor, Image, ImageExport, ImageMember, Keypair
 from compute.models.changes import GuestReport, OfficeHours, Reversal
 from compute.models.instances import ConsoleToken, Instance, MetricSample, ServerGroup, UsageInterval
 from compute.models.load_balancers import Listener, LoadBalancer, Pool, PoolMember
@@ -15,6 +15,7 @@ __all__ = [
     "BackupRestore",
     "BackupSchedule",
     "BackupVault",
+    "CatalogueEntry",
     "ConsoleToken",
     "ExternalNetwork",
     "Flavor",

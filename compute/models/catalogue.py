@@ -30,6 +30,32 @@ class Flavor(models.Model):
         return self.name
 
 
+class CatalogueEntry(models.Model):
+    """A cloud image that the box's administrator may fetch: where it is, and the digest that it must have."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    name = models.CharField(max_length=64)
+    version = models.CharField(max_length=32, blank=True)
+    os = models.CharField(max_length=32, blank=True)
+    architecture = models.CharField(max_length=16, default="x86_64")
+    description = models.CharField(max_length=255, blank=True)
+    url = models.CharField(max_length=2048)
+    # One of the two: its SHA-256 or SHA-512, or the address of a list in which its publisher tells it.
+    checksum = models.CharField(max_length=128, blank=True)
+    checksums_url = models.CharField(max_length=2048, blank=True)
+    min_disk_gib = models.PositiveIntegerField(default=0)
+    min_memory_mib = models.PositiveIntegerField(default=0)
+    disk_bus = models.CharField(max_length=8, default="virtio")
+    nic_model = models.CharField(max_length=8, default="virtio")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("name"), "version", "architecture", name="catalogue_entry_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".strip()
+
+
 class Image(models.Model):
     """A disk to start from. `project` null: it belongs to the box's catalogue."""
 
@@ -77,6 +103,8 @@ class Image(models.Model):
     # "snapshot": …} or {"disk": …, "held": the instance whose disk it is, or ""}; what somebody said its "disk_format" is. And a format of
     # compute.image_formats.
     source = models.JSONField(default=dict)
+    # The catalogue's entry that it was fetched by.
+    entry = models.ForeignKey(CatalogueEntry, on_delete=models.SET_NULL, null=True, related_name="images")
     format = models.CharField(max_length=16, blank=True)
     # What was found in it: compute.image_formats' facts, "boot" (how it is likely to), "launch" (what its machine had).
     facts = models.JSONField(default=dict)

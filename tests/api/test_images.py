@@ -9,6 +9,7 @@ import pytest
 
 from compute.jobs import export_image, import_image
 from compute.models import Image
+from tests.api.conftest import Api
 from tests.buckets import Buckets
 from tests.world import World, work
 
@@ -75,3 +76,21 @@ def test_exporting(world: World, speak: Speak, monkeypatch: pytest.MonkeyPatch) 
         assert api.post(at, wrong).status_code == 422, wrong
     assert api.delete(one).status_code == 204
     assert api.get(one).status_code == 404
+
+
+def test_the_catalogue(world: World, speak: Speak) -> None:
+    token = world.token("admin", reaches_box=True)
+    api, at = Api(token, "shop"), "/api/v1/admin/image-catalogue"
+    body = {"name": "Debian", "version": "12.1", "url": "https://images.example.org/debian.qcow2", "checksum": "0" * 64}
+    made = api.post(at, body)
+    assert (made.status_code, made.json()["image"]) == (201, None)
+    one = f"{at}/{made.json()['id']}"
+    assert api.post(at, body).status_code == 409
+    assert api.patch(one, {"checksum": "1"}).status_code == 422
+    assert api.patch(one, {"os": "debian"}).json()["os"] == "debian"
+    fetched = api.post(f"{one}/fetch", {})
+    assert (fetched.status_code, fetched.json()["status"], fetched.json()["visibility"]) == (202, "importing", "public")
+    assert api.get(one).json()["image"]["id"] == fetched.json()["id"]
+    assert api.post(f"{one}/fetch", {}).status_code == 409
+    assert speak("owner").get(at).status_code == 403
+    assert api.delete(one).status_code == 204

@@ -43,7 +43,7 @@ from compute import (  # noqa: E402
 )
 from compute.backup_lifecycle import open_vault  # noqa: E402
 from compute.instances import LaunchSpec  # noqa: E402
-from compute.models import BackupVault, Image, Instance  # noqa: E402
+from compute.models import BackupVault, CatalogueEntry, Image, Instance  # noqa: E402
 from identity import credentials, projects, quotas, temporary, users  # noqa: E402
 from identity.authn.session import context_of  # noqa: E402
 from identity.context import SYSTEM, Context  # noqa: E402
@@ -167,7 +167,14 @@ def _instances(ctx: Context) -> dict[str, str]:
         assert time.monotonic() < deadline, f"wanted {wanted}, have {seen}"
         time.sleep(0.1)
     images.deactivate(SYSTEM, broken.id)
-    return {"web": str(web.id), "db": str(db.id), "failed": str(failed.id), "image": str(image.id), "broken": str(broken.id)}
+    return {
+        "web": str(web.id),
+        "db": str(db.id),
+        "failed": str(failed.id),
+        "image": str(image.id),
+        "broken": str(broken.id),
+        "entry": str(CatalogueEntry.objects.earliest("name").id),
+    }
 
 
 def _volumes(ctx: Context, instance_id: str) -> dict[str, str]:

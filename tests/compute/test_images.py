@@ -26,6 +26,7 @@ from compute import (
     changes,
     desired,
     host,
+    image_catalogue,
     image_exports,
     image_members,
     images,
@@ -34,10 +35,12 @@ from compute import (
     reconcilers,
     snapshots,
     volumes,
+    well_known_images,
 )
+from compute.image_formats import checksums
 from compute.instances import LaunchSpec
 from compute.jobs import export_image, import_image
-from compute.models import Image, ImageExport
+from compute.models import CatalogueEntry, Image, ImageExport
 from identity.context import SYSTEM
 from tests.buckets import Buckets
 from tests.fixtures import machine_home, world
@@ -597,3 +600,116 @@ def test_of_a_disk_of_ours(world: World, monkeypatch: pytest.MonkeyPatch) -> Non
         assert (image.status, image.format) == (S.READY, "raw"), image.error
         assert image.virtual_bytes >= 2**30
     assert host.workshops() == set()
+
+
+# --- the catalogue's entries
+
+
+def entry(world: World, at: str, **fields: Any) -> CatalogueEntry:
+    given = {"name": "Little", "version": "1", "os": "linux", "url": f"{at}/little.vmdk", "disk_bus": "sata", "min_disk_gib": 1}
+    return image_catalogue.create(world.box(), **(given | fields))
+
+
+def test_fetched_from_the_catalogue(world: World, disk: dict[str, bytes], settings: Any) -> None:
+    """By its publisher's list; a newer one takes its place; without the network what was fetched is there, and the rest says why."""
+    settings.IMAGE_NETWORKS = ["127.0.0.0/8"]
+    ctx = world.box()
+    sums = f"{'0' * 64}  other.vmdk\n{hashlib.sha256(disk['vmdk']).hexdigest()} *little.vmdk\n".encode()
+    with serving({"/little.vmdk": (200, {}, disk["vmdk"]), "/SUMS": (200, {}, sums)}) as at:
+        row = entry(world, at, checksums_url=f"{at}/SUMS")
+        first = image_catalogue.fetch(ctx, row.id)
+        with pytest.raises(Conflict, match="on its way"):
+            image_catalogue.fetch(ctx, row.id)
+        work(first.id)
+        second = image_catalogue.fetch(ctx, row.id)
+        work(second.id)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.status, second.status, second.name, second.visibility) == (S.DEACTIVATED, S.READY, "Little 1", "public"), second.error
+    assert (second.project, second.disk_bus, second.virtual_bytes) == (None, "sata", 4 * MIB)
+    assert second.source["checksum"] == hashlib.sha256(disk["vmdk"]).hexdigest()
+    assert second in images.list(world.ctx("stranger", world.other))
+    world.running(name="one", image_id=second.id)
+    lost = image_catalogue.fetch(ctx, row.id)
+    work(lost.id)
+    lost.refresh_from_db()
+    assert lost.status == S.FAILED
+    assert lost.error
+    assert image_catalogue.newest([row]) == {row.id: lost}
+    assert images.get(ctx, second.id).status == S.READY
+    image_catalogue.delete(ctx, row.id)
+    second.refresh_from_db()
+    assert (second.status, second.entry) == (S.READY, None)
+
+
+def test_another_file_than_the_catalogue_says(world: World, disk: dict[str, bytes], settings: Any) -> None:
+    settings.IMAGE_NETWORKS = ["127.0.0.0/8"]
+    right = hashlib.sha512(disk["vmdk"]).hexdigest()
+    with serving({"/little.vmdk": (200, {}, disk["vmdk"]), "/SUMS": (200, {}, b"not a list")}) as at:
+        wrong = image_catalogue.fetch(world.box(), entry(world, at, checksum="0" * 128).id)
+        none = image_catalogue.fetch(world.box(), entry(world, at, version="2", checksums_url=f"{at}/SUMS").id)
+        pinned = entry(world, at, version="3", checksum=right.upper())
+        good = image_catalogue.fetch(world.box(), pinned.id)
+        work()
+    for image in (wrong, none, good):
+        image.refresh_from_db()
+    assert "not the one that was meant" in wrong.error
+    assert "says nothing of little.vmdk" in none.error
+    assert good.status == S.READY
+    with pytest.raises(Conflict, match="there already"):
+        image_catalogue.fetch(world.box(), pinned.id)
+
+
+def test_what_an_entry_may_be(world: World) -> None:
+    at = "https://images.example.org"
+    row = entry(world, at, checksum="0" * 64)
+    with pytest.raises(AlreadyExists):
+        entry(world, at, name="LITTLE", checksum="0" * 64)
+    for wrong, field in (
+        ({"name": ""}, "name"),
+        ({"url": "ftp://a"}, "url"),
+        ({"checksums_url": "here"}, "checksums_url"),
+        ({"checksum": "1"}, "checksum"),
+        ({"checksum": ""}, "checksum"),
+        ({"checksums_url": f"{at}/SUMS"}, "checksum"),
+        ({"disk_bus": "floppy"}, "disk_bus"),
+        ({"min_disk_gib": -1}, "min_disk_gib"),
+        ({"version": "x" * 33}, "version"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            image_catalogue.update(world.box(), row.id, **wrong)
+        assert caught.value.field == field, wrong
+    image_catalogue.update(world.box(), row.id, checksum="", checksums_url=f"{at}/SUMS", architecture="aarch64")
+    with pytest.raises(Conflict, match="this box runs x86_64"):
+        image_catalogue.fetch(world.box(), row.id)
+    with pytest.raises(Forbidden):
+        image_catalogue.fetch(world.box("support"), row.id)
+    with pytest.raises(Forbidden):
+        image_catalogue.list(world.ctx("owner"))
+
+
+def test_the_entries_that_a_box_knows(world: World) -> None:
+    """They are in a new box's catalogue, and each is one that could be written by hand."""
+    for given in well_known_images.ENTRIES:
+        row = CatalogueEntry.objects.get(name=given["name"], version=given["version"])
+        assert row.url == given["url"]
+        image_catalogue.update(world.box(), row.id, description="looked at")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"{'a' * 64}  disk.img\n", "a" * 64),
+        (f"{'A' * 64} *disk.img\r\n{'b' * 64}  other.img", "a" * 64),
+        (f"# disk.img: 5 bytes\nSHA256 (disk.img) = {'c' * 64}\n", "c" * 64),
+        (f"SHA256 (disk.img) = {'c' * 64}\nSHA512 (disk.img) = {'d' * 128}\n", "d" * 128),
+        (f"{'e' * 128}\n", "e" * 128),
+        (f"{'a' * 64}  ./disk.img", "a" * 64),
+        (f"{'a' * 64}  not-disk.img", ""),
+        (f"{'a' * 63}  disk.img", ""),
+        ("", ""),
+        ("<html>disk.img</html>", ""),
+    ],
+)
+def test_lists_of_checksums(text: str, found: str) -> None:
+    assert checksums.find(text, "disk.img") == found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -52,6 +53,16 @@ def test_the_daemon_is_killed_and_comes_back(
     hypervisor.stop(spec.id)
     eventually(lambda: told[-1].power is Power.SHUTOFF)
     end()
+
+
+@pytest.mark.parametrize("bus", ["scsi", "sata"])
+def test_disk_buses(hypervisor: LibvirtHypervisor, new_machine: Callable[..., MachineSpec], bus: str) -> None:
+    """QEMU takes a machine whose disk is on that bus, and its firmware boots from it."""
+    spec = replace(new_machine(), disk_bus=bus)
+    hypervisor.define(spec)
+    hypervisor.start(spec.id)
+    eventually(lambda: b">" in hypervisor.console_log(spec.id).read_bytes())
+    hypervisor.stop(spec.id)
 
 
 def test_qemu_dies(real_libvirt: RealBox, hypervisor: LibvirtHypervisor, new_machine: Callable[..., MachineSpec]) -> None:

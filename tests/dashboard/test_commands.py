@@ -66,6 +66,7 @@ PAGES = {
     "admin-instances": "/admin/instances",
     "admin-flavors": "/admin/flavors",
     "admin-images": "/admin/images",
+    "admin-image-catalogue": "/admin/images/catalogue",
     "admin-store": "/admin/store",
     "admin-buckets": "/admin/buckets",
     "admin-projects": "/admin/projects",
@@ -88,6 +89,7 @@ FILLS = {
     "NETWORK_ID": "networks",
     "SNAPSHOT_ID": "snapshots",
     "INSTANCE_SNAPSHOT_ID": "instance-snapshots",
+    "ENTRY_ID": "image-catalogue",
     "OTHER_PROJECT_ID": "instances",  # of no project: the image of these tests cannot be shared anyway
     "TYPE_ID": "volume-types",
     "PORT_ID": "ports",

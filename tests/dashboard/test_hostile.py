@@ -64,7 +64,7 @@ TYPES = {
 
 BUTTONS = {
     "sign-out", "revoke", "delete", "remove", "suspend", "resume", "stop", "retire", "restore", "deactivate", "reactivate", "password",
-    "verify", "empty", "make-default", "offer", "detach", "withdraw", "forget", "<slug:key>", "<uuid:user_id>",
+    "verify", "empty", "make-default", "offer", "detach", "withdraw", "forget", "fetch", "<slug:key>", "<uuid:user_id>",
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from compute import snapshots, volumes
 from compute.jobs import export_image, import_image
-from compute.models import Image, ImageExport
+from compute.models import CatalogueEntry, Image, ImageExport
 from tests.buckets import Buckets
 from tests.world import World, work
 
@@ -123,3 +123,21 @@ def test_making_one_of_a_snapshot(world: World, browse: Browse) -> None:
     assert made.status_code == 302
     work()
     assert Image.objects.get(name="Made").status == "ready"
+
+
+def test_the_catalogue(world: World, browse: Browse) -> None:
+    client, at = browse("admin"), "/admin/images/catalogue"
+    assert b"Debian 12" in client.get(at).content
+    form = {"name": "Little", "version": "1", "url": "https://images.example.org/little.vmdk", "checksum": "1", "disk_bus": "sata"}
+    wrong = client.post(f"{at}/new", form | {"nic_model": "virtio"})
+    assert b"64 or 128 letters and digits" in wrong.content
+    assert client.post(f"{at}/new", form | {"nic_model": "virtio", "checksum": "0" * 64}).status_code == 302
+    row = CatalogueEntry.objects.get(name="Little")
+    assert client.post(f"{at}/{row.id}", {"description": "Small"}).status_code == 302
+    row.refresh_from_db()
+    assert (row.description, row.disk_bus, row.checksum) == ("Small", "sata", "0" * 64)
+    told = client.post(f"{at}/{row.id}/fetch", follow=True).content.decode()
+    assert "Fetching Little 1." in told
+    assert "Little 1 is on its way: 0 %." in told
+    assert "is out of the catalogue" in client.post(f"{at}/{row.id}/delete", follow=True).content.decode()
+    assert Image.objects.get(name="Little 1").entry is None

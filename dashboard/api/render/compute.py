@@ -7,8 +7,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from compute import actions, images, lifecycle, security_groups
-from compute.models import Image, ImageExport, ImageMember
+from compute import actions, image_catalogue, images, lifecycle, security_groups
+from compute.models import CatalogueEntry, Image, ImageExport, ImageMember
 
 STATUSES = sorted(map(str, lifecycle.MOVES))
 # What people may ask for here; the others of the table (rename, console) have addresses of their own.
@@ -190,6 +190,31 @@ class ImageShape(serializers.Serializer):
 
     def get_concern(self, row: Any) -> str:
         return images.concern(row)
+
+
+class CatalogueEntryShape(serializers.Serializer):
+    """A cloud image that an administrator of the box may fetch."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    version = serializers.CharField()
+    os = serializers.CharField()
+    architecture = serializers.CharField()
+    description = serializers.CharField()
+    url = serializers.CharField()
+    checksum = serializers.CharField(help_text="SHA-256 or SHA-512 of the file; empty: the list below tells it.")
+    checksums_url = serializers.CharField(help_text="A list of checksums beside the file.")
+    min_disk_gib = serializers.IntegerField()
+    min_memory_mib = serializers.IntegerField()
+    disk_bus = serializers.ChoiceField(Image.DiskBus.values)
+    nic_model = serializers.ChoiceField(Image.NicModel.values)
+    image = serializers.SerializerMethodField(help_text="The one that was fetched last, whatever became of it; null: none.")
+    created_at = serializers.DateTimeField()
+
+    @extend_schema_field(ImageShape(allow_null=True))
+    def get_image(self, row: CatalogueEntry) -> Any:
+        found = image_catalogue.newest([row]).get(row.id)
+        return ImageShape(found).data if found else None
 
 
 class ImageExportShape(serializers.Serializer):
