@@ -14,7 +14,7 @@ from django.conf import settings as django_settings
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from compute import address_groups, floating_ips, keypairs, ports, security_groups, snapshots, volumes
+from compute import address_groups, floating_ips, image_catalogue, keypairs, ports, security_groups, snapshots, volumes
 from tests.browser.pages import PAGES
 from tests.browser.pages import Page as Case
 from tests.operations import backup_things, balancer_things, store_drive
@@ -111,6 +111,7 @@ def _things(world: World) -> dict[str, str]:
     volume = volumes.create(owner, name="data", size_gib=1)
     made["volume"], made["free"], made["volume_type"] = volume, volume, volume.type
     work(volume.id)
+    made["entry"] = image_catalogue.list(world.box())[0]
     made["snapshot"] = snapshots.create(owner, volume_id=volume.id, name="monday")
     ids = {name: str(thing.id) for name, thing in made.items()}  # type: ignore[attr-defined]
     assert group is not None
