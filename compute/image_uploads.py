@@ -12,7 +12,7 @@ from django.db import transaction
 from cloudbox.common import events, jobs, outbound
 from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, QuotaExceeded
 from compute import host, images, instances, volumes
-from compute.models import Image, Instance, Volume
+from compute.models import Image, Instance
 from identity.context import Context
 from identity.models import Project
 from identity.names import clean_name, clean_text
@@ -209,8 +209,3 @@ def _of_disk(ctx: Context, *, disk: UUID, instance: UUID | None, size_gib: int, 
             image.os, image.disk_bus, image.nic_model = system.os, system.disk_bus, system.nic_model
             image.save(update_fields=["os", "disk_bus", "nic_model"])
     return image
-
-
-def is_being_imaged(volume: Volume) -> Image | None:
-    """An image that is being made of this volume."""
-    return Image.objects.filter(status=S.IMPORTING, source__disk=str(volume.id)).first()

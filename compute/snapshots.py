@@ -12,7 +12,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 from cloudbox.common import events, jobs
 from cloudbox.common.errors import AlreadyExists, Conflict, NotFound
 from compute import charges, instances, volumes
-from compute.models import Instance, Snapshot, Volume
+from compute.models import Image, Instance, Snapshot, Volume
 from compute.volume_lifecycle import machine, snapshot_machine
 from identity import quotas
 from identity.context import Context
@@ -65,9 +65,14 @@ def _why_not_now(snapshot: Snapshot, action: Action) -> str:
         return f"{snapshot.volume.name} is attached read-only, so nothing on it can change. Detach it first."
     if action.key == "delete" and snapshot.group is not None and snapshot.group.status != snapshot.group.Status.DELETED:
         return f"{snapshot.name} is part of the snapshot {snapshot.group.name} of {snapshot.group.instance.name}. Delete that one."
-    if action.key == "delete" and (copy := snapshot.copies.filter(status=V.CREATING).first()):
+    if action.key == "delete" and (copy := snapshot.copies.filter(status=V.CREATING).first() or _image_of(snapshot)):
         return f"{copy.name} is being made from it. Wait until that is done."
     return ""
+
+
+def _image_of(snapshot: Snapshot) -> Image | None:
+    """One that is being made."""
+    return Image.objects.filter(status=Image.Status.IMPORTING, source__snapshot=str(snapshot.id)).first()
 
 
 def why_no_restore(volume: Volume) -> str:

@@ -13,7 +13,7 @@ from cloudbox.common import events, jobs
 from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound
 from compute import charges, instances, volume_types
 from compute import volume_sources as sources
-from compute.models import Instance, Snapshot, Volume, VolumeType
+from compute.models import Image, Instance, Snapshot, Volume, VolumeType
 from compute.volume_lifecycle import machine, note_size
 from identity import quotas
 from identity.context import Context
@@ -117,9 +117,10 @@ def _why_no_offer(volume: Volume) -> str:
     return ""
 
 
-def being_copied(volume: Volume) -> Volume | None:
-    """A volume that is being made from this one, or from a snapshot of it."""
-    return Volume.objects.filter(Q(source_volume=volume) | Q(source_snapshot__volume=volume), status=S.CREATING).first()
+def being_copied(volume: Volume) -> Volume | Image | None:
+    """A volume or an image that is being made from this one, or from a snapshot of it."""
+    copies = Volume.objects.filter(Q(source_volume=volume) | Q(source_snapshot__volume=volume), status=S.CREATING)
+    return copies.first() or Image.objects.filter(status=Image.Status.IMPORTING, source__disk=str(volume.id)).first()
 
 
 def why_not_now(volume: Volume, key: str) -> str:

@@ -9,10 +9,10 @@ import pytest
 
 from cloudbox.common.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, QuotaExceeded
 from cloudbox.common.models import Job
-from compute import host, instances, reconcilers, snapshots, volumes
+from compute import host, images, instances, reconcilers, snapshots, volumes
 from compute.drivers import fake_disks
 from compute.jobs.snapshots import KINDS
-from compute.models import Snapshot, Volume
+from compute.models import Image, Snapshot, Volume
 from identity import quotas
 from identity.models import Quota
 from tests.compute.test_volumes import attached, check_books, made
@@ -304,3 +304,18 @@ def test_failed_at_each_step(trial: Trial, number: int, how: Callable[..., objec
         assert _statuses(volume, snapshot)[1] == ("ready" if trial.kind == "restore-volume" else "deleted")
     assert quotas.recount() == []
     check(volume)
+
+
+def test_nothing_goes_while_an_image_is_made_of_it(world: World) -> None:
+    ctx = world.ctx("member")
+    volume = volumes.create(ctx, name="data", size_gib=1)
+    work(volume.id)
+    snapshot = snapshots.create(ctx, volume_id=volume.id, name="monday")
+    work(volume.id)
+    image = images.create(ctx, name="Golden", snapshot_id=snapshot.id)
+    with pytest.raises(Conflict, match="Golden is being made from it"):
+        snapshots.delete(ctx, snapshot.id)
+    with pytest.raises(Conflict, match="Golden is being made from it"):
+        volumes.delete(ctx, volume.id, with_snapshots=True)
+    Image.objects.filter(id=image.id).update(status="failed")
+    assert snapshots.delete(ctx, snapshot.id).status == "deleting"
