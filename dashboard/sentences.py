@@ -61,6 +61,7 @@ _DONE_OF = {
     ("catalogue-entry", "update"): "changed {} in the catalogue of images",
     ("catalogue-entry", "delete"): "took {} out of the catalogue of images",
     ("catalogue-entry", "fetch"): "began to fetch {} of the catalogue of images",
+    ("image", "upload"): "uploaded the file of the image {}",
     ("image", "export"): "began to export the image {}",
     ("image", "finish-export"): "exported the image {}",
     ("image", "fail-export"): "could not export the image {}",
