@@ -29,6 +29,7 @@ from compute import (  # noqa: E402
     backups,
     flavors,
     floating_ips,
+    image_members,
     images,
     instances,
     keypairs,
@@ -43,11 +44,11 @@ from compute import (  # noqa: E402
 )
 from compute.backup_lifecycle import open_vault  # noqa: E402
 from compute.instances import LaunchSpec  # noqa: E402
-from compute.models import BackupVault, CatalogueEntry, Image, Instance  # noqa: E402
+from compute.models import BackupVault, CatalogueEntry, Image, ImageExport, ImageMember, Instance  # noqa: E402
 from identity import credentials, projects, quotas, temporary, users  # noqa: E402
 from identity.authn.session import context_of  # noqa: E402
 from identity.context import SYSTEM, Context  # noqa: E402
-from identity.models import User  # noqa: E402
+from identity.models import Project, User  # noqa: E402
 from storage import buckets, configurations, keys, lifecycle, policy_drafts, webhooks  # noqa: E402
 from storage.models import BucketUsage, StoreDrive  # noqa: E402
 from tests.browser.pages import HOSTILE  # noqa: E402
@@ -74,6 +75,7 @@ def main() -> None:
     tight = projects.create(SYSTEM, name="Fjord Maps", owner_email="bob@example.org")
     quotas.set_limits(SYSTEM, tight, {"security_groups": 1, "keypairs": None})
     things |= _network_things(ctx) | _instances(ctx) | _objects(ctx)
+    things |= _own_image(ctx, [tight, paused])
     things |= _volumes(ctx, things["web"])
     things |= _outside(ctx, things["web"])
     things |= _backups(ctx, UUID(things["volume"]))
@@ -102,6 +104,35 @@ def _network_things(ctx: Context) -> dict[str, str]:
         "back": str(back.id),
         "router": str(network.router_id),
     }
+
+
+def _own_image(ctx: Context, others: list[Project]) -> dict[str, str]:
+    """One that is shared, with an export in each state."""
+    image = Image.objects.create(
+        project=ctx.needed_project,
+        name="Debian 12 with our agents",
+        os="debian",
+        status="ready",
+        size_bytes=412 * 2**20,
+        virtual_bytes=2**31,
+    )
+    for other in others:
+        image_members.offer(ctx, image.id, project_id=other.id)
+    ImageMember.objects.filter(image=image, project=others[0]).update(status="accepted")
+    for number, (kind, status) in enumerate({"vmdk": "ready", "ova": "exporting", "vhdx": "failed"}.items()):
+        ImageExport.objects.create(
+            image=image,
+            project=ctx.needed_project,
+            format=kind,
+            bucket="media",
+            key=f"images/debian-12-with-our-agents.{kind}",
+            status=status,
+            progress=40 * number,
+            size_bytes=398 * 2**20 if status == "ready" else 0,
+            checksum="9f" * 32 if status == "ready" else "",
+            error="The bucket media has reached its quota of 20.0 GiB." if status == "failed" else "",
+        )
+    return {"own_image": str(image.id)}
 
 
 def _outside(ctx: Context, instance_id: str) -> dict[str, str]:

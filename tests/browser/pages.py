@@ -67,6 +67,7 @@ PAGES: tuple[Page, ...] = (
     Page("instance-settings", "/p/demo/instances/{web}/settings"),
     Page("images", "/p/demo/images"),
     Page("image", "/p/demo/images/{image}"),
+    Page("image-own", "/p/demo/images/{own_image}"),
     Page("image-new", "/p/demo/images/new"),
     Page("volumes", "/p/demo/volumes"),
     Page("volumes-empty", "/p/fjord-maps/volumes", who="bob"),

@@ -106,6 +106,7 @@ def _things(world: World) -> dict[str, str]:
     group = security_groups.list(owner).first()
     keypair, _ = keypairs.create(owner, name="laptop")
     made: dict[str, object] = {"web": instance, "db": instance, "failed": instance, "image": world.image, "network": world.network}
+    made["own_image"] = world.image
     made["port"] = ports.reserve(owner, network_id=world.network.id)
     made["addresses"] = address_groups.create(owner, name="offices", cidrs=["203.0.113.0/24"])
     volume = volumes.create(owner, name="data", size_gib=1)
