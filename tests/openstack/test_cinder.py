@@ -219,6 +219,19 @@ def test_quotas_and_limits(cloud: Cloud) -> None:
     assert cloud.cinder("GET", mine)["quota_set"] == cloud.cinder("GET", f"{mine}/defaults")["quota_set"]
 
 
+def test_hosts(cloud: Cloud) -> None:
+    """For who may look at the box: what lies on it, of all and of each project, in texts."""
+    volume = make(cloud)
+    cloud.cinder("POST", "snapshots", {"snapshot": {"volume_id": volume, "name": "s"}})
+    assert cloud.refused("GET", "os-hosts") == 403
+    (host,) = cloud.cinder("GET", "os-hosts", who="admin")["hosts"]
+    assert (host["service"], host["service-status"], host["service-state"]) == ("cinder-volume", "available", "enabled")
+    found = cloud.cinder("GET", f"os-hosts/{host['host_name']}", who="admin")["host"]
+    line = {"host": host["host_name"], "volume_count": "1", "total_volume_gb": "1", "snapshot_count": "1", "total_snapshot_gb": "1"}
+    assert [row["resource"] for row in found] == [line | {"project": "(total)"}, line | {"project": cloud.world.project.id.hex}]
+    assert cloud.refused("GET", "os-hosts/elsewhere", who="admin") == 404
+
+
 def test_versions_and_whose_address_it_is(cloud: Cloud) -> None:
     """300 at the root; microversions to 3.70; another project's address is refused, and since 3.67 there need be none."""
     root = cloud.client.get("/volume/")

@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 
 from cloudbox.common.models import Event
@@ -167,6 +168,8 @@ os-quota-sets/<str:id>                   GET reader PUT box DELETE box
 os-quota-sets/<str:id>/defaults          GET any
 os-availability-zone                     GET any
 os-services                              GET look
+os-hosts                                 GET look
+os-hosts/<str:id>                        GET look
 scheduler-stats/get_pools                GET look
 limits                                   GET any
 extensions                               GET any
@@ -263,6 +266,7 @@ class Probe:
             "v3": world.project.id.hex, "volumes": spare.id, "snapshots": snapshot.id, "types": kind.id, "qos-specs": kind.id,
             "os-volume-transfer": transfer.id, "volume-transfers": transfer.id, "attachments": hung.id, "messages": spare.id,
             "backups": spare.id, "extra_specs": "total_iops_sec", "metadata": "probe", "os-quota-sets": world.project.id.hex,
+            "os-hosts": f"{settings.BOX_NAME or 'box'}@qcow2",
         }  # fmt: skip
         self.ids = {
             "servers": server.id, "flavors": world.flavor.id, "images": world.image.id, "os-security-groups": group.id,

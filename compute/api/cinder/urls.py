@@ -61,6 +61,8 @@ _v3: Routes = [
     path("os-quota-sets/<str:id>/defaults", box.quota_defaults),
     path("os-availability-zone", box.zones),
     path("os-services", box.services),
+    path("os-hosts", box.hosts),
+    path("os-hosts/<str:id>", box.host),
     path("scheduler-stats/get_pools", box.pools),
     path("limits", box.limits),
     path("extensions", box.extensions),

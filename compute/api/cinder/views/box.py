@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Count, Sum
 from django.http import HttpRequest, HttpResponse
 
 from cloudbox.common import clock
 from cloudbox.common.errors import Invalid, NotFound, NotSupported
 from cloudbox.common.fields import body_of
-from compute import health, volume_types
+from compute import health, snapshots, volume_types
 from compute import volumes as verbs
 from compute.api.cinder import render
 from compute.api.cinder.errors import view
@@ -107,7 +108,7 @@ def _zones(request: HttpRequest, caller: Caller) -> HttpResponse:
 def _services(request: HttpRequest, caller: Caller) -> HttpResponse:
     caller.ctx.require("box.look")
     found = []
-    for binary, host in (("cinder-scheduler", health.hosts(caller.ctx)[0].name), ("cinder-volume", render.host().partition("#")[0])):
+    for binary, host in (("cinder-scheduler", health.hosts(caller.ctx)[0].name), ("cinder-volume", _backend())):
         row: dict[str, Any] = {
             "binary": binary, "host": host, "zone": render.ZONE, "status": "enabled", "state": "up", "disabled_reason": None,
             "updated_at": bare(clock.now()),
@@ -132,9 +133,46 @@ def _pools(request: HttpRequest, caller: Caller) -> HttpResponse:
     return answer({"pools": [shape]})
 
 
+def _backend() -> str:
+    """Without the pool: what stands behind a # no address can carry."""
+    return render.host().partition("#")[0]
+
+
+def _hosts(request: HttpRequest, caller: Caller) -> HttpResponse:
+    caller.ctx.require("box.look")
+    row = {
+        "host_name": _backend(), "service": "cinder-volume", "service-status": "available", "service-state": "enabled",
+        "zone": render.ZONE, "last-update": bare(clock.now()),
+    }  # fmt: skip
+    return answer({"hosts": [row] if request.GET.get("zone", render.ZONE) == render.ZONE else []})
+
+
+def _host(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
+    """What lies on it, all together and of each project. Numbers are texts here, as Cinder's reference has them."""
+    caller.ctx.require("box.look")
+    if id != _backend():
+        raise NotFound(f"There is no host {id[:64]}.")
+    held: dict[str, list[int]] = {"(total)": [0, 0, 0, 0]}
+    for place, rows in ((0, verbs.list(caller.ctx, all_projects=True)), (2, snapshots.list(caller.ctx, all_projects=True))):
+        for project, count, gib in rows.order_by().values_list("project_id").annotate(Count("id"), Sum("size_gib")):
+            for name in ("(total)", project.hex):
+                line = held.setdefault(name, [0, 0, 0, 0])
+                line[place], line[place + 1] = line[place] + count, line[place + 1] + gib
+    words = ("volume_count", "total_volume_gb", "snapshot_count", "total_snapshot_gb")
+    return answer(
+        {
+            "host": [
+                {"resource": {"host": id, "project": name} | {word: str(number) for word, number in zip(words, line, strict=True)}}
+                for name, line in held.items()
+            ]
+        }
+    )
+
+
 # As Cinder's clients ask before they use what is not in every cloud.
 _EXTENSIONS = {
-    "os-availability-zone": "AvailabilityZones", "os-extend": "VolumeActions", "os-quota-sets": "Quotas", "os-services": "Services",
+    "os-availability-zone": "AvailabilityZones", "os-extend": "VolumeActions", "os-hosts": "Hosts", "os-quota-sets": "Quotas",
+    "os-services": "Services",
     "os-snapshot-actions": "SnapshotActions", "os-types-extra-specs": "TypesExtraSpecs", "os-types-manage": "TypesManage",
     "os-volume-actions": "VolumeActions", "os-volume-transfer": "VolumeTransfer", "backups": "Backups", "scheduler-stats": "Pools",
 }  # fmt: skip
@@ -191,6 +229,8 @@ quota_defaults = view(GET=_quota_defaults)
 zones = view(GET=_zones)
 services = view(GET=_services)
 pools = view(GET=_pools)
+hosts = view(GET=_hosts)
+host = view(GET=_host)
 limits = view(GET=_limits)
 extensions = view(GET=_extensions)
 filters = view(GET=_filters)
