@@ -14,7 +14,7 @@ from cloudbox.common.errors import AlreadyExists, Conflict, NotFound
 from compute import instances
 from compute.boot_volumes import BootVolume
 from compute.instances import LaunchSpec
-from compute.models import Instance, InstanceSnapshot, Snapshot, Volume
+from compute.models import Image, Instance, InstanceSnapshot, Snapshot, Volume
 from compute.volume_lifecycle import instance_snapshot_machine as machine
 from compute.volume_lifecycle import machine as volume_machine
 from compute.volume_lifecycle import snapshot_machine
@@ -40,6 +40,7 @@ ACTIONS: dict[str, Action] = {
     action.key: action
     for action in (
         Action(key="launch", label="Launch from it", states=frozenset({S.READY}), policy="instances.launch"),
+        Action(key="image", label="Make an image of it", states=frozenset({S.READY}), policy="images.manage"),
         Action(key="restore", label="Go back to it", states=frozenset({S.READY})),
         Action(key="delete", label="Delete", states=frozenset({S.READY, S.ERROR})),
     )
@@ -57,8 +58,13 @@ def _why_not_now(whole: InstanceSnapshot, key: str) -> str:
         return f"{whole.name} is {whole.get_status_display().lower()}. {hint}"
     if key == "restore":
         return _why_no_restore(whole)
+    if key == "image" and not whole.root_gib:
+        return f"{whole.instance.name} booted from a volume. Make the image of that volume's snapshot."
     if key == "delete":
-        copy = Volume.objects.filter(Q(source_instance_snapshot=whole) | Q(source_snapshot__group=whole), status="creating").first()
+        copy = (
+            Volume.objects.filter(Q(source_instance_snapshot=whole) | Q(source_snapshot__group=whole), status="creating").first()
+            or Image.objects.filter(status=Image.Status.IMPORTING, source__snapshot=str(whole.id)).first()
+        )
         return f"{copy.name} is being made from it. Wait until that is done." if copy else ""
     return ""
 

@@ -40,6 +40,7 @@ ACTIONS: dict[str, Action] = {
     action.key: action
     for action in (
         Action(key="copy", label="New volume from it", states=frozenset({S.READY}), icon="plus"),
+        Action(key="image", label="Make an image of it", states=frozenset({S.READY}), icon="image", policy="images.manage"),
         Action(key="browse", label="Browse files", states=frozenset({S.READY}), icon="folder", policy="snapshots.browse"),
         Action(key="restore", label="Go back to it", states=frozenset({S.READY}), icon="restart", danger=True),
         Action(key="rename", label="Rename", states=frozenset(set(S.values) - {S.DELETING, S.DELETED}), icon="edit"),

@@ -68,6 +68,9 @@ def test_snapshots_of_a_volume(browse: Browse, world: World) -> None:
     shown = client.get(at).content.decode()
     assert "before the sale" in shown
     assert "the volume goes on from it" in shown
+    made_of = f"/p/shop/images/new?snapshot=volume:{snapshot.id}"
+    assert made_of in shown
+    assert f'value="volume:{snapshot.id}" selected' in client.get(made_of).content.decode()
     assert client.post(f"/p/shop/snapshots/{snapshot.id}/do/restore")["Location"] == f"{at}#snapshots"
     work()
     assert client.post(f"/p/shop/snapshots/{snapshot.id}/do/nonsense").status_code == 404
@@ -173,6 +176,7 @@ def test_a_whole_instance_in_the_portal(browse: Browse, world: World) -> None:
     shown = client.get(f"{at}/disks").content.decode()
     assert "before the sale" in shown
     assert "web is running. Stop it first." in shown
+    assert "web booted from a volume. Make the image of that volume&#x27;s snapshot." in shown
     assert f"whole:{whole.id}" in client.get("/p/shop/instances/new").content.decode()
     assert client.post("/p/shop/instances/new", fields | {"name": "copy", "image": "", "root": f"whole:{whole.id}"}).status_code == 302
     work()
