@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 
 from cloudbox.common import jobs
 from cloudbox.common.models import Job
-from compute import flavors, host, instances, networks, volume_types
+from compute import flavors, host, instances, networks, volume_types, well_known_images
 from compute.instances import LaunchSpec
-from compute.models import Flavor, Image, Instance, Network
+from compute.models import CatalogueEntry, Flavor, Image, Instance, Network
 from identity import credentials, projects, users
 from identity.authn.session import context_of
 from identity.context import SYSTEM, Context
@@ -55,6 +55,8 @@ class World:
 
 def build() -> World:
     world = World()
+    if not CatalogueEntry.objects.exists():  # What a migration had put there, until a test emptied all tables.
+        CatalogueEntry.objects.bulk_create([CatalogueEntry(**fields) for fields in well_known_images.ENTRIES])
     for who, box_role in {"owner": "", "member": "", "reader": "", "support": "support", "admin": "admin", "stranger": ""}.items():
         world.users[who], _ = users.create(SYSTEM, email=f"{who}@example.org", name=who.title(), box_role=box_role)
     world.project = projects.create(SYSTEM, name="Shop", owner_email="owner@example.org")

@@ -21,7 +21,7 @@ WRONG: dict[str, list[Any]] = {
     "number": ["5", "x", -(10**30), 1e400, True, [], {}, NUL],
     "boolean": ["true", 1, 0, "yes", [], {}, None],
     "array": ["x", 5, {}, ["x"], [5], [None], [[]], ["x"] * 1000, [NUL]],
-    "object": ["x", 5, [], [[]], {"a": 5}, {"a": {}}, {NUL: "x"}, {"": "x"}, {"a": "x" * 1000}, {f"k{n}": "v" for n in range(60)}],
+    "object": ["x", 5, [], [[]], {"a": 5}, {"a": {}}, {NUL: "x"}, {"": "x"}, {"a": "x" * 1000}, {f"k{n}": "v" for n in range(200)}],
 }
 BODIES = [
     b"",
