@@ -5,7 +5,7 @@ Who may do it has been decided before (access.py); these decide whether it makes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from cloudbox.common.errors import NotFound
 from storage import encryption, expirations, locks, notifications, outbox
 from storage.directory import BucketInfo
 from storage.encryption import CustomerKey, Wish
-from storage.engine import SMALL_MAX_BYTES, Condition, FileView, Mode, Version
+from storage.engine import SMALL_MAX_BYTES, Condition, Mode, Version
 from storage.errors import EntityTooLarge, MarkerRead, NoSuchBucket, NoSuchObject, NoSuchVersion, NothingThere, RangeUnsatisfiable
 from storage.notifications import Cause
 from storage.plane import Plane
@@ -245,18 +245,18 @@ async def open_key(plane: Plane, properties: Properties, customer: CustomerKey |
     return await encryption.open_key(plane.directory, properties.encryption, customer)
 
 
-Content = bytes | AsyncIterator[bytes] | Sequence[FileView]
+Content = bytes | AsyncIterator[bytes]
 
 
 async def content(plane: Plane, version: Version, properties: Properties, key: bytes, start: int, length: int) -> Content:
-    """Bytes of a version: at once if it is little, by sendfile if that is possible, else as a stream."""
+    """Bytes of a version: at once if it is little, else as a stream. What leaves has been looked at in memory: by sendfile it would be
+    read once more from a drive that may answer otherwise."""
     if not length:
         return b""
     if not key:
         if version.location is not None or length < THREAD_FROM_BYTES:
             return await plane.store.read(version, start, length)
-        views = plane.store.view(version, start, length)
-        return views if views is not None else plane.store.stream(version, start, length)
+        return plane.store.stream(version, start, length)
     if version.manifest:
         return _decrypted_parts(plane, version, key, start, length)
     nonce = bytes.fromhex(properties.encryption["n"])

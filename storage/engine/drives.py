@@ -37,9 +37,6 @@ class File(Protocol):
 
     def size(self) -> int: ...
 
-    def fileno(self) -> int | None:
-        """For sendfile; None if there is no such thing."""
-
     def close(self) -> None: ...
 
 
@@ -126,9 +123,6 @@ class _File:
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size
-
-    def fileno(self) -> int | None:
-        return self._fd
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1

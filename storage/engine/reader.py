@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -24,12 +23,11 @@ from storage.engine.fragments import Fragments
 from storage.engine.index import EXTENT, OPEN, STALE, Blob, Index
 from storage.engine.members import Bay, Members
 from storage.engine.segments import SegmentFiles, path_of
-from storage.engine.types import FileView, Location, Part, Version
+from storage.engine.types import Location, Part, Version
 
 log = logging.getLogger(__name__)
 
 STREAM_BYTES = 1 << 20
-TRUSTED_SECONDS = 600.0  # So long after its check a block may be sent without another one.
 OPEN_EXTENTS = 256
 MANIFESTS = 64
 
@@ -41,13 +39,12 @@ class _Gone(Exception):
 
 
 class OpenExtent:
-    """An extent being read: its table, its files, and when each block of each file was last found good."""
+    """An extent being read: its table and its files."""
 
     def __init__(self, blob: Blob) -> None:
         self.blob = blob
         self.table: Table | None = None
         self.files: dict[bytes, File] = {}
-        self.checked: dict[bytes, list[float]] = {}
         self.fragments: Fragments | None = None
 
 
@@ -189,7 +186,7 @@ class Reader:
                 bad.append(bay)
                 continue
             bay.health.read(len(data), time.perf_counter() - started)
-            if len(data) == high - low and self._check(extent, bay, table, data, first):
+            if len(data) == high - low and _is_good(table, data, first):
                 for other in bad:
                     self._heal_extent(other, id, extent, table, data, first)
                 return data if low == start and high - low == length else data[start - low : start - low + length]
@@ -198,18 +195,6 @@ class Reader:
         if self._index.blob(id) is None:
             raise _Gone
         raise Unavailable(UNREADABLE)
-
-    def _check(self, extent: OpenExtent, bay: Bay, table: Table, data: bytes, first: int) -> bool:
-        view = memoryview(data)
-        checked = extent.checked.get(bay.id)
-        if checked is None:
-            checked = extent.checked[bay.id] = [0.0] * len(table.checksums)
-        now = time.monotonic()
-        for number, at in enumerate(range(0, len(data), BLOCK_BYTES), first):
-            if crc32c(view[at : at + BLOCK_BYTES]) != table.checksums[number]:
-                return False
-            checked[number] = now
-        return True
 
     def _heal_extent(self, bay: Bay, id: bytes, extent: OpenExtent, table: Table, data: bytes, first: int) -> None:
         bay.health.bad_blocks += 1
@@ -261,21 +246,6 @@ class Reader:
                 fragments.id, lambda blob: replace(blob, replicas=tuple((d, STALE if d == bay.id else s) for d, s in blob.replicas))
             )
             self.forget_extent(fragments.id)
-
-    def view(self, id: bytes, start: int, length: int) -> FileView | None:
-        """A stretch of a file whose blocks were all found good not long ago."""
-        extent = self._extents.get(id)
-        if extent is None or extent.table is None or extent.blob.data:
-            return None
-        first, last = start // BLOCK_BYTES, (start + length - 1) // BLOCK_BYTES
-        since = time.monotonic() - TRUSTED_SECONDS
-        for bay in self._bays(id, extent.blob):
-            checked, file = extent.checked.get(bay.id), extent.files.get(bay.id)
-            if checked is None or file is None or file.fileno() is None:
-                continue
-            if all(when > since for when in checked[first : last + 1]):
-                return FileView(os.dup(file.fileno() or 0), start, length)
-        return None
 
     # --- versions
 
@@ -371,6 +341,13 @@ class Reader:
             if ahead is not None:
                 ahead.cancel()
                 ahead.add_done_callback(lambda f: f.cancelled() or f.exception())
+
+
+def _is_good(table: Table, data: bytes, first: int) -> bool:
+    """Whether each block of `data`, which begins with the block `first`, has the checksum that was written with it."""
+    view = memoryview(data)
+    blocks = enumerate(range(0, len(data), BLOCK_BYTES), first)
+    return all(crc32c(view[at : at + BLOCK_BYTES]) == table.checksums[number] for number, at in blocks)
 
 
 def _steps(offset: int, count: int) -> list[int]:

@@ -181,9 +181,6 @@ class _MemoryFile:
     def size(self) -> int:
         return len(self._content.seen)
 
-    def fileno(self) -> int | None:
-        return None
-
     def close(self) -> None:
         pass
 

@@ -41,7 +41,6 @@ from storage.engine.types import (
     STORAGE_CLASSES,
     Condition,
     DriveSpec,
-    FileView,
     Listing,
     Mode,
     Part,
@@ -310,14 +309,6 @@ class Store:
             return
         async for piece in self.reader.stream(version, start, length):
             yield piece
-
-    def view(self, version: Version, start: int = 0, length: int | None = None) -> Sequence[FileView] | None:
-        """For sendfile: where the bytes lie, if they were verified not long ago, else None (use `stream`)."""
-        start, length = _range(version, start, length)
-        if not length or not version.blob or version.manifest:
-            return None
-        view = self.reader.view(version.blob, start, length)
-        return None if view is None else [view]
 
     async def parts(self, version: Version) -> Sequence[Part]:
         """The parts that a version was completed from; empty if it was not."""

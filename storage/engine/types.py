@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,18 +162,6 @@ class Part(NamedTuple):
     facts: bytes  # The dialect's (checksums); at most 255 bytes; opaque here.
     modified_ns: int = 0
     blob: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class FileView:
-    """A stretch of a file for sendfile(2). Give it back with `close()`, which closes the duplicate descriptor."""
-
-    fd: int
-    offset: int
-    count: int
-
-    def close(self) -> None:
-        os.close(self.fd)
 
 
 # Gets the version in question (the latest of the name, or the one that the call names; None if there is none; delete markers are

@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 
 from cloudbox.common.errors import Conflict
-from storage import expirations, manifests, objects
+from storage import expirations, manifests
 from storage.api.swift import headers, symlinks
 from storage.api.swift.call import Call
 from storage.api.swift.errors import SwiftError
-from storage.api.swift.found import Found, at_object, look, open_key
+from storage.api.swift.found import Found, at_object, look
 from storage.directory import BucketInfo
 from storage.engine import Version
 from storage.errors import NoSuchObject
@@ -65,16 +65,8 @@ async def pieces_of(call: Call, found: Any, start: int, length: int) -> AsyncIte
     got = await found.content(start, length)
     if isinstance(got, bytes):
         yield got
-    elif isinstance(got, AsyncIterator):
-        async for chunk in got:
-            yield chunk
     else:
-        # Views for sendfile do not fit between other bytes.
-        for view in got:
-            view.close()
-        key = await open_key(call, found.properties)
-        source = objects.VersionSource(call.plane, found.version, found.properties, key, start, length)
-        while chunk := await source.read():
+        async for chunk in got:
             yield chunk
 
 
