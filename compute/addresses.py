@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +39,13 @@ def parse_address(text: str, *, field: str) -> IPv4Address:
         return IPv4Address(text.strip())
     except ValueError as error:
         raise Invalid(f"{text[:40]!r} is not an address. Write it like 10.20.0.7.", field=field) from error
+
+
+def parse_address6(text: str, *, field: str) -> IPv6Address:
+    try:
+        return IPv6Address(text.strip())
+    except ValueError as error:
+        raise Invalid(f"{text[:50]!r} is not an IPv6 address. Write it like fd12:3456:789a:1::7.", field=field) from error
 
 
 def parse_range6(text: str, *, field: str) -> IPv6Network:

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from compute import desired_balancers, desired_routers, host
 from compute.drivers.specs import (
     DiskSpec,
@@ -49,22 +51,24 @@ def fabric() -> FabricSpec:
             cidr=ipaddress.IPv4Network(network.cidr),
             gateway=ipaddress.IPv4Address(network.gateway_ip),
             dns_domain=domain_of(network),
-            router_id=network.router_id,
-            dhcp=network.dhcp,
+            router_id=_router_id(network),
+            # A range that nobody has said yet is told to nobody.
+            dhcp=network.dhcp and network.subnet_id is not None,
             dns_servers=tuple(ipaddress.IPv4Address(each) for each in network.dns_servers),
             host_routes=desired_routers.routes(network.host_routes),
             mtu=network.mtu,
             ipv6=_ipv6(network),
             number=network.number,
         )
-        for network in Network.objects.order_by("number")
+        for network in Network.objects.select_related("router").order_by("number")
     )
     ports = list(
-        Port.objects.exclude(instance=None).select_related("instance", "network").prefetch_related("security_groups").order_by("id")
+        _switched_on().exclude(instance=None).select_related("instance", "network").prefetch_related("security_groups").order_by("id")
     )
     # Load balancers are members of groups, too: what lets the group in lets them in.
     balancers = (
-        Port.objects.exclude(load_balancer=None)
+        _switched_on()
+        .exclude(load_balancer=None)
         .select_related("network", "load_balancer")
         .prefetch_related("security_groups")
         .order_by("id")
@@ -78,6 +82,15 @@ def fabric() -> FabricSpec:
         ports=tuple(_port(port, rules) for port in ports),
         balancers=desired_balancers.of_all(),
     )
+
+
+def _switched_on() -> QuerySet[Port]:
+    """Of a port that is not among those of the fabric, nothing passes."""
+    return Port.objects.filter(is_up=True, network__is_up=True)
+
+
+def _router_id(network: Network) -> UUID | None:
+    return network.router_id if network.is_up and network.router is not None and network.router.is_up else None
 
 
 def _ipv6(network: Network) -> Ipv6Spec | None:

@@ -1,4 +1,4 @@
-"""What routers and external networks should be, read from the tables: four queries, however many there are."""
+"""What routers and external networks should be, read from the tables: five queries, however many there are."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def of_all() -> tuple[tuple[ExternalSpec, ...], tuple[RouterSpec, ...]]:
     floating: dict[UUID, list[tuple[IPv4Address, IPv4Address]]] = defaultdict(list)
     for router_id, outer, inner in (
         FloatingIp.objects.exclude(port=None)
-        .exclude(port__network__router=None)
+        .filter(port__network__router__is_up=True, port__network__is_up=True)
         .order_by("id")
         .values_list("port__network__router_id", "address", "port__ip")
     ):
         floating[router_id].append((IPv4Address(outer), IPv4Address(inner)))
     forwards: dict[UUID, list[ForwardSpec]] = defaultdict(list)
-    for row in PortForward.objects.select_related("router", "floating_ip", "port").order_by("id"):
+    for row in PortForward.objects.filter(router__is_up=True).select_related("router", "floating_ip", "port").order_by("id"):
         shared = row.floating_ip.address if row.floating_ip else row.router.external_ip
         if shared is not None:
             forwards[row.router_id].append(
@@ -34,8 +34,8 @@ def of_all() -> tuple[tuple[ExternalSpec, ...], tuple[RouterSpec, ...]]:
                     to_port=row.internal_port,
                 )
             )
-    routers = tuple(_router(row, floating[row.id], forwards[row.id]) for row in Router.objects.order_by("id"))
-    return externals, routers
+    rows = Router.objects.filter(is_up=True).prefetch_related("networks").order_by("id")
+    return externals, tuple(_router(row, floating[row.id], forwards[row.id]) for row in rows)
 
 
 def _external(row: ExternalNetwork) -> ExternalSpec:
@@ -49,7 +49,8 @@ def _router(row: Router, floating: Iterable[tuple[IPv4Address, IPv4Address]], fo
         external_id=row.external_id,
         external_ip=IPv4Address(row.external_ip) if row.external_ip else None,
         snat=row.snat,
-        routes=routes(row.static_routes),
+        # What lies on a network of the router is reached there: a connected range goes before a route to the same one.
+        routes=tuple(each for each in routes(row.static_routes) if str(each.destination) not in {net.cidr for net in row.networks.all()}),
         floating=tuple(floating),
         forwards=tuple(forwards),
     )

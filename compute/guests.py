@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 from uuid import UUID
 
 from django.db import transaction
 
-from cloudbox.common import jobs
+from cloudbox.common import clock, jobs
 from cloudbox.common.errors import Conflict, Invalid
 from compute import actions, instances, sealing
 from compute.models import GuestReport, Instance
@@ -32,6 +33,16 @@ def why_no_generated(instance: Instance) -> str:
     if sealing.rsa_key(instance.public_key) is None:
         return f"The key of {instance.name} is no RSA key, so nothing can be encrypted for it. Choose a password yourself."
     return ""
+
+
+def set_first_password(ctx: Context, ids: Iterable[UUID], password: str) -> None:
+    """Have the next first boot of these set it for root: the metadata service tells it for an hour, to cloud-init as vendor data and to
+    others as `admin_pass`. It needs an image that asks; where an agent runs, `set_password` works at any time."""
+    ctx.require("instances.launch")
+    if not password.isprintable():
+        raise Invalid("A password is one line that can be printed.", field="adminPass")
+    rows = Instance.objects.filter(id__in=[*ids], project=ctx.project)
+    rows.update(first_password=sealing.seal(password), first_password_at=clock.now())
 
 
 def set_password(ctx: Context, id: UUID, *, user: str = "root", password: str | None = None) -> Instance:

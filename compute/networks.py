@@ -184,8 +184,8 @@ def rename(ctx: Context, id: UUID, name: str) -> Network:
 
 
 def update(ctx: Context, id: UUID, changes: Mapping[str, Any]) -> Network:
-    """Its name, its MTU, what DHCP tells, the addresses that new ports get, and its IPv6. Instances learn of it when they ask DHCP again,
-    of IPv6 with the next advertisement."""
+    """Its name, its MTU, what DHCP tells, the addresses that new ports get, its IPv6, and whether it is up. Instances learn of
+    it when they ask DHCP again, of IPv6 with the next advertisement."""
     ctx.require("networks.manage")
     network = get(ctx, id)
     subnet = ipaddress.IPv4Network(network.cidr)
@@ -205,7 +205,8 @@ def update(ctx: Context, id: UUID, changes: Mapping[str, Any]) -> Network:
     mode, cidr = changes.get("ipv6_mode", network.ipv6_mode), changes.get("ipv6_cidr", network.ipv6_cidr)
     if "ipv6_mode" in changes and not changes["ipv6_mode"].strip() and "ipv6_cidr" not in changes:
         cidr = ""  # off
-    fields = ["name", "mtu", "dhcp", "dns_servers", "host_routes", "pool_first", "pool_last", "ipv6_mode", "ipv6_cidr"]
+    network.is_up = changes.get("is_up", network.is_up)
+    fields = ["name", "mtu", "dhcp", "dns_servers", "host_routes", "pool_first", "pool_last", "ipv6_mode", "ipv6_cidr", "is_up"]
     try:
         with transaction.atomic():
             _lock()

@@ -69,7 +69,7 @@ def create(network: Network, instance: Instance, *, index: int, groups: Iterable
 
 def place(port_id: UUID, instance: Instance, *, index: int) -> Port:
     """Give a reserved port to an instance, in the caller's transaction."""
-    port = Port.objects.select_for_update(of=("self",)).select_related("instance").get(id=port_id)
+    port = Port.objects.select_for_update(of=("self",)).select_related("instance", "network").get(id=port_id)
     if why := why_not_place(port):
         raise Conflict(why, field="port_ids")
     port.instance, port.index = instance, index
@@ -81,6 +81,8 @@ def why_not_place(port: Port) -> str:
     """Why an instance cannot be given this port; empty when it can."""
     if balancer := _balancer_of(port):
         return balancer
+    if port.network.subnet_id is None and not port.network.ipv6_cidr:
+        return f"The network {port.network.name} has no subnet, so the port has no address yet. Make one first."
     return f"The port {port.ip} is {port.instance.name}'s." if port.instance is not None else ""
 
 
@@ -104,8 +106,11 @@ def reserve(
     port_security: bool = True,
     rate_in_kbps: int | None = None,
     rate_out_kbps: int | None = None,
+    ip6: str = "",
+    is_up: bool = True,
 ) -> Port:
-    """A port without an instance: its address is taken from now on, until it is deleted. Without `ip` the next free one."""
+    """A port without an instance: its address is taken from now on, until it is deleted. Without `ip` the next free one; `ip6` may be
+    chosen where DHCPv6 gives addresses out, and elsewhere follows from the MAC."""
     ctx.require("networks.manage")
     if not port_security:
         ctx.require("ports.unguard")
@@ -131,7 +136,10 @@ def reserve(
             Network.objects.select_for_update().get(id=network.id)
             quotas.charge(ctx.project_id, {"ports": 1})
             address = _fixed_ip(network, ip) if ip.strip() else _free_ip(network)
-            port = Port.objects.create(project=ctx.needed_project, network=network, ip=address, is_reserved=True, **fields)
+            port = Port(project=ctx.needed_project, network=network, ip=address, is_reserved=True, is_up=is_up, **fields)
+            if ip6.strip():
+                port.fixed_ip6 = _fixed_ip6(port, ip6)
+            port.save(force_insert=True)
             port.security_groups.set(groups)
             events.publish(ctx.actor, "create", "port", port, project_id=ctx.project_id, detail=f"{address} on {network.name}")
     except IntegrityError as error:
@@ -140,7 +148,7 @@ def reserve(
 
 
 def update(ctx: Context, id: UUID, **changes: Any) -> Port:
-    """Change name, description, dns_name, allowed_pairs, port_security, rate_in_kbps and rate_out_kbps; at once, while it runs."""
+    """Change name, description, dns_name, allowed_pairs, port_security, is_up, rate_in_kbps and rate_out_kbps; at once, while it runs."""
     ctx.require("networks.manage")
     with transaction.atomic():
         port = Port.objects.select_for_update(of=("self",)).get(id=get(ctx, id).id)
@@ -214,6 +222,7 @@ _CLEAN: dict[str, Any] = {
     "dns_name": dns.clean_name,
     "allowed_pairs": clean_pairs,
     "port_security": bool,
+    "is_up": bool,
     "rate_in_kbps": lambda value: clean_rate(value, "rate_in_kbps"),
     "rate_out_kbps": lambda value: clean_rate(value, "rate_out_kbps"),
 }
@@ -242,6 +251,40 @@ def _fixed_ip(network: Network, text: str) -> str:
     if str(address) in _taken(network):
         raise AlreadyExists(f"Another port of {network.name} has {address}.", field="ip")
     return str(address)
+
+
+def _fixed_ip6(port: Port, text: str) -> str | None:
+    """The IPv6 address that somebody asked for; None where the port has it anyway."""
+    network = port.network
+    try:
+        address = ipaddress.IPv6Address(text.strip())
+    except ValueError as error:
+        raise Invalid(f"{text.strip()[:50]!r} is not an IPv6 address.", field="ip6") from error
+    if str(address) == port.ip6:
+        return None
+    cidr = ipaddress.IPv6Network(network.ipv6_cidr) if network.ipv6_cidr else None
+    if cidr is None or address not in cidr or address == cidr[0]:
+        raise Invalid(f"{address} is not an address of {network.name} ({network.ipv6_cidr or 'without IPv6'}).", field="ip6")
+    if network.ipv6_mode != Network.Ipv6Mode.STATEFUL:
+        raise Invalid(f"Guests of {network.name} make their IPv6 addresses themselves: this port's is {port.ip6}.", field="ip6")
+    if str(address) == network.ipv6_gateway_ip:
+        raise Conflict(f"{address} is the gateway of {network.name}.", field="ip6")
+    if Port.objects.filter(network=network, fixed_ip6=str(address)).exists():
+        raise AlreadyExists(f"Another port of {network.name} has {address}.", field="ip6")
+    low = int(address) - int(cidr[0])
+    if low < 2**32 and ipaddress.IPv4Address(low) in ipaddress.IPv4Network(network.cidr):
+        raise Invalid(f"{address} belongs to the port with the IPv4 address {ipaddress.IPv4Address(low)}. Choose another.", field="ip6")
+    return str(address)
+
+
+def readdress(network: Network) -> None:
+    """Give reserved ports addresses of the range that their network has got by now, in the caller's transaction."""
+    waiting = [*Port.objects.select_for_update().filter(network=network).order_by("created_at", "id")]
+    subnet = ipaddress.IPv4Network(network.cidr)
+    for port in waiting:
+        if ipaddress.IPv4Address(port.ip) not in subnet or port.ip == network.gateway_ip:
+            port.ip = _free_ip(network)
+            port.save(update_fields=["ip"])
 
 
 def _free_ip(network: Network) -> str:

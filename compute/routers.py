@@ -33,7 +33,14 @@ def get(ctx: Context, id: UUID, *, field: str = "router_id") -> Router:
 
 
 def create(
-    ctx: Context, *, name: str, description: str = "", external_id: UUID | None = None, is_isolated: bool = False, snat: bool = True
+    ctx: Context,
+    *,
+    name: str,
+    description: str = "",
+    external_id: UUID | None = None,
+    is_isolated: bool = False,
+    snat: bool = True,
+    is_up: bool = True,
 ) -> Router:
     """A router that leads to an external network, the default one if none is named; `is_isolated`: to none."""
     ctx.require("networks.manage")
@@ -43,10 +50,12 @@ def create(
     external = None
     if not is_isolated:
         external = external_networks.get(ctx, external_id) if external_id else external_networks.default()
-    return make(ctx, name=name, description=description, external=external, snat=snat)
+    return make(ctx, name=name, description=description, external=external, snat=snat, is_up=is_up)
 
 
-def make(ctx: Context, *, name: str, description: str = "", external: ExternalNetwork | None, snat: bool = True) -> Router:
+def make(
+    ctx: Context, *, name: str, description: str = "", external: ExternalNetwork | None, snat: bool = True, is_up: bool = True
+) -> Router:
     """The row, for those who have checked what is asked."""
     try:
         with transaction.atomic():
@@ -58,6 +67,7 @@ def make(ctx: Context, *, name: str, description: str = "", external: ExternalNe
                 external=external,
                 external_ip=addresses.take_outer(external) if external else None,
                 snat=snat,
+                is_up=is_up,
             )
             events.publish(ctx.actor, "create", "router", row, detail=str(row.external_ip or ""))
             jobs.wake("networks")
@@ -67,15 +77,17 @@ def make(ctx: Context, *, name: str, description: str = "", external: ExternalNe
 
 
 def update(ctx: Context, id: UUID, changes: Mapping[str, Any]) -> Router:
-    """Name and description."""
+    """Name and description, and whether it is up."""
     ctx.require("networks.manage")
     row = get(ctx, id)
+    was_up, row.is_up = row.is_up, changes.get("is_up", row.is_up)
     row.name = clean_name(changes["name"]) if "name" in changes else row.name
     row.description = clean_text(changes["description"], field="description") if "description" in changes else row.description
     try:
         with transaction.atomic():
-            row.save(update_fields=["name", "description"])
-            events.publish(ctx.actor, "update", "router", row)
+            row.save(update_fields=["name", "description", "is_up"])
+            events.publish(ctx.actor, "update", "router", row, detail="" if row.is_up == was_up else "up" if row.is_up else "down")
+            jobs.wake("networks")
     except IntegrityError as error:
         raise AlreadyExists(f"There is a router {row.name} in this project.", field="name") from error
     return row
@@ -151,6 +163,8 @@ def why_not_attach(row: Router, network: Network) -> str:
         return f"It is on {row.name} already."
     if network.router_id is not None:
         return f"{network.name} is on another router. Take it off there first."
+    if not network.has_gateway:
+        return f"{network.name} was made without a gateway, so no router leads from it."
     for other in row.networks.all():
         if IPv4Network(other.cidr).overlaps(IPv4Network(network.cidr)):
             return f"Its range {network.cidr} overlaps with that of {other.name} ({other.cidr})."
@@ -220,7 +234,7 @@ def set_routes(ctx: Context, id: UUID, routes: Iterable[Mapping[str, Any]]) -> R
             if not any(hop in cidr for cidr in (*(cidr for _, cidr in inner), *outer)):
                 raise Invalid(f"{hop} lies on no network of {row.name}, so nothing can be sent there.", field="routes")
             for network, cidr in inner:
-                if destination.overlaps(cidr) and destination.prefixlen >= cidr.prefixlen:
+                if destination.overlaps(cidr) and destination.prefixlen > cidr.prefixlen:
                     raise Invalid(f"{destination} lies on {network.name} ({cidr}) itself.", field="routes")
                 if str(hop) == network.gateway_ip:
                     raise Invalid(f"{hop} is the gateway of {network.name}, which leads back to the router.", field="routes")

@@ -50,10 +50,10 @@ def create_default(project: Project) -> None:
         SecurityGroupRule.objects.create(group=group, direction="ingress", remote_group=group)
 
 
-def create(ctx: Context, *, name: str, description: str = "") -> SecurityGroup:
-    """A group that lets everything out and nothing in, until it has rules."""
+def create(ctx: Context, *, name: str, description: str = "", keep_blanks: bool = False) -> SecurityGroup:
+    """A group that lets everything out and nothing in, until it has rules. `keep_blanks`: around the name, as Nova keeps them."""
     ctx.require("security_groups.manage")
-    name = clean_name(name)
+    name = clean_name(name, keep_blanks=keep_blanks)
     try:
         with transaction.atomic():
             quotas.charge(ctx.project_id, {"security_groups": 1})
@@ -115,6 +115,7 @@ def add_rule(
     remote_group_id: UUID | None = None,
     remote_address_group_id: UUID | None = None,
     description: str = "",
+    protocol_by_number: bool = False,
 ) -> SecurityGroupRule:
     """Allow one more kind of traffic; takes effect within a second."""
     ctx.require("security_groups.manage")
@@ -137,7 +138,12 @@ def add_rule(
             raise Conflict(f"{group.name} has {RULES_MAX} rules, the most a group may have.")
         if group.rules.filter(**fields).exists():
             raise AlreadyExists(f"{group.name} has this rule already.")
-        rule = SecurityGroupRule.objects.create(group=group, description=clean_text(description, field="description"), **fields)
+        rule = SecurityGroupRule.objects.create(
+            group=group,
+            description=clean_text(description, field="description"),
+            protocol_by_number=protocol_by_number and bool(fields["protocol"]),
+            **fields,
+        )
         events.publish(ctx.actor, "add-rule", "security-group", group, detail=sentence(rule))
         jobs.wake("networks")
     return rule

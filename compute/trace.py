@@ -95,6 +95,13 @@ def _address(text: str, name: str) -> Address | None:
         raise Invalid(f"{text.strip()[:50]!r} is not an IP address.", field=name) from error
 
 
+def _without_router(network: Network | None) -> str:
+    """Why nothing leads on from it."""
+    if network is None or network.router is None:
+        return f"{network.name if network else 'this one'} has no router"
+    return f"{network.name if not network.is_up else network.router.name} is switched off"
+
+
 def _range_of(network: Network, address: Address) -> str:
     return network.ipv6_cidr if address.version == 6 else network.cidr
 
@@ -241,7 +248,7 @@ class _Trace:
             "no IPv6": f"{at} is of IPv6, and {network.name if network else 'the network'} has IPv4 alone.",
             "no way out over IPv6": "Over IPv6 the router leads nowhere outside.",
             "hidden": "It goes on under an address of the box, if the machine that the box runs on has IPv6.",
-            "no router": f"{at} is on another network, and {network.name if network else 'this one'} has no router.",
+            "no router": f"{at} is on another network, and {_without_router(network)}.",
             "no way out": f"{at} lies outside, and the router leads nowhere outside.",
             "no address outside": "The router hides nobody (SNAT is off), and the sender has no floating IP.",
             "router": f"The router knows the way to {at}.",
@@ -262,6 +269,8 @@ class _Trace:
         about = self._place(hop)[1]
         if hop.why == "no rule" and hop.port_id is not None:
             return self._rule_to_add(hop)
+        if hop.why == "no router" and (network := self.networks.get(hop.network_id or UUID(int=0))) and network.router:
+            return Fix(sentence="Switch it on through the API that switched it off (OpenStack's admin_state_up).", about=about)
         if hop.why == "no router":
             return Fix(sentence="Join the network to a router.", about=about)
         if hop.why == "no way out":

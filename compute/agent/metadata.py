@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import QuerySet
 
+from cloudbox.common import clock
+from compute import sealing
 from compute.agent.metadata_tree import Card, InstanceMetadata
 from compute.desired import domain_of
 from compute.models import Instance, Port
+
+FIRST_PASSWORD_TOLD = timedelta(hours=1)
 
 
 def lookup(network_id: UUID, ip: str) -> InstanceMetadata | None:
@@ -37,9 +42,18 @@ def lookup(network_id: UUID, ip: str) -> InstanceMetadata | None:
         metadata={str(key): str(value) for key, value in instance.metadata.items()},
         cards=tuple(_card(each) for each in cards),
         password=instance.sealed_password,
+        first_password=_first_password(instance),
         tokens_required=instance.tokens_required,
         token_hops=instance.token_hops,
     )
+
+
+def _first_password(instance: Instance) -> str:
+    """What the first boot is to set for root, told for an hour: whoever can read the metadata later is not to find it."""
+    since = instance.first_password_at
+    if since is None or clock.now() - since > FIRST_PASSWORD_TOLD:
+        return ""
+    return sealing.unseal(instance.first_password)
 
 
 def keep_password(network_id: UUID, ip: str, password: str) -> bool:
@@ -69,10 +83,11 @@ def _card(port: Port) -> Card:
         mac=port.mac,
         ip=port.ip,
         cidr=network.cidr,
-        gateway=network.gateway_ip if network.router_id else "",
+        gateway=network.gateway_ip if network.router is not None and network.router.is_up else "",
         public_ip=floating.address if floating is not None else "",
         mtu=network.mtu,
         dhcp=network.dhcp,
+        has_ipv4=network.subnet_id is not None,
         dns_servers=tuple(network.dns_servers) or (network.gateway_ip,),
         routes=tuple((route["destination"], route["next_hop"]) for route in network.host_routes),
         security_groups=tuple((str(group.id), group.name) for group in port.security_groups.all()),

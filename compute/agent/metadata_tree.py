@@ -48,6 +48,7 @@ class Card:
     public_ip: str = ""
     mtu: int = 1500
     dhcp: bool = True
+    has_ipv4: bool = True  # False: of IPv6 alone
     dns_servers: tuple[str, ...] = ()
     routes: tuple[tuple[str, str], ...] = ()
     security_groups: tuple[tuple[str, str], ...] = ()  # ids and names
@@ -79,6 +80,8 @@ class InstanceMetadata:
     cards: tuple[Card, ...] = ()
     # The password that the guest has set, encrypted for the owner's key; it keeps it here once.
     password: str = ""
+    # What the first boot is to set for root.
+    first_password: str = ""
     # IMDSv2 only: nothing is told without a token, whose answer lives this many hops.
     tokens_required: bool = False
     token_hops: int = 1
@@ -229,7 +232,9 @@ def _openstack(instance: InstanceMetadata, parts: list[str]) -> Answer | None:
             return _json(_openstack_meta_data(instance))
         case ["network_data.json"]:
             return _json(network_data(instance))
-        case ["vendor_data.json" | "vendor_data2.json"]:
+        case ["vendor_data.json"]:
+            return _json(_vendor_data(instance))
+        case ["vendor_data2.json"]:
             return _json({})
         case ["password"]:
             return _text(instance.password)
@@ -239,7 +244,7 @@ def _openstack(instance: InstanceMetadata, parts: list[str]) -> Answer | None:
 
 
 def _openstack_meta_data(instance: InstanceMetadata) -> dict[str, object]:
-    return {
+    return ({"admin_pass": instance.first_password} if instance.first_password else {}) | {
         "uuid": str(instance.id),
         "name": instance.name,
         "hostname": instance.full_name,
@@ -254,6 +259,16 @@ def _openstack_meta_data(instance: InstanceMetadata) -> dict[str, object]:
     }
 
 
+def _vendor_data(instance: InstanceMetadata) -> dict[str, object]:
+    """What cloud-init is to do besides the owner's user data: set the password that OpenStack's API told of
+    (https://docs.cloud-init.io/en/latest/explanation/vendordata.html)."""
+    if not instance.first_password:
+        return {}
+    # A JSON text is a YAML scalar, whatever the password holds.
+    line = json.dumps(f"root:{instance.first_password}")
+    return {"cloud-init": f"#cloud-config\nchpasswd:\n  expire: false\n  list:\n    - {line}\n"}
+
+
 def is_password(path: str) -> bool:
     """Is it where a guest leaves its password? (`POST`, once; https://docs.openstack.org/nova/latest/user/metadata.html)"""
     parts = [part for part in path.split("/") if part]
@@ -266,7 +281,7 @@ def network_data(instance: InstanceMetadata) -> dict[str, object]:
         {"id": f"tap{card.port_id[:11]}", "vif_id": card.port_id, "type": "phy", "ethernet_mac_address": card.mac, "mtu": card.mtu}
         for card in instance.cards
     ]
-    networks = [_network(card, number) for number, card in enumerate(instance.cards)]
+    networks = [_network(card, number) for number, card in enumerate(card for card in instance.cards if card.has_ipv4)]
     networks += [_network6(card, number) for number, card in enumerate(instance.cards, start=len(networks)) if card.ip6]
     servers = dict.fromkeys(server for card in instance.cards for server in card.dns_servers)
     return {"links": links, "networks": networks, "services": [_dns(server) for server in servers]}

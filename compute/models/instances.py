@@ -110,6 +110,9 @@ class Instance(models.Model):
     token_hops = models.PositiveSmallIntegerField(default=1)
     # As the guest's administrator has it now, encrypted for the public key; base64 (what Nova calls the server's password).
     sealed_password = models.TextField(blank=True)
+    # What a first boot is to set for root, sealed, and since when it is told (Nova's adminPass).
+    first_password = models.TextField(blank=True)
+    first_password_at = models.DateTimeField(null=True)
     intended = models.CharField(max_length=10, choices=Intent.choices, default=Intent.RUNNING)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.BUILDING)
     error = models.CharField(max_length=500, blank=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from ipaddress import IPv4Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from django.db import models
 from django.db.models.functions import Lower
@@ -31,6 +31,13 @@ class Network(models.Model):
     subnet_name = models.CharField(max_length=255, blank=True)
     gateway_ip = models.GenericIPAddressField(protocol="IPv4")
     mtu = models.PositiveSmallIntegerField(default=1500)
+    # By which Neutron calls the IPv6 range; the id is made from the range.
+    subnet6_name = models.CharField(max_length=255, blank=True)
+    # Down: nothing passes, neither between its ports nor to its router; DHCP and DNS stay.
+    is_up = models.BooleanField(default=True)
+    # False: nobody is told of a gateway and it can be on no router (a Neutron subnet whose gateway_ip is null). The address stays the
+    # house's, for DHCP, DNS and metadata.
+    has_gateway = models.BooleanField(default=True)
     # The way to other networks and outside; a network hangs on one router at most.
     router = models.ForeignKey("compute.Router", on_delete=models.PROTECT, null=True, related_name="networks")
     dhcp = models.BooleanField(default=True)
@@ -114,6 +121,8 @@ class SecurityGroupRule(models.Model):
     direction = models.CharField(max_length=8, choices=Direction.choices)
     ethertype = models.CharField(max_length=4, blank=True)  # IPv4 or IPv6; empty: both
     protocol = models.CharField(max_length=8, blank=True)  # tcp, udp, icmp (of IPv6: ICMPv6) or a number; empty: any
+    # Said by its number, and so told by it where clients compare what they sent with what they read.
+    protocol_by_number = models.BooleanField(default=False)
     port_min = models.PositiveIntegerField(null=True, blank=True)
     port_max = models.PositiveIntegerField(null=True, blank=True)
     remote_cidr = models.CharField(max_length=43, blank=True)
@@ -146,6 +155,10 @@ class Port(models.Model):
     # Its name on the network; empty: the host name of its instance.
     dns_name = models.CharField(max_length=63, blank=True)
     port_security = models.BooleanField(default=True)
+    # Down: nothing comes in and nothing goes out.
+    is_up = models.BooleanField(default=True)
+    # Asked for where DHCPv6 gives addresses out; none: the one that follows from `ip`.
+    fixed_ip6 = models.GenericIPAddressField(protocol="IPv6", null=True)
     # What it may send from besides its own address: [{"ip": "10.20.0.100" or a range, "mac": "" for its own}].
     allowed_pairs = models.JSONField(default=list, blank=True)
     # To the instance, and from it; none: as fast as it goes.
@@ -156,18 +169,25 @@ class Port(models.Model):
 
     class Meta:
         ordering = ["index"]
-        constraints = [models.UniqueConstraint(fields=["network", "ip"], name="port_ip_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["network", "ip"], name="port_ip_unique"),
+            models.UniqueConstraint(fields=["network", "fixed_ip6"], name="port_ip6_unique"),
+        ]
 
     @property
     def ip6(self) -> str:
-        """Its IPv6 address; empty where its network has no IPv6. It is never kept, since it follows: where guests make theirs, from the
-        MAC (RFC 4291, appendix A); where DHCPv6 gives them out, it ends in the IPv4 address, which nobody else on the network has. A load
-        balancer listens in IPv4 alone."""
+        """Its IPv6 address; empty where its network has no IPv6. It follows: where guests make theirs, from the MAC (RFC 4291, appendix
+        A); where DHCPv6 gives them out, it is the one that somebody asked for, else it ends in the IPv4 address, which nobody else on the
+        network has. A load balancer listens in IPv4 alone."""
         network = self.network
         if not network.ipv6_cidr or (self.instance_id is None and hasattr(self, "load_balancer")):
             return ""
-        own = int(IPv4Address(self.ip)) if network.ipv6_mode == Network.Ipv6Mode.STATEFUL else _interface_id(self.mac)
-        return str(IPv6Network(network.ipv6_cidr)[own])
+        cidr = IPv6Network(network.ipv6_cidr)
+        if network.ipv6_mode != Network.Ipv6Mode.STATEFUL:
+            return str(cidr[_interface_id(self.mac)])
+        if self.fixed_ip6 and IPv6Address(self.fixed_ip6) in cidr:
+            return self.fixed_ip6
+        return str(cidr[int(IPv4Address(self.ip))])
 
 
 def _interface_id(mac: str) -> int:

@@ -54,6 +54,8 @@ class Router(models.Model):
     external_ip = models.GenericIPAddressField(protocol="IPv4", null=True)
     # Whether what leaves hides behind `external_ip`; floating IPs work either way.
     snat = models.BooleanField(default=True)
+    # Down: it joins nothing and leads nowhere, as if no network were on it, until it is up again.
+    is_up = models.BooleanField(default=True)
     # [{"destination": "10.99.0.0/24", "next_hop": "10.20.0.7"}]
     static_routes = models.JSONField(default=list, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from compute import desired
 from tests.openstack.conftest import Cloud
 from tests.world import work
 
@@ -41,7 +42,7 @@ def test_networks_and_routers(cloud: Cloud) -> None:
     neutron(cloud, "DELETE", f"routers/{router}", status=409)
     neutron(cloud, "DELETE", f"ports/{interface['id']}", status=409)
     again = {"network_id": network, "ip_version": 4, "cidr": "10.78.0.0/24"}
-    neutron(cloud, "POST", "subnets", {"subnet": again}, status=501)
+    neutron(cloud, "POST", "subnets", {"subnet": again}, status=409)
     neutron(cloud, "PUT", f"routers/{router}", {"router": {"routes": [{"destination": "10.99.0.0/24", "nexthop": "10.77.0.9"}]}})
     neutron(cloud, "PUT", f"routers/{router}/remove_router_interface", {"subnet_id": subnet}, status=409)
     neutron(cloud, "PUT", f"routers/{router}", {"router": {"routes": [], "name": "r2"}})
@@ -84,8 +85,118 @@ def test_ports_and_floating_ips(cloud: Cloud) -> None:
     changed = {"name": "q", "allowed_address_pairs": [{"ip_address": "10.77.0.11"}], "security_groups": []}
     port = neutron(cloud, "PUT", f"ports/{port['id']}", {"port": changed})["port"]
     assert (port["name"], port["security_groups"], port["allowed_address_pairs"][0]["ip_address"]) == ("q", [], "10.77.0.11")
-    neutron(cloud, "PUT", f"ports/{lost}", {"port": {"admin_state_up": False}}, status=501)
+    assert neutron(cloud, "PUT", f"ports/{lost}", {"port": {"admin_state_up": False}})["port"]["admin_state_up"] is False
     neutron(cloud, "DELETE", f"ports/{lost}", status=204)
+
+
+def test_switched_off(cloud: Cloud) -> None:
+    """What admin_state_up says is what the fabric is told: a router that is down joins nothing and leads nowhere, of a port or a network
+    that is down nothing is among what may pass."""
+    network, _, router = wired(cloud)
+    body = {"name": "s", "imageRef": str(cloud.world.image.id), "flavorRef": str(cloud.world.flavor.id), "networks": [{"uuid": network}]}
+    server = cloud.nova("POST", "servers", {"server": body})["server"]["id"]
+    work()
+    port = neutron(cloud, "GET", f"ports?device_id={server}")["ports"][0]["id"]
+    outer = neutron(cloud, "GET", "networks?router:external=True")["networks"][0]["id"]
+    neutron(cloud, "POST", "floatingips", {"floatingip": {"floating_network_id": outer, "port_id": port}}, status=201)
+
+    def told() -> tuple[bool, bool, bool, int]:
+        spec = desired.fabric()
+        way = next(each.router_id for each in spec.networks if str(each.id) == network)
+        there = next((each for each in spec.routers if str(each.id) == router), None)
+        passes = port in {str(each.id) for each in spec.ports}
+        return way is not None, there is not None, passes, len(there.floating) if there else 0
+
+    assert told() == (True, True, True, 1)
+    for noun, path, when_down in (
+        ("router", f"routers/{router}", (False, False, True, 0)),
+        ("port", f"ports/{port}", (True, True, False, 1)),
+        ("network", f"networks/{network}", (False, True, False, 0)),
+    ):
+        assert neutron(cloud, "PUT", path, {noun: {"admin_state_up": False}})[noun]["admin_state_up"] is False
+        assert told() == when_down, noun
+        assert neutron(cloud, "PUT", path, {noun: {"name": f"still-{noun}"}})[noun]["admin_state_up"] is False
+        assert neutron(cloud, "PUT", path, {noun: {"admin_state_up": True}})[noun]["admin_state_up"] is True
+        assert told() == (True, True, True, 1)
+    made = neutron(cloud, "POST", "routers", {"router": {"name": "off", "admin_state_up": False}}, status=201)["router"]
+    assert made["admin_state_up"] is False
+
+
+def test_ipv6_subnets(cloud: Cloud) -> None:
+    """A network takes one of each family. Either mode says both; addresses follow the mode; a server on IPv6 alone has no IPv4 address."""
+    made = neutron(cloud, "POST", "networks", {"network": {"name": "six"}})["network"]["id"]
+
+    def subnet(status: int = 201, **body: Any) -> Any:
+        asked = {"network_id": made, "ip_version": 6, "cidr": "2003::/64", "gateway_ip": "2003::1"} | body
+        return neutron(cloud, "POST", "subnets", {"subnet": asked}, status=status)
+
+    for bad in ({"ipv6_ra_mode": "slaac", "ipv6_address_mode": "dhcpv6-stateful"}, {"ipv6_address_mode": "x"}, {"gateway_ip": "2003::2"},
+                {"cidr": "2003::/48"}, {"cidr": "10.1.0.0/24"}, {"gateway_ip": "x"}):  # fmt: skip
+        subnet(400, **bad)
+    slaac = subnet(ipv6_address_mode="slaac", name="s")["subnet"]
+    assert (slaac["ipv6_ra_mode"], slaac["name"], slaac["gateway_ip"]) == ("slaac", "s", "2003::1")
+    assert neutron(cloud, "GET", f"networks/{made}")["network"]["subnets"] == [slaac["id"]]
+    subnet(409, cidr="2003:1::/64", gateway_ip="2003:1::1")
+    body = {"port": {"network_id": made, "mac_address": "52:54:00:12:34:56"}}
+    port = neutron(cloud, "POST", "ports", body)["port"]
+    assert port["fixed_ips"] == [{"subnet_id": slaac["id"], "ip_address": "2003::5054:ff:fe12:3456"}]
+    body = {"port": {"network_id": made, "fixed_ips": [{"subnet_id": slaac["id"], "ip_address": "2003::99"}]}}
+    neutron(cloud, "POST", "ports", body, status=400)
+    neutron(cloud, "DELETE", f"subnets/{slaac['id']}", status=409)
+    neutron(cloud, "DELETE", f"ports/{port['id']}")
+    assert neutron(cloud, "PUT", f"subnets/{slaac['id']}", {"subnet": {"name": "t", "enable_dhcp": True}})["subnet"]["name"] == "t"
+    neutron(cloud, "PUT", f"subnets/{slaac['id']}", {"subnet": {"dns_nameservers": ["2001:db8::1"]}}, status=501)
+    neutron(cloud, "DELETE", f"subnets/{slaac['id']}", status=204)
+    neutron(cloud, "GET", f"subnets/{slaac['id']}", status=404)
+
+    given = subnet()["subnet"]
+    assert given["ipv6_address_mode"] == "dhcpv6-stateful"
+    asked = {"port": {"network_id": made, "fixed_ips": [{"subnet_id": given["id"], "ip_address": "2003::99"}]}}
+    port = neutron(cloud, "POST", "ports", asked)["port"]
+    assert [each["ip_address"] for each in port["fixed_ips"]] == ["2003::99"]
+    answer = cloud.call("member", "POST", "/network/v2.0/ports", asked)
+    assert (answer.status_code, answer.json()["NeutronError"]["type"]) == (409, "IpAddressAlreadyAllocated")
+    for wrong, status in (("2003:1::1", 400), ("2003::", 400), ("2003::1", 409), ("nonsense:", 400)):
+        body = {"port": {"network_id": made, "fixed_ips": [{"subnet_id": given["id"], "ip_address": wrong}]}}
+        neutron(cloud, "POST", "ports", body, status=status)
+    body = {"name": "s", "imageRef": str(cloud.world.image.id), "flavorRef": str(cloud.world.flavor.id), "networks": [{"port": port["id"]}]}
+    server = cloud.nova("POST", "servers", {"server": body})["server"]["id"]
+    work()
+    shown = cloud.nova("GET", f"servers/{server}")["server"]["addresses"]["six"]
+    assert [(each["version"], each["addr"]) for each in shown] == [(6, "2003::99")]
+    spec = desired.fabric()
+    assert next(each.dhcp for each in spec.networks if str(each.id) == made) is False
+    assert next(each.ip6 for each in spec.ports if str(each.id) == port["id"]) == ("2003::99",)
+    router = neutron(cloud, "POST", "routers", {"router": {"name": "r6"}})["router"]["id"]
+    joined = neutron(cloud, "PUT", f"routers/{router}/add_router_interface", {"subnet_id": given["id"]})
+    assert joined["subnet_ids"] == [given["id"]]
+    assert neutron(cloud, "GET", f"ports/{joined['port_id']}")["port"]["fixed_ips"][0]["ip_address"] == "2003::1"
+
+
+def test_before_and_without(cloud: Cloud) -> None:
+    """Ports wait on a network for its subnet, and no server has them before; a subnet without a gateway is never on a router."""
+    network = neutron(cloud, "POST", "networks", {"network": {"name": "bare"}})["network"]["id"]
+    port = neutron(cloud, "POST", "ports", {"port": {"network_id": network}}, status=201)["port"]
+    assert port["fixed_ips"] == []
+    neutron(cloud, "POST", "ports", {"port": {"network_id": network, "fixed_ips": [{"ip_address": "10.20.0.3"}]}}, status=400)
+    body = {"name": "s", "imageRef": str(cloud.world.image.id), "flavorRef": str(cloud.world.flavor.id)}
+    for networks, status in (([{"port": port["id"]}], 409), ([{"uuid": network}], 400)):
+        answer = cloud.call("member", "POST", "/compute/v2.1/servers", {"server": body | {"networks": networks}})
+        assert answer.status_code == status, answer.content
+    far = [{"destination": "10.99.0.0/24", "nexthop": "10.1.1.1"}]
+    asked = {"network_id": network, "ip_version": 4, "cidr": "10.83.0.0/28", "gateway_ip": None, "host_routes": far}
+    subnet = neutron(cloud, "POST", "subnets", {"subnet": asked}, status=201)["subnet"]
+    assert (subnet["gateway_ip"], subnet["host_routes"]) == (None, far)
+    assert neutron(cloud, "GET", f"ports/{port['id']}")["port"]["fixed_ips"][0]["ip_address"].startswith("10.83.0.")
+    router = neutron(cloud, "POST", "routers", {"router": {"name": "r"}})["router"]["id"]
+    neutron(cloud, "PUT", f"routers/{router}/add_router_interface", {"subnet_id": subnet["id"]}, status=400)
+    neutron(cloud, "PUT", f"subnets/{subnet['id']}", {"subnet": {"gateway_ip": "10.83.0.1"}})
+    neutron(cloud, "PUT", f"routers/{router}/add_router_interface", {"subnet_id": subnet["id"]})
+    neutron(cloud, "PUT", f"subnets/{subnet['id']}", {"subnet": {"gateway_ip": None}}, status=409)
+    # A static route to a range that the router is on is kept, and the range itself goes before it.
+    routes = [{"destination": "10.83.0.0/28", "nexthop": "10.83.0.9"}]
+    assert neutron(cloud, "PUT", f"routers/{router}", {"router": {"routes": routes}})["router"]["routes"] == routes
+    assert next(each.routes for each in desired.fabric().routers if str(each.id) == router) == ()
 
 
 def test_security_groups(cloud: Cloud) -> None:
@@ -98,6 +209,19 @@ def test_security_groups(cloud: Cloud) -> None:
                 {"direction": "sideways"}, {"remote_ip_prefix": "x/8"}):  # fmt: skip
         neutron(cloud, "POST", "security-group-rules", {"security_group_rule": body | bad}, status=400)
     assert len(neutron(cloud, "GET", f"security-group-rules?security_group_id={group['id']}")["security_group_rules"]) == 3
+    for ports, words in (((-16, 80), "Invalid value for port -16"), ((80, 79), "port_range_min must be <= port_range_max"),
+                         ((80, 65536), "Invalid value for port 65536"), ((None, 6), "port_range_min must be")):  # fmt: skip
+        wrong = body | dict(zip(("port_range_min", "port_range_max"), ports, strict=True))
+        assert (
+            words in neutron(cloud, "POST", "security-group-rules", {"security_group_rule": wrong}, status=400)["NeutronError"]["message"]
+        )
+    for wrong in ({"protocol": "icmp", "port_range_min": 300}, {"protocol": "icmp", "port_range_max": 6, "port_range_min": None}):
+        neutron(cloud, "POST", "security-group-rules", {"security_group_rule": body | wrong}, status=400)
+    neutron(cloud, "POST", "security-group-rules", {"security_group_rule": body | {"remote_group_id": "bad-id"}}, status=404)
+    plain = {"security_group_id": group["id"], "direction": "ingress", "protocol": 17}
+    numbered = neutron(cloud, "POST", "security-group-rules", {"security_group_rule": plain}, status=201)["security_group_rule"]
+    assert numbered["protocol"] == "17"
+    neutron(cloud, "DELETE", f"security-group-rules/{numbered['id']}", status=204)
     neutron(cloud, "DELETE", f"security-group-rules/{rule['id']}", status=204)
     both = {"security_groups": [{"name": "one"}, {"name": ""}]}
     neutron(cloud, "POST", "security-groups", both, status=400)

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
+import json
 from typing import Any
 
+import pytest
+
+from cloudbox.common import clock
+from compute.agent import metadata, metadata_tree
+from compute.models import Instance, Port
 from tests.openstack.conftest import Cloud
 from tests.world import work
 
@@ -209,7 +216,7 @@ def test_keypairs_groups_limits(cloud: Cloud) -> None:
     id = make(cloud, user_data=base64.b64encode(b"#!/bin/sh").decode())
     assert cloud.call("member", "POST", f"/compute/v2.1/servers/{id}/action", {"addSecurityGroup": {"name": "g"}}).status_code == 202
     assert {row["name"] for row in cloud.nova("GET", f"servers/{id}/os-security-groups")["security_groups"]} == {"default", "g"}
-    assert cloud.call("member", "DELETE", f"/compute/v2.1/os-security-groups/{group['id']}").status_code == 409
+    assert cloud.call("member", "DELETE", f"/compute/v2.1/os-security-groups/{group['id']}").status_code == 400
     project = cloud.world.project.id.hex
     assert cloud.nova("GET", f"os-quota-sets/{project}")["quota_set"]["instances"] == 10
     changed = cloud.nova("PUT", f"os-quota-sets/{project}", {"quota_set": {"instances": 1}}, who="admin")
@@ -235,3 +242,44 @@ def test_without_a_network(cloud: Cloud) -> None:
     assert cloud.nova("GET", f"servers/{made}", who="stranger")["server"]["status"] == "ACTIVE"
     default = cloud.nova("GET", "os-security-groups")["security_groups"][0]["id"]
     assert cloud.call("member", "DELETE", f"/compute/v2.1/os-security-groups/{default}").status_code == 400
+
+
+def test_the_first_password(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is answered as adminPass is what the guest's first boot is told to set, for an hour; rebuild and rescue tell a new one."""
+    world = cloud.world
+    body = {"name": "s", "imageRef": str(world.image.id), "flavorRef": str(world.flavor.id), "adminPass": 'it\'s "x": #1'}
+    made = cloud.nova("POST", "servers", {"server": body})["server"]
+    work()
+    port = Port.objects.get(instance_id=made["id"])
+
+    def told(name: str) -> Any:
+        instance = metadata.lookup(port.network_id, port.ip)
+        assert instance is not None
+        found = metadata_tree.find(instance, f"/openstack/latest/{name}")
+        assert found is not None
+        return json.loads(found.body)
+
+    assert made["adminPass"] == 'it\'s "x": #1' == told("meta_data.json")["admin_pass"]
+    config = told("vendor_data.json")["cloud-init"]
+    assert config.startswith("#cloud-config\n")
+    assert json.loads(config.split("- ", 1)[1]) == f"root:{made['adminPass']}"
+    assert made["adminPass"] not in Instance.objects.get(id=made["id"]).first_password
+    again = cloud.nova("POST", f"servers/{made['id']}/action", {"rebuild": {"imageRef": str(world.image.id)}})["server"]["adminPass"]
+    assert again == told("meta_data.json")["admin_pass"]
+    later = clock.now() + dt.timedelta(minutes=61)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert "admin_pass" not in told("meta_data.json")
+    assert told("vendor_data.json") == {}
+    body = {"name": "t", "imageRef": str(world.image.id), "flavorRef": str(world.flavor.id), "adminPass": "two\nlines"}
+    assert cloud.call("member", "POST", "/compute/v2.1/servers", {"server": body}).status_code == 400
+
+
+def test_security_groups_of_old(cloud: Cloud) -> None:
+    """Nova's proxy keeps blanks around a name, and says 400 of a group that is in use."""
+    made = cloud.nova("POST", "os-security-groups", {"security_group": {"name": " web ", "description": "d"}})["security_group"]
+    assert made["name"] == " web "
+    server = cloud.world.running(name="s")
+    cloud.nova("POST", f"servers/{server.id}/action", {"addSecurityGroup": {"name": made["id"]}})
+    assert cloud.call("member", "DELETE", f"/compute/v2.1/os-security-groups/{made['id']}").status_code == 400
+    cloud.nova("POST", f"servers/{server.id}/action", {"removeSecurityGroup": {"name": made["id"]}})
+    cloud.nova("DELETE", f"os-security-groups/{made['id']}")

@@ -16,6 +16,8 @@ _TYPES = {
 
 def fault(status: int, message: str, error: BaseException) -> dict[str, Any]:
     kind = "OverQuota" if isinstance(error, errors.QuotaExceeded) else _TYPES.get(status, "HTTPInternalServerError")
+    if isinstance(error, errors.AlreadyExists) and error.field in ("ip", "ip6"):
+        kind = "IpAddressAlreadyAllocated"
     return {"NeutronError": {"type": kind, "message": message, "detail": ""}}
 
 

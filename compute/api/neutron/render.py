@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from uuid import UUID
 
 from compute.api.openstack.times import zulu
 from compute.models import ExternalNetwork, FloatingIp, Network, Port, Router, SecurityGroup, SecurityGroupRule
+from compute.rule_fields import NUMBERS
 from identity.context import Context
 
 Shape = dict[str, Any]
@@ -31,6 +32,21 @@ def interface_id(network: Network) -> UUID:
     return made_id(network.id, "router-interface")
 
 
+def subnet6_id(row: Network) -> UUID:
+    """Another range is another subnet."""
+    return made_id(row.id, f"subnet6/{row.ipv6_cidr}")
+
+
+def subnet_ids(row: Network) -> list[str]:
+    return [str(id) for id in ((row.subnet_id,) if row.subnet_id else ()) + ((subnet6_id(row),) if row.ipv6_cidr else ())]
+
+
+def fixed_ips(network: Network, ip: str, ip6: str) -> list[dict[str, str]]:
+    """The addresses that are told: of a range that nobody has said there are none."""
+    found = [{"subnet_id": str(network.subnet_id), "ip_address": ip}] if network.subnet_id else []
+    return found + ([{"subnet_id": str(subnet6_id(network)), "ip_address": ip6}] if ip6 else [])
+
+
 def _owned(project: UUID | None) -> Shape:
     text = project.hex if project else ""
     return {"tenant_id": text, "project_id": text}
@@ -46,9 +62,9 @@ def network(row: Network) -> Shape:
         "id": str(row.id),
         "name": row.name,
         **_owned(row.project_id),
-        "admin_state_up": True,
+        "admin_state_up": row.is_up,
         "status": "ACTIVE",
-        "subnets": [str(row.subnet_id)] if row.subnet_id else [],
+        "subnets": subnet_ids(row),
         "shared": False,
         "router:external": False,
         "mtu": row.mtu,
@@ -84,7 +100,7 @@ def external_network(row: ExternalNetwork) -> Shape:
     }
 
 
-def _subnet(id: UUID, network_id: UUID, project: UUID | None, cidr: str, gateway: str, pool: tuple[str, str]) -> Shape:
+def _subnet(id: UUID, network_id: UUID, project: UUID | None, cidr: str, gateway: str | None, pool: tuple[str, str]) -> Shape:
     return {
         "id": str(id),
         "network_id": str(network_id),
@@ -106,11 +122,31 @@ def subnet(row: Network) -> Shape:
     assert row.subnet_id is not None
     inside = IPv4Network(row.cidr)
     pool = (row.pool_first or str(inside[min(10, inside.num_addresses // 4)]), row.pool_last or str(inside[-2]))
-    return _subnet(row.subnet_id, row.id, row.project_id, row.cidr, str(row.gateway_ip), pool) | {
+    gateway = str(row.gateway_ip) if row.has_gateway else None
+    return _subnet(row.subnet_id, row.id, row.project_id, row.cidr, gateway, pool) | {
         "name": row.subnet_name,
         "enable_dhcp": row.dhcp,
         "dns_nameservers": row.dns_servers,
         "host_routes": [{"destination": each["destination"], "nexthop": each["next_hop"]} for each in row.host_routes],
+        **_known(row),
+    }
+
+
+_MODES = {"slaac": "slaac", "dhcp-stateless": "dhcpv6-stateless", "dhcp-stateful": "dhcpv6-stateful"}
+MODES = {theirs: ours for ours, theirs in _MODES.items()}
+
+
+def subnet6(row: Network) -> Shape:
+    inside, mode = IPv6Network(row.ipv6_cidr), _MODES[row.ipv6_mode]
+    pool = (str(inside[2]), str(inside[-1]))
+    return _subnet(subnet6_id(row), row.id, row.project_id, row.ipv6_cidr, row.ipv6_gateway_ip, pool) | {
+        "name": row.subnet6_name,
+        "ip_version": 6,
+        "ipv6_ra_mode": mode,
+        "ipv6_address_mode": mode,
+        "enable_dhcp": True,
+        "dns_nameservers": [],
+        "host_routes": [],
         **_known(row),
     }
 
@@ -129,9 +165,10 @@ def external_subnet(row: ExternalNetwork) -> Shape:
 def port(ctx: Context, row: Port) -> Shape:
     balancer = getattr(row, "load_balancer", None)
     device = str(row.instance_id) if row.instance_id else str(balancer.id) if balancer else ""
-    shape = _port(ctx, row.id, row.network, row.project_id, row.mac, str(row.ip)) | {
+    shape = _port(ctx, row.id, row.network, row.project_id, row.mac, fixed_ips(row.network, str(row.ip), row.ip6)) | {
         "name": row.name,
-        "status": "ACTIVE" if device else "DOWN",
+        "admin_state_up": row.is_up,
+        "status": "ACTIVE" if device and row.is_up else "DOWN",
         "device_id": device,
         "device_owner": "compute:nova" if row.instance_id else "network:loadbalancer" if balancer else "",
         "security_groups": [str(group.id) for group in row.security_groups.all()],
@@ -144,14 +181,14 @@ def port(ctx: Context, row: Port) -> Shape:
     return shape
 
 
-def _port(ctx: Context, id: UUID, network: Network, project: UUID, mac: str, ip: str) -> Shape:
+def _port(ctx: Context, id: UUID, network: Network, project: UUID, mac: str, fixed: list[dict[str, str]]) -> Shape:
     shape: Shape = {
         "id": str(id),
         "network_id": str(network.id),
         **_owned(project),
         "mac_address": mac,
         "admin_state_up": True,
-        "fixed_ips": [{"subnet_id": str(network.subnet_id or network.id), "ip_address": ip}],
+        "fixed_ips": fixed,
         "extra_dhcp_opts": [],
         "binding:vnic_type": "normal",
         "qos_policy_id": None,
@@ -166,7 +203,7 @@ def interface(ctx: Context, row: Network) -> Shape:
     """A router's port on a network: the gateway's address there. Its MAC is the one that the fabric gives the gateway."""
     mac = hashlib.sha256(row.id.bytes).digest()[:5]
     text = "02:" + ":".join(f"{byte:02x}" for byte in mac)
-    return _port(ctx, interface_id(row), row, row.project_id, text, str(row.gateway_ip)) | {
+    return _port(ctx, interface_id(row), row, row.project_id, text, fixed_ips(row, str(row.gateway_ip), row.ipv6_gateway_ip)) | {
         "name": "",
         "status": "ACTIVE",
         "device_id": str(row.router_id),
@@ -189,7 +226,7 @@ def router(row: Router) -> Shape:
         "id": str(row.id),
         "name": row.name,
         **_owned(row.project_id),
-        "admin_state_up": True,
+        "admin_state_up": row.is_up,
         "status": "ACTIVE",
         "external_gateway_info": gateway,
         "routes": [{"destination": each["destination"], "nexthop": each["next_hop"]} for each in row.static_routes],
@@ -204,13 +241,14 @@ def router(row: Router) -> Shape:
 
 
 def router_interface(row: Router, network: Network) -> Shape:
+    subnets = subnet_ids(network)
     return {
         "id": str(row.id),
         **_owned(row.project_id),
         "port_id": str(interface_id(network)),
         "network_id": str(network.id),
-        "subnet_id": str(network.subnet_id),
-        "subnet_ids": [str(network.subnet_id)],
+        "subnet_id": subnets[0] if subnets else None,
+        "subnet_ids": subnets,
         "tags": [],
     }
 
@@ -245,7 +283,7 @@ def rule(row: SecurityGroupRule, project: UUID) -> Shape:
         **_owned(project),
         "direction": row.direction,
         "ethertype": family,
-        "protocol": row.protocol or None,
+        "protocol": str(NUMBERS.get(row.protocol, row.protocol)) if row.protocol_by_number else row.protocol or None,
         "port_range_min": row.port_min,
         "port_range_max": row.port_max,
         "remote_ip_prefix": row.remote_cidr or None,

@@ -48,7 +48,10 @@ def addresses(instance: Instance) -> Shape:
     found: dict[str, list[Shape]] = {}
     for port in sorted(instance.ports.all(), key=lambda each: each.index):
         rows = found.setdefault(port.network.name, [])
-        rows.append(_address(port, str(port.ip), "fixed"))
+        if port.network.subnet_id is not None:
+            rows.append(_address(port, str(port.ip), "fixed"))
+        if port.ip6:
+            rows.append(_address(port, port.ip6, "fixed"))
         floating = getattr(port, "floating_ip", None)
         if floating is not None:
             rows.append(_address(port, str(floating.address), "floating"))

@@ -153,7 +153,8 @@ def application_credential(request: HttpRequest, row: ApiToken) -> Shape:
         "project_id": row.project_id.hex,
         "user_id": row.user_id.hex,
         "roles": [{"domain_id": None, **each} for each in role_refs([*roles.INCLUDED[Role(row.role)]])],
-        "expires_at": moment(row.expires_at),
+        # Without a zone, unlike every other time of Keystone's: clients compare it as text.
+        "expires_at": (moment(row.expires_at) or "").removesuffix("Z") or None,
         "unrestricted": row.unrestricted,
         "system": None,
         "links": {"self": links.to(request, "users", row.user_id, "application_credentials", row.id)},

@@ -91,7 +91,9 @@ class Swift:
             cors = _cors(call, response)
             if cors:
                 response.headers = {**response.headers, **cors}
-        response.headers = {**response.headers, "X-Trans-Id": f"tx{request.id}", "X-Openstack-Request-Id": f"tx{request.id}"}
+        # 21 and 10 hexadecimal digits, the second the time, as Swift's clients read them; in the first is the id of the log.
+        transaction = f"tx{request.id.lower():0>21}-{int(time.time()):010x}"
+        response.headers = {**response.headers, "X-Trans-Id": transaction, "X-Openstack-Request-Id": transaction}
         return response
 
     async def _answer(self, call: Call) -> Response:

@@ -15,7 +15,7 @@ from compute import ports as verbs
 from compute.api.neutron import lists, render
 from compute.api.neutron.errors import neutron
 from compute.api.neutron.views.networks import network_of_subnet
-from compute.api.neutron.views.shared import Shape, create_all, is_up, optional, own_project, owner
+from compute.api.neutron.views.shared import Shape, create_all, is_up, optional, own_project, owner, switch
 from compute.api.openstack import reading
 from compute.api.openstack.service import Caller, answer, nothing
 from compute.models import Network, Port
@@ -73,36 +73,40 @@ def _pairs(asked: Fields) -> list[dict[str, str]]:
     ]
 
 
-def _address(caller: Caller, asked: Fields, network: Network) -> str:
-    fixed = asked.objects("fixed_ips")
-    if len(fixed) > 1:
-        raise NotSupported("A port has one IPv4 address here. Let it send from others by allowed_address_pairs.")
-    if not fixed:
-        return ""
-    subnet = fixed[0].uuid("subnet_id")
-    if subnet is not None and network_of_subnet(caller, subnet).id != network.id:
-        raise Invalid("The subnet is another network's.", field="fixed_ips")
-    return fixed[0].text("ip_address", length_max=64) or ""
+def _addresses(caller: Caller, asked: Fields, network: Network) -> dict[str, str]:
+    """`ip` and `ip6` that are asked for, each empty for whichever is free."""
+    found: dict[str, str] = {}
+    for each in asked.objects("fixed_ips"):
+        subnet, text = each.uuid("subnet_id"), each.text("ip_address", length_max=64) or ""
+        if subnet is not None and network_of_subnet(caller, subnet).id != network.id:
+            raise Invalid("The subnet is another network's.", field="fixed_ips")
+        kind = "ip6" if ":" in text or (subnet is not None and subnet != network.subnet_id) else "ip"
+        if kind == "ip" and network.subnet_id is None:
+            raise Invalid(f"{network.name} has no IPv4 subnet.", field="fixed_ips")
+        if kind in found:
+            raise NotSupported("A port has one address of each family here. Let it send from others by allowed_address_pairs.")
+        found[kind] = text
+    return found
 
 
 def _make(caller: Caller, asked: Fields) -> Shape:
     caller = own_project(caller, asked)
-    is_up(asked)
     id = asked.uuid("network_id")
     if id is None:
         raise Invalid("port.network_id is missing.", field="network_id")
     network = networks.get(caller.ctx, id)
-    if network.subnet_id is None:
-        raise Conflict("The network has no subnet, so no address for a port. Make one first.")
     owner = asked.text("device_owner", length_max=255) or ""
     if owner.startswith("network:"):
         raise NotSupported("Ports of the network itself are made by the box.")
     if any(asked.values.get(name) for name in ("extra_dhcp_opts", "qos_policy_id", "binding:profile")):
         raise NotSupported("Ports have no further DHCP options, QoS policies or profiles here.")
+    wanted = _addresses(caller, asked, network)
     row = verbs.reserve(
         caller.ctx,
         network_id=network.id,
-        ip=_address(caller, asked, network),
+        ip=wanted.get("ip", ""),
+        ip6=wanted.get("ip6", ""),
+        is_up=is_up(asked),
         mac=asked.text("mac_address", length_max=64) or "",
         name=asked.text("name", length_max=255) or "",
         description=asked.text("description", length_max=255) or "",
@@ -133,8 +137,7 @@ def _update(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
     row = _find(caller, id)
     caller.ctx.require("networks.manage")
     asked = body_of(request).needed_object("port")
-    is_up(asked)
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = dict(switch(asked))
     for name in ("name", "description", "dns_name"):
         if (text := optional(asked, name)) is not None:
             changes[name] = text
@@ -143,8 +146,8 @@ def _update(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
     if (secure := asked.flag("port_security_enabled")) is not None:
         changes["port_security"] = secure
     if "fixed_ips" in asked.values:
-        wanted = _address(caller, asked, row.network)
-        if wanted and wanted != row.ip:
+        wanted = _addresses(caller, asked, row.network)
+        if any(text and text != getattr(row, kind) for kind, text in wanted.items()):
             raise NotSupported("The address of a port stays. Make another port.")
     if (mac := asked.text("mac_address", length_max=64)) and mac.lower() != row.mac:
         raise NotSupported("The MAC of a port stays. Make another port.")

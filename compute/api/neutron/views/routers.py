@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -15,7 +16,7 @@ from compute.api.neutron import lists, render
 from compute.api.neutron.errors import neutron
 from compute.api.neutron.views.networks import network_of_subnet
 from compute.api.neutron.views.ports import interface_network
-from compute.api.neutron.views.shared import Shape, create_all, is_up, optional, own_project, owner
+from compute.api.neutron.views.shared import Shape, create_all, is_up, optional, own_project, owner, switch
 from compute.api.openstack import reading
 from compute.api.openstack.service import Caller, answer, nothing
 from compute.models import FloatingIp, Network, Router
@@ -45,7 +46,6 @@ def _external(caller: Caller, gateway: Fields) -> UUID:
 
 def _make(caller: Caller, asked: Fields) -> Shape:
     caller = own_project(caller, asked)
-    is_up(asked)
     _plain(asked)
     gateway = asked.object("external_gateway_info")
     has = gateway is not None and bool(gateway.values)
@@ -56,6 +56,7 @@ def _make(caller: Caller, asked: Fields) -> Shape:
         external_id=_external(caller, gateway) if has and gateway else None,
         is_isolated=not has,
         snat=gateway is None or gateway.flag("enable_snat") is not False,
+        is_up=is_up(asked),
     )
     return render.router(verbs.get(caller.ctx, row.id))
 
@@ -74,9 +75,8 @@ def _update(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
     row = _find(caller, id)
     caller.ctx.require("networks.manage")
     asked = body_of(request).needed_object("router")
-    is_up(asked)
     _plain(asked)
-    words = {name: text for name in ("name", "description") if (text := optional(asked, name)) is not None}
+    words: dict[str, Any] = switch(asked) | {name: text for name in ("name", "description") if (text := optional(asked, name)) is not None}
     with transaction.atomic():
         if words:
             verbs.update(caller.ctx, row.id, words)
@@ -199,6 +199,8 @@ def _join(caller: Caller, row: FloatingIp, asked: Fields) -> None:
         floating_ips.disassociate(caller.ctx, row.id)
         return
     inner = ports.get(caller.ctx, port)
+    if inner.network.subnet_id is None:
+        raise Invalid(f"The port has no IPv4 address: {inner.network.name} has no IPv4 subnet.", field="port_id")
     fixed = asked.text("fixed_ip_address", length_max=64)
     if fixed and fixed != inner.ip:
         raise Invalid(f"{fixed[:64]} is not the port's address.", field="fixed_ip_address")

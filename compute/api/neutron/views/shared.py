@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
-from cloudbox.common.errors import Invalid, NotFound, NotSupported
+from cloudbox.common.errors import Invalid, NotFound
 from cloudbox.common.fields import Fields, body_of
 from compute import reach
 from compute.api.openstack import reading
@@ -28,10 +28,14 @@ def create_all(request: HttpRequest, caller: Caller, one: str, many: str, make: 
     return answer({one: make(caller, body.needed_object(one))}, status=201)
 
 
-def is_up(asked: Fields) -> None:
-    """Nothing here can be switched off and stay: it is refused, so that nobody relies on it."""
-    if asked.flag("admin_state_up") is False:
-        raise NotSupported("Networks, ports and routers are always up here. Take the rules, the router or the card away instead.")
+def is_up(asked: Fields) -> bool:
+    return asked.flag("admin_state_up") is not False
+
+
+def switch(asked: Fields) -> dict[str, bool]:
+    """The change of `is_up` that is asked for, if one is."""
+    wanted = asked.flag("admin_state_up")
+    return {} if wanted is None else {"is_up": wanted}
 
 
 def own_project(caller: Caller, asked: Fields) -> Caller:

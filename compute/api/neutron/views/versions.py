@@ -17,6 +17,7 @@ RESOURCES = {
 # alias: name. An extension stands here when, and only when, packets obey it.
 EXTENSIONS = {
     "external-net": "Neutron external network",
+    "subnet-external-network": "Subnets of external networks can be seen",
     "router": "Neutron L3 Router",
     "ext-gw-mode": "Neutron L3 Configurable external gateway mode",
     "extraroute": "Neutron Extra Route",

@@ -103,9 +103,11 @@ def _rebuild(request: HttpRequest, caller: Caller, row: Instance, asked: Fields)
         instances.update(caller.ctx, row.id, **words)
     with named_in_body():
         made = changes.rebuild(caller.ctx, row.id, image_id=image, keep=False)
+    password = admin_pass(asked)
+    guests.set_first_password(caller.ctx, [row.id], password)
     shape = render.updated_server(request, caller, made, rebuilt=True)
     shape["image"] = {"id": str(image), "links": render.bookmark(request, "images", image)}
-    shape["adminPass"] = admin_pass(asked)
+    shape["adminPass"] = password
     response = answer({"server": shape}, status=202)
     response["Location"] = service.address(request, "servers", row.id)
     return response
@@ -114,7 +116,9 @@ def _rebuild(request: HttpRequest, caller: Caller, row: Instance, asked: Fields)
 def _rescue(request: HttpRequest, caller: Caller, row: Instance, asked: Fields) -> HttpResponse:
     with named_in_body():
         changes.rescue(caller.ctx, row.id, image_id=image_id(asked, "rescue_image_ref"))
-    return answer({"adminPass": admin_pass(asked)})
+    password = admin_pass(asked)
+    guests.set_first_password(caller.ctx, [row.id], password)
+    return answer({"adminPass": password})
 
 
 def _lock(request: HttpRequest, caller: Caller, row: Instance, asked: Fields) -> HttpResponse:
@@ -214,7 +218,7 @@ _ONE_HOST = "This box has one host, so servers cannot go to another."
 def _create_image(request: HttpRequest, caller: Caller, row: Instance, asked: Fields) -> HttpResponse:
     """What it boots from, as it is now. The image says which server it is of."""
     name = asked.needed_text("name", length_max=255)
-    properties = metadata_of(asked) | {"instance_uuid": str(row.id), "image_type": "snapshot"}
+    properties = {"image_type": "snapshot"} | metadata_of(asked) | {"instance_uuid": str(row.id)}
     made = image_uploads.of_instance(caller.ctx, row.id, name=name, properties=properties)
     response = answer({"image_id": str(made.id)}, status=202) if caller.minor >= 45 else nothing(202)
     if caller.minor < 45:

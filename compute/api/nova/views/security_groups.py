@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from cloudbox.common.errors import Invalid, NotFound
+from cloudbox.common.errors import Conflict, Invalid, NotFound
 from cloudbox.common.fields import body_of
 from compute import rule_fields
 from compute import security_groups as verbs
@@ -51,7 +51,7 @@ def _create(request: HttpRequest, caller: Caller) -> HttpResponse:
     caller.until(35)
     asked = body_of(request).needed_object("security_group")
     name = asked.needed_text("name", length_max=255)
-    row = verbs.create(caller.ctx, name=name, description=asked.text("description", length_max=255) or "")
+    row = verbs.create(caller.ctx, name=name, description=asked.text("description", length_max=255) or "", keep_blanks=True)
     return answer({"security_group": shape(verbs.get(caller.ctx, row.id))})
 
 
@@ -71,7 +71,11 @@ def _delete(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
     caller.ctx.require("security_groups.manage")
     if row.is_default:
         raise Invalid("The default group stays: servers without another group are in it.")
-    verbs.delete(caller.ctx, row.id)
+    try:
+        verbs.delete(caller.ctx, row.id)
+    except Conflict as error:
+        # Nova's own status for a group that is in use.
+        raise Invalid(error.message) from error
     return nothing(202)
 
 

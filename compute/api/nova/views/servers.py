@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 
 from cloudbox.common.errors import Conflict, Invalid, NotFound, NotSupported
 from cloudbox.common.fields import Fields, body_of
-from compute import flavors, instances, keypairs, networks, ports, security_groups, server_groups, volume_types
+from compute import flavors, guests, instances, keypairs, networks, ports, security_groups, server_groups, volume_types
 from compute.api.nova import render, states
 from compute.api.nova.errors import nova, service
 from compute.api.openstack import reading
@@ -157,8 +157,10 @@ def _create(request: HttpRequest, caller: Caller) -> HttpResponse:
     asked = body.needed_object("server")
     hints = body.object("os:scheduler_hints") or body.object("OS-SCH-HNT:scheduler_hints")
     with named_in_body():
-        spec = _spec(caller, asked, hints)
-        made = instances.launch(caller.ctx, spec)
+        spec, password = _spec(caller, asked, hints), admin_pass(asked)
+        with transaction.atomic():
+            made = instances.launch(caller.ctx, spec)
+            guests.set_first_password(caller.ctx, [row.id for row in made], password)
     if asked.flag("return_reservation_id"):
         return answer({"reservation_id": render.reservation(made[0])}, status=202)
     first = made[0]
@@ -168,15 +170,15 @@ def _create(request: HttpRequest, caller: Caller) -> HttpResponse:
         "OS-DCF:diskConfig": asked.text("OS-DCF:diskConfig") or "MANUAL",
         "security_groups": [{"name": each.text("name") or ""} for each in asked.objects("security_groups")] or [{"name": "default"}],
     }
-    shape["adminPass"] = admin_pass(asked)
+    shape["adminPass"] = password
     response = answer({"server": shape}, status=202)
     response["Location"] = service.address(request, "servers", first.id)
     return response
 
 
 def admin_pass(asked: Fields) -> str:
-    """What clients expect in the answer. As in Nova where nothing carries it into the guest, it is told and not set: keys open servers, and
-    the action changePassword sets one where an agent runs."""
+    """The password of root that the next first boot sets, by the metadata service (`guests.set_first_password`): the one that is asked
+    for, or one that is made up. It is answered here, once."""
     return asked.text("adminPass", length_max=255) or secrets.token_urlsafe(9)
 
 
@@ -316,7 +318,10 @@ def _networks(caller: Caller, asked: Fields) -> dict[str, Any]:
             raise Invalid("A network is named by uuid, or by port.", field="networks")
         if network in network_ids:
             raise NotSupported("Two cards of one launch on one network are not made here. Attach the second one afterwards.")
-        network_ids.append(networks.get(caller.ctx, network).id)
+        found = networks.get(caller.ctx, network)
+        if found.subnet_id is None and not found.ipv6_cidr:
+            raise Invalid(f"The network {found.name} has no subnet, so no address for a server. Make one first.", field="networks")
+        network_ids.append(found.id)
         if ip := each.text("fixed_ip", length_max=64):
             ips[network] = ip
     if not port_ids and not network_ids:
