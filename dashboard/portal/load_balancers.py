@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from cloudbox.common.errors import Invalid
 from compute import floating_ips, load_balancers, networks
-from compute.models import LoadBalancer, Pool
+from compute.models import Listener, LoadBalancer, Pool
 from dashboard import commands
 from dashboard.forms.base import ChangeForm, Form
 from dashboard.shell import attempt, page, portal_page
@@ -228,7 +228,6 @@ def new_listener(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     form = Form(request, protocol="https", number="443", pool_id="", timeout_seconds="60", certificate="", private_key="")
 
     def act() -> Any:
-        secure = form.text("protocol") == "https"
         return load_balancers.add_listener(
             ctx,
             id,
@@ -236,14 +235,42 @@ def new_listener(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
             number=_needed(form, "number"),
             pool_id=form.id_of("pool_id"),
             timeout_seconds=_needed(form, "timeout_seconds"),
-            certificate=form.text("certificate") if secure else "",
-            private_key=form.text("private_key") if secure else "",
+            **_certificate(form, is_secure=form.text("protocol") == "https"),
         )
 
+    return _listener_page(request, ctx, row, form, act, None)
+
+
+@portal_page
+def listener(request: HttpRequest, ctx: Context, id: UUID, listener_id: UUID) -> HttpResponse:
+    """Lead it to another pool, or give it the next certificate; open connections end as they would."""
+    row = load_balancers.get(ctx, id)
+    found = next((each for each in row.listeners.all() if each.id == listener_id), None)
+    if found is None:
+        raise Http404("There is no such listener.")
+    form = ChangeForm(request, pool_id=str(found.pool_id), timeout_seconds=str(found.timeout_seconds), certificate="", private_key="")
+
+    def act() -> Any:
+        changes: dict[str, Any] = {"pool_id": form.id_of("pool_id"), "timeout_seconds": _needed(form, "timeout_seconds")}
+        return load_balancers.update_listener(ctx, id, listener_id, changes | _certificate(form, is_secure=found.protocol == "https"))
+
+    return _listener_page(request, ctx, row, form, act, found)
+
+
+def _certificate(form: Form, *, is_secure: bool) -> dict[str, str]:
+    """What was written where it is not asked for (another protocol was chosen after) is not sent."""
+    return {name: form.text(name) if is_secure else "" for name in ("certificate", "private_key")}
+
+
+def _listener_page(
+    request: HttpRequest, ctx: Context, row: LoadBalancer, form: Form, act: Callable[[], Any], found: Listener | None
+) -> HttpResponse:
     if form.posted and form.run(act):
-        return HttpResponseRedirect(f"{_base(ctx)}/{id}")
+        return HttpResponseRedirect(f"{_base(ctx)}/{row.id}")
+    # A private key is not sent back to be shown.
     form["private_key"].value = ""
-    context = {"lb": row, "form": form, "protocols": PROTOCOLS, "why": _why(ctx)}
+    pools = [each for each in row.pools.all() if found is None or (each.protocol == "tcp") == (found.protocol == "tcp")]
+    context = {"lb": row, "listener": found, "form": form, "pools": pools, "protocols": PROTOCOLS, "why": _why(ctx)}
     return page(request, "portal/load_balancers/listener.html", context, status=form.status)
 
 
@@ -303,6 +330,7 @@ urlpatterns = [
     path("/load-balancers/<uuid:id>/pools/new", new_pool, name="load-balancer-pool-new"),
     path("/load-balancers/<uuid:id>/pools/<uuid:pool_id>", pool, name="load-balancer-pool"),
     path("/load-balancers/<uuid:id>/listeners/new", new_listener, name="load-balancer-listener-new"),
+    path("/load-balancers/<uuid:id>/listeners/<uuid:listener_id>", listener, name="load-balancer-listener"),
     path("/load-balancers/<uuid:id>/do/<slug:key>", do, name="load-balancer-do"),
     path("/load-balancers/<uuid:id>/delete", delete, name="load-balancer-delete"),
 ]

@@ -154,7 +154,12 @@ def _outside(ctx: Context, instance_id: str) -> dict[str, str]:
         port_ids=[port.id],
         check_path="/health",
     )
-    return {"floating": str(address.id), "balancer": str(balancer.id), "pool": str(balancer.pools.get().id)}
+    return {
+        "floating": str(address.id),
+        "balancer": str(balancer.id),
+        "pool": str(balancer.pools.get().id),
+        "listener": str(balancer.listeners.get().id),
+    }
 
 
 def _objects(ctx: Context) -> dict[str, str]:

@@ -126,6 +126,7 @@ PAGES: tuple[Page, ...] = (
     Page("load-balancer-pool-new", "/p/demo/load-balancers/{balancer}/pools/new"),
     Page("load-balancer-pool", "/p/demo/load-balancers/{balancer}/pools/{pool}"),
     Page("load-balancer-listener-new", "/p/demo/load-balancers/{balancer}/listeners/new"),
+    Page("load-balancer-listener", "/p/demo/load-balancers/{balancer}/listeners/{listener}"),
     Page("floating-ips", "/p/demo/floating-ips"),
     Page("floating-ips-empty", "/p/fjord-maps/floating-ips", who="bob"),
     Page("floating-ip-new", "/p/demo/floating-ips/new"),

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from uuid import uuid4
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloudbox.common.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, QuotaExceeded
 from compute import desired, desired_balancers, floating_ips, host, instances, load_balancers, networks, ports
 from compute.models import Instance, Listener, LoadBalancer, Pool, PoolMember, Port
 from identity import quotas
+from tests.certificates import certificate, pem
 from tests.world import World, work
-
-Key = ec.EllipticCurvePrivateKey
-
-
-def pem(key: Key, *, password: bytes = b"") -> str:
-    lock = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock).decode()
-
-
-def certificate(key: Key, *, days: int = 30) -> str:
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "shop.example.org")])
-    now = dt.datetime.now(dt.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(7)
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("www.example.org")]), critical=False)
-    builder = builder.not_valid_before(now - dt.timedelta(days=60)).not_valid_after(now + dt.timedelta(days=days))
-    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 def card(instance: Instance) -> Port:

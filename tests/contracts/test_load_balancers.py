@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import signal
 import socket
@@ -16,8 +15,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloudbox.common.errors import Unavailable
@@ -27,6 +24,7 @@ from compute.drivers.fabric import LinuxFabric
 from compute.drivers.fabric.haproxy import Haproxy
 from compute.drivers.router_specs import ExternalSpec, RouterSpec
 from compute.drivers.specs import FabricSpec, NetworkSpec, PortSpec, RuleSpec
+from tests.certificates import certificate, pem
 from tests.contracts.test_linux_fabric import fabric, plug  # noqa: F401
 from tests.guests import Guest
 from tests.machines import RealBox, eventually
@@ -128,16 +126,6 @@ def answered_by(client: Guest, count: int = 6, **more: int) -> set[bytes]:
     return {get(client, **more)[1].rpartition(b"\r\n\r\n")[2] for _ in range(count)}
 
 
-def certificate() -> str:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "shop.example.org")])
-    now = dt.datetime.now(dt.UTC)
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(7)
-    signed = made.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1)).sign(key, hashes.SHA256())
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return signed.public_bytes(serialization.Encoding.PEM).decode() + private.decode()
-
-
 def test_it_deals_out_and_heals(fabric: LinuxFabric, plug: Callable[..., Guest], real_box: RealBox) -> None:  # noqa: F811
     """Both members answer in turn though they let in nobody else; one that falls ill gets nothing until it is well; the process has no
     rights; new settings leave open connections alone; a killed process is there again with the next round; then nothing remains."""
@@ -172,7 +160,8 @@ def test_it_deals_out_and_heals(fabric: LinuxFabric, plug: Callable[..., Guest],
             call.sendall(b"hello\r\n")
             assert b"192.168.0.11" in call.recv(4096)
             master = haproxy.master()
-            secure = ListenerSpec(id=uuid4(), port=443, http=True, pool_id=WEB.id, pem=certificate())
+            key = ec.generate_private_key(ec.SECP256R1())
+            secure = ListenerSpec(id=uuid4(), port=443, http=True, pool_id=WEB.id, pem=certificate(key) + pem(key))
             sticky = replace(BALANCER, listeners=(*LISTENERS, secure), pools=(replace(WEB, sticky=True), RAW))
             fabric.apply(spec(sticky))
             trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import uuid4
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.test import Client
 
-from compute import desired, desired_balancers, host
+from compute import desired, desired_balancers, host, load_balancers
 from compute.models import LoadBalancer, PoolMember
+from tests.certificates import certificate, pem
 from tests.world import World
 
 Browse = Callable[..., Client]
@@ -66,6 +68,19 @@ def test_the_whole_way(world: World, browse: Browse) -> None:
     assert client.post(f"{page}/pools/{raw.id}", settings | {"name": "tcp"}).status_code == 302
     listener = {"protocol": "tcp", "number": "7000", "pool_id": str(raw.id), "timeout_seconds": "60"}
     assert client.post(f"{page}/listeners/new", listener).status_code == 302
+    (other,) = row.listeners.filter(number=7000)
+    client.post(f"{page}/pools/new", settings | {"name": "spare"})
+    spare = row.pools.get(name="spare")
+    change = {"pool_id": str(spare.id), "timeout_seconds": "600"}
+    assert pool.name not in _choices(client.get(f"{page}/listeners/{other.id}").content.decode())
+    assert client.post(f"{page}/listeners/{other.id}", change).status_code == 302
+    other.refresh_from_db()
+    assert (other.pool_id, other.timeout_seconds, other.number) == (spare.id, 600, 7000)
+    for wrong in ({"pool_id": str(pool.id)}, {"timeout_seconds": "0"}, {"pool_id": ""}):
+        assert client.post(f"{page}/listeners/{other.id}", change | wrong).status_code >= 400
+    assert client.get(f"{page}/listeners/{uuid4()}").status_code == 404
+    client.post(f"{page}/listeners/{other.id}", change | {"pool_id": str(raw.id)})
+    press(spare.id, "delete-pool")
     press(raw.id, "delete-pool")
     press("", "delete-pool")
     assert row.pools.count() == 2
@@ -79,3 +94,31 @@ def test_the_whole_way(world: World, browse: Browse) -> None:
     assert client.post(f"{page}/delete").status_code == 302
     assert not LoadBalancer.objects.exists()
     assert "No load balancers" in client.get(base).content.decode()
+
+
+def test_the_next_certificate(world: World, browse: Browse) -> None:
+    """A listener gets the certificate that comes after; half of one is refused, and keeps what is there."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    (old, old_key), (new, new_key) = [(certificate(key, name=f"v{n}.example.org"), pem(key)) for n, key in enumerate(keys)]
+    row = load_balancers.launch(
+        world.ctx("member"), name="front", network_id=world.network.id, protocol="https", number=443, member_number=80, port_ids=[],
+        certificate=old, private_key=old_key,
+    )  # fmt: skip
+    (listener,) = row.listeners.all()
+    names = listener.certificate_names
+    client, page = browse("member"), f"/p/{world.project.slug}/load-balancers/{row.id}/listeners/{listener.id}"
+    assert "v0.example.org" in client.get(page).content.decode()
+    same = {"pool_id": str(listener.pool_id), "timeout_seconds": "60"}
+    assert client.post(page, same | {"certificate": new, "private_key": old_key}).status_code >= 400
+    assert client.post(page, same | {"certificate": new}).status_code >= 400
+    assert client.post(page, same).status_code == 302
+    listener.refresh_from_db()
+    assert listener.certificate_names == names
+    assert client.post(page, same | {"certificate": new, "private_key": new_key}).status_code == 302
+    listener.refresh_from_db()
+    assert listener.certificate_names != names
+    assert "v1.example.org" in client.get(page).content.decode()
+
+
+def _choices(html: str) -> str:
+    return html.partition('name="pool_id"')[2].partition("</select>")[0]
