@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from cloudbox.common import events
-from compute import backup_schedules, desired_balancers, guest_rounds, metrics, office_hours, reconcilers
+from compute import backup_schedules, desired_balancers, guest_rounds, image_copies, metrics, office_hours, reconcilers
 from identity import tokens
 from storage import certificates, deliveries
 
@@ -30,6 +30,7 @@ TABLE = (
     Periodic("orphans", 30, reconcilers.orphans),
     Periodic("volumes", 30, reconcilers.volumes),
     Periodic("images", 300, reconcilers.images),
+    Periodic("image-copies", 10, image_copies.tend),
     Periodic("windows", 60, reconcilers.windows),
     Periodic("guests", 30, guest_rounds.ask),
     Periodic("hours", 15, office_hours.apply),

@@ -47,6 +47,11 @@ STORE_PORT: int | None = BOX.get("store_port")
 STORE_TLS_PORT: int | None = BOX.get("store_tls_port")
 # How the other processes reach the object store: the box's own, or whatever S3 endpoint `store_url` names (a Ceph RGW, say).
 STORE_URL: str = BOX.get("store_url") or (f"http://{_near(BOX['bind'])}:{STORE_PORT}" if STORE_PORT else "")
+# Where the files of images lie instead of in a bucket of the box's own: "url", "bucket" and "region" of any S3. Its keys are root's.
+IMAGE_STORE: dict[str, str] = BOX.get("image_store", {})
+IMAGE_STORE_KEYS_FILE = HOME / "secrets" / "image_store.json"
+# How much of them this host keeps beyond what its disks stand on.
+IMAGE_CACHE_BYTES: int = int(BOX.get("image_cache_gib", 20)) * 2**30
 # Who signs its certificate, where that is nobody whom the host trusts anyway; a file of PEM.
 STORE_CA: str = BOX.get("store_ca", "")
 # How browsers reach it, if not under the portal's host name on the store's port (behind a proxy, say).

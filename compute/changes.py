@@ -114,7 +114,7 @@ def why_not_image(instance: Instance, image: Image) -> str:
     """Empty when the instance could be built from this image."""
     if image.status != Image.Status.READY:
         return f"The image {image.name} is {image.get_status_display().lower()}."
-    needs = max(image.min_disk_gib, -(-image.virtual_bytes // 2**30))
+    needs = image.least_disk_gib
     if needs > instance.disk_gib:
         return f"{image.name} needs a disk of {needs} GiB; {instance.name} has {instance.disk_gib}."
     if image.min_memory_mib > instance.memory_mib:

@@ -16,6 +16,7 @@ from django.db import connection
 from django.db.models import Count, Q, Sum
 
 from cloudbox.common.models import Job
+from compute import image_copies
 from compute.models import Instance
 from identity.context import Context
 
@@ -110,7 +111,7 @@ def hosts(ctx: Context) -> list[HostLine]:
 def components(ctx: Context) -> list[Component]:
     """Every part that must work, with the evidence."""
     ctx.require("box.look")
-    return [_database(), _redis(), *_worker(), _queue(), _disk()]
+    return [_database(), _redis(), *_worker(), _queue(), _disk(), _images()]
 
 
 def jobs(ctx: Context, *, failed: bool = False, limit: int = 50) -> list[JobLine]:
@@ -191,6 +192,22 @@ def _queue() -> Component:
     running = counts.get(Job.State.RUNNING, 0) + counts.get(Job.State.UNDOING, 0)
     state = "warn" if waiting > 50 else "ok"
     return Component("Jobs", state, f"{running} running, {waiting} waiting, {failed} failed in 30 days.")
+
+
+def _images() -> Component:
+    found = image_copies.census()
+    here = f"{found.cached} on this host ({_size(found.cached_bytes)})"
+    if not found.where:
+        return Component("Images", "ok", "They lie on this host alone: the box runs no object store.")
+    if found.waiting:
+        waiting = "1 file waits" if found.waiting == 1 else f"{found.waiting} files wait"
+        return Component("Images", "warn", f"{waiting} for a copy in the object store; until then this host has the only one.")
+    files = "1 file" if found.stored == 1 else f"{found.stored} files"
+    return Component("Images", "ok", f"{files} ({_size(found.stored_bytes)}) in the bucket {found.where}, {here}.")
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _disk() -> Component:

@@ -13,8 +13,8 @@ from django.db.models import Q, QuerySet
 
 from cloudbox.common import events, jobs, outbound
 from cloudbox.common.errors import Conflict, Forbidden, Invalid, NotFound
-from compute import host
-from compute.models import Image, ImageExport, ImageMember, Instance, InstanceSnapshot, Snapshot, Volume
+from compute import image_copies
+from compute.models import Image, ImageCopy, ImageExport, ImageMember, Instance, InstanceSnapshot, Snapshot, Volume
 from identity.context import Context
 from identity.models import Project
 from identity.names import clean_name, clean_text
@@ -80,6 +80,16 @@ def concern(image: Image) -> str:
     return NO_DRIVERS if can_be_gentler(image) else ""
 
 
+def whereabouts(image: Image) -> str:
+    """Where its file lies, in words; empty while there is none."""
+    if image.status not in (Image.Status.READY, Image.Status.DEACTIVATED):
+        return ""
+    copy = ImageCopy.objects.filter(id=image.id).first()
+    if copy is None:
+        return "on this host, and on its way to the object store" if image_copies.census().where else "on this host"
+    return "in the object store, and on this host" if copy.is_here else "in the object store; the next launch fetches it"
+
+
 def can_be_gentler(image: Image) -> bool:
     """Is it a system that seldom has virtio's drivers, and is it to start with virtio?"""
     has_virtio = "virtio" in (image.disk_bus, image.nic_model) or image.disk_bus == Image.DiskBus.SCSI
@@ -94,11 +104,11 @@ def register(ctx: Context, *, name: str, source: Path, os: str = "", description
     # One that is queued was begun by somebody whom a crash ended: go on with it.
     begun = (Image.Status.READY, Image.Status.QUEUED)
     there = Image.objects.filter(project=None, name=name, checksum=checksum, status__in=begun).order_by("-status").first()
-    if there is not None and there.status == Image.Status.READY and there.id in set(host.images().all()):
+    if there is not None and there.status == Image.Status.READY and image_copies.has(there.id):
         return there
     image = there or Image.objects.create(name=name, os=os, description=description, min_memory_mib=min_memory_mib, checksum=checksum)
     with source.open("rb") as stream:
-        size = host.images().put(image.id, stream)
+        size = image_copies.put(image.id, stream)
     with transaction.atomic():
         image.size_bytes, image.virtual_bytes, image.checksum = size, virtual, checksum
         image.status, image.visibility = Image.Status.READY, Image.Visibility.PUBLIC

@@ -166,7 +166,7 @@ def _disk_of(ctx: Context, spec: LaunchSpec, flavor: Flavor) -> tuple[Image, int
     if spec.image_id is None:
         raise Invalid("Choose an image.", field="image_id")
     image = images.get(ctx, spec.image_id, to_use=True)
-    disk_gib = spec.disk_gib if spec.disk_gib is not None else max(flavor.disk_gib, image.min_disk_gib)
+    disk_gib = spec.disk_gib if spec.disk_gib is not None else max(flavor.disk_gib, image.least_disk_gib)
     _check_fit(image, flavor, disk_gib)
     return (image, disk_gib, 0) if spec.boot is None else (image, 0, disk_gib)
 
@@ -190,9 +190,10 @@ def _check_fit(image: Image, flavor: Flavor, disk_gib: int) -> None:
     _check_size(image, flavor)
     if not 1 <= disk_gib <= DISK_GIB_MAX:
         raise Invalid(f"A root disk has 1 to {DISK_GIB_MAX} GiB.", field="disk_gib")
-    if disk_gib < image.min_disk_gib or disk_gib * 2**30 < image.virtual_bytes:
-        needs = max(image.min_disk_gib, -(-image.virtual_bytes // 2**30))
-        raise Invalid(f"The image needs {needs} GiB and the root disk has {disk_gib} GiB. Make the disk larger.", field="disk_gib")
+    if disk_gib < image.least_disk_gib:
+        raise Invalid(
+            f"The image needs {image.least_disk_gib} GiB and the root disk has {disk_gib} GiB. Make the disk larger.", field="disk_gib"
+        )
 
 
 def _launched_before(ctx: Context, token: str) -> list[Instance]:  # type: ignore[valid-type]

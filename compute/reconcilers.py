@@ -7,12 +7,11 @@ import logging
 from itertools import groupby
 
 from django.db import connection, transaction
-from django.db.models import Q
 
 from cloudbox.common import clock, events, jobs
 from cloudbox.common.events import SYSTEM
 from cloudbox.common.models import Job
-from compute import charges, desired, host
+from compute import charges, desired, host, image_copies
 from compute.drivers.specs import Power
 from compute.jobs import backups
 from compute.lifecycle import JOB_OF as INSTANCE_JOB_OF
@@ -134,13 +133,9 @@ def images() -> None:
     for id in host.workshops() - arriving:
         if not has_job(id):
             host.workshop(id).clear()
-    kept = set(Image.objects.exclude(status=Image.Status.DELETED).values_list("id", flat=True))
-    host.uploads().sweep(kept)
+    host.uploads().sweep(set(Image.objects.exclude(status=Image.Status.DELETED).values_list("id", flat=True)))
     # The disks of shelved instances lie there under the instance's id, until it stands on one of its own again.
-    kept |= set(
-        Instance.objects.filter(Q(status__in=(S.SHELVING, S.SHELVED, S.UNSHELVING)) | Q(id__in=unfinished())).values_list("id", flat=True)
-    )
-    for id in set(host.images().all()) - kept:
+    for id in set(host.images().all()) - image_copies.kept():
         host.images().delete(id)
 
 
@@ -197,6 +192,7 @@ ALL = {
     "orphans": orphans,
     "volumes": volumes,
     "images": images,
+    "image-copies": image_copies.tend,
     "windows": windows,
     "backups": backups.on_their_way,
     "networks": networks,

@@ -12,7 +12,7 @@ from django.db.models import Count, Q, QuerySet
 from cloudbox.common import events
 from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound
 from identity import quotas
-from identity.context import Context
+from identity.context import SYSTEM, Context
 from identity.models import Domain, Membership, Project, Role, User
 from identity.names import clean_name, clean_text, slug_of
 
@@ -26,8 +26,23 @@ holdings: list[Callable[[Project], list[str]]] = []
 _KEEPS = ("instances", "networks", "routers", "floating_ips", "load_balancers", "ports", "disk_gib")
 
 
+# The project of the box itself, which nobody is a member of: it holds the bucket of images.
+OWN_SLUG = "cloudbox-system"
+
+
 def default_domain() -> Domain:
     return Domain.objects.get_or_create(name="default")[0]
+
+
+def of_the_box() -> Project:
+    """What the box keeps for itself in its own object store belongs to this; made when it is first asked for, without limits."""
+    there = Project.objects.filter(slug=OWN_SLUG).first()
+    if there is not None:
+        return there
+    with transaction.atomic():
+        project = create(SYSTEM, name="Cloudbox system", slug=OWN_SLUG, description="Of the box itself: the files of images")
+        quotas.set_limits(SYSTEM, project, dict.fromkeys(quotas.RESOURCES))
+    return project
 
 
 def list(ctx: Context, *, all: bool = False, q: str = "") -> QuerySet[Project]:
@@ -102,6 +117,8 @@ def update(ctx: Context, project: Project, *, name: str | None = None, descripti
 
 def suspend(ctx: Context, project: Project) -> None:
     """Nothing in it can be changed until it is resumed; what runs goes on."""
+    if project.slug == OWN_SLUG:
+        raise Conflict("This project is the box’s own: images of all projects lie in it. It cannot be suspended.")
     _set_status(ctx, project, Project.Status.SUSPENDED, "suspend")
 
 

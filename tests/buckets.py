@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cloudbox.common.errors import NotFound, TooLarge, Unavailable
-from cloudbox.common.object_client import Entry, Failure, Head, Page, Part
+from cloudbox.common.object_client import Entry, Failure, Head, Page, Part, Upload
 
 
 class _Download:
@@ -69,10 +69,19 @@ class Buckets:
         self._bucket(bucket)[key] = body
         self.puts.append(key)
 
+    def create_bucket(self, bucket: str) -> None:
+        self.objects.setdefault(bucket, {})
+        self._bucket(bucket)
+
     def create_upload(self, bucket: str, key: str) -> str:
         self._bucket(bucket)
         self.uploads[f"upload of {key}"] = {}
         return f"upload of {key}"
+
+    def list_uploads(self, bucket: str, *, prefix: str = "") -> Iterator[Upload]:
+        self._bucket(bucket)
+        found = [Upload(id.removeprefix("upload of "), id) for id in self.uploads]
+        return iter([each for each in found if each.key.startswith(prefix)])
 
     def put_part(self, bucket: str, key: str, upload: str, number: int, body: bytes) -> Part:
         self._bucket(bucket)
@@ -82,8 +91,9 @@ class Buckets:
         return Part(number, f"{number}", len(body))
 
     def complete_upload(self, bucket: str, key: str, upload: str, parts: list[Part]) -> str:
+        kept = self._bucket(bucket)
         there = self.uploads.pop(upload)
-        self._bucket(bucket)[key] = b"".join(there[part.number] for part in parts)
+        kept[key] = b"".join(there[part.number] for part in parts)
         return ""
 
     def abort_upload(self, bucket: str, key: str, upload: str) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from cloudbox.box import doctor, logs, pin, plan, postgres, programs, secret_files, status, store, supervisor, testing, up
 from cloudbox.box.control import specs
@@ -69,6 +70,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="PEM file that the object store shows to clients, with --tls-key; `own`: one by the box's own authority (default: as before)",
     )
+    one.add_argument(
+        "--image-store",
+        metavar="FILE",
+        help="where images go: JSON of url, bucket, access_key, secret_key, perhaps region; or `own`: this box (default: as before)",
+    )
     one.add_argument("--tls-key", metavar="FILE", help="its private key, PEM, readable by the account cloudbox")
     one = verb("down", lambda box, args: up.down(box, yes=args.yes), "stop the box: guests are shut down, and run again at the next `up`")
     one.add_argument("--yes", action="store_true", help="do not ask, even when guests run")
@@ -127,7 +133,25 @@ def _options(args: argparse.Namespace) -> plan.Options:
         raise Failed("--tls-certificate and --tls-key go together", remedy="name both files, or --tls-certificate own")
     if certificate is not None:
         certificate, key = ("", "") if certificate == "own" else (os.path.abspath(certificate), os.path.abspath(key))
-    return plan.Options(port=args.port, bind=args.bind, admin_email=args.admin_email, tls_certificate=certificate, tls_key=key)
+    store = None if args.image_store is None else {} if args.image_store == "own" else _image_store(Path(args.image_store))
+    return plan.Options(
+        port=args.port, bind=args.bind, admin_email=args.admin_email, tls_certificate=certificate, tls_key=key, image_store=store
+    )
+
+
+def _image_store(path: Path) -> dict[str, str]:
+    """What the file tells of another S3."""
+    remedy = f'write {path} as {{"url": "https://…", "bucket": "…", "access_key": "…", "secret_key": "…"}}'
+    try:
+        told = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise Failed(f"--image-store: {error}", remedy=remedy) from error
+    needed = {"url", "bucket", "access_key", "secret_key"}
+    if not isinstance(told, dict) or not needed <= told.keys() <= needed | {"region"} or not all(isinstance(x, str) for x in told.values()):
+        raise Failed("--image-store: the file names other things than it should", remedy=remedy)
+    if not told["url"].startswith(("http://", "https://")):
+        raise Failed("--image-store: the url is none of http or https", remedy=remedy)
+    return told | {"url": told["url"].rstrip("/")}
 
 
 def _need_box(box: Box) -> None:

@@ -20,7 +20,7 @@ NOT_PUBLISHED = ("tabler-*", "*.rtl.*", "*.map", "*.ts", "src", "typings")
 # Who has ended so often while we wait will not get well by itself.
 RESTARTS_MAX = 5
 # What of box.json the processes read when they start.
-TOLD = "port store_port store_tls_port store_tls_certificate store_tls_key bind hosts accelerator url".split()
+TOLD = "port store_port store_tls_port store_tls_certificate store_tls_key image_store bind hosts accelerator url".split()
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Options:
     admin_email: str = "admin@cloudbox.local"
     tls_certificate: str | None = None  # "" stands for the box's own
     tls_key: str | None = None
+    image_store: dict[str, str] | None = None  # {} stands for the box's own
 
 
 class Plan:
@@ -154,6 +155,8 @@ class Plan:
             and "port" in config
             and "store_tls_port" in config
             and all(config.get(name, "") == value for name, value in self.tls_files().items())
+            and all(config.get(name, {}) == value for name, value in self.image_store().items())
+            and (self.options.image_store is None or secret_files.image_store(self.box) == self.options.image_store)
             and secret_files.are_made(self.box)
             and all((self.box.home / f).is_dir() for f in host.FOLDERS)
         )
@@ -163,12 +166,19 @@ class Plan:
         told = {"store_tls_certificate": self.options.tls_certificate, "store_tls_key": self.options.tls_key}
         return {name: value for name, value in told.items() if value is not None}
 
+    def image_store(self) -> dict[str, dict[str, str]]:
+        """What this `up` says of it, but for its keys."""
+        told = self.options.image_store
+        return {} if told is None else {"image_store": {name: value for name, value in told.items() if not name.endswith("_key")}}
+
     def make_home(self, log: Log) -> str:
         box = self.box
         host.check_home(box)
         host.make_home(box)
         port = host.choose_port(box, self.options.port)
         secret_files.make(box, admin_email=self.options.admin_email)
+        if self.options.image_store is not None:
+            secret_files.keep_image_store(box, self.options.image_store)
         before = box.config()
         box.write_config(
             {
@@ -176,6 +186,7 @@ class Plan:
                 "port": port,
                 **host.choose_store_ports(box, port),
                 **self.tls_files(),
+                **self.image_store(),
                 "bind": self.options.bind or before.get("bind", "0.0.0.0"),
                 "hosts": before.get("hosts", ["*"]),
                 "drivers": before.get("drivers", "libvirt"),

@@ -16,6 +16,7 @@ from cloudbox.box.shell import Failed
 ALPHABET = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 PASSWORD_LETTERS = 20
 ADMIN_FILE = "admin.json"
+IMAGE_STORE_FILE = "image_store.json"
 
 
 def are_made(box: Box) -> bool:
@@ -47,3 +48,15 @@ def admin(box: Box) -> dict[str, Any]:
         return dict(json.loads((box.secrets / ADMIN_FILE).read_text()))
     except PermissionError as error:
         raise Failed("the box's secrets are root's", remedy="run it as root: sudo bin/cloudbox …") from error
+
+
+def keep_image_store(box: Box, told: dict[str, str]) -> None:
+    """Another S3 for images, with its keys: only for root, as whom the worker runs. {}: none."""
+    write_atomically(box.secrets / IMAGE_STORE_FILE, json.dumps(told) + "\n", mode=0o600)
+
+
+def image_store(box: Box) -> dict[str, str]:
+    try:
+        return dict(json.loads((box.secrets / IMAGE_STORE_FILE).read_text()))
+    except FileNotFoundError:
+        return {}

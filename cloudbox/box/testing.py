@@ -2,6 +2,7 @@
 
 The quick tests run on all cores, each worker of pytest in a home of its own (tests/plugin.py). Tests of real machines run one after
 another, since they share what a host has one of, and those of the browser do so beside them: machines mostly wait, a browser computes.
+What takes minutes by itself is marked `long`, and runs when it is named: `test tests/life`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from cloudbox.box.steps import Step, explain, run_steps
 
 LINES_SHOWN = 60
 WORKERS_MAX = 8
-QUICK, MACHINES, BROWSER = "not machines and not browser", "machines", "browser and not machines"
+QUICK, MACHINES, BROWSER = "not machines and not browser", "machines and not long", "browser and not machines"
 FAST = ["-m", f"{QUICK} and not slow", "--hypothesis-profile", "fast"]
 SLOWEST = ["--durations", "20", "--durations-min", "5"]  # So that a run that takes too long says where.
 

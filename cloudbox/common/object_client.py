@@ -375,6 +375,16 @@ class ObjectClient:
         ]
         return int(found["expected"]), rows
 
+    # --- buckets
+
+    def create_bucket(self, bucket: str) -> None:
+        """There already, and of the same owner: nothing. Somebody else's: AlreadyExists or Conflict, as the store has it."""
+        try:
+            self._send("PUT", bucket)
+        except (errors.AlreadyExists, errors.Conflict):
+            # Some stores say so of one's own bucket, too; of somebody else's this is refused.
+            self.list_objects(bucket, limit=1)
+
     # --- uploads in parts
 
     def create_upload(self, bucket: str, key: str, *, headers: Mapping[str, str] | None = None) -> str:

@@ -45,7 +45,7 @@ class Store(Protocol):
     def delete_many(self, bucket: str, wanted: list[tuple[str, str]]) -> list[Any]: ...
 
 
-def _service_keys(project_id: UUID) -> Callable[[], Keys]:
+def service_keys(project_id: UUID) -> Callable[[], Keys]:
     """Keys of the box as an admin of the project, renewed before they end."""
     from identity import temporary
 
@@ -63,7 +63,7 @@ def _service_keys(project_id: UUID) -> Callable[[], Keys]:
 
 def store_of(project_id: UUID) -> Store:
     """The box's object store as the project sees it. NotSupported on a box without one."""
-    return ObjectClient(object_client.endpoint(), _service_keys(project_id))  # type: ignore[return-value]
+    return ObjectClient(object_client.endpoint(), service_keys(project_id))  # type: ignore[return-value]
 
 
 class Repository:

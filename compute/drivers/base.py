@@ -147,6 +147,9 @@ class VolumeStore(Protocol):
 
     def root_path(self, id: UUID) -> Path: ...
 
+    def bases(self) -> set[UUID]:
+        """The images whose files some disk stands on; they must stay."""
+
     def grow_root(self, id: UUID, *, size_gib: int) -> None:
         """Make it that large; its machine must be off. It is so already, or larger: nothing. Not there: NotFound."""
 

@@ -424,7 +424,19 @@ class FakeVolumes(KeptRoots, Faults, FakeSnapshots):
         path = self.root_path(id)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"QFI\xfb" + size_gib.to_bytes(4))
+        self._stands_on(id, base)
         return path
+
+    def _stands_on(self, id: UUID, base: Path) -> None:
+        """Noted apart from the disks, which are too small to bear it. Once is for ever: as long as the instance has any disk."""
+        note = self.home / "bases" / str(id)
+        note.parent.mkdir(exist_ok=True)
+        with note.open("a") as file:
+            file.write(f"{base.stem}\n")
+
+    def bases(self) -> set[UUID]:
+        notes = [path for path in (self.home / "bases").glob("*") if self.root_path(UUID(path.name)).parent.exists()]
+        return {UUID(line) for path in notes for line in path.read_text().split() if len(line) == 36}
 
     def root_path(self, id: UUID) -> Path:
         return paths.root_disk(self.home, id)
@@ -450,6 +462,7 @@ class FakeVolumes(KeptRoots, Faults, FakeSnapshots):
         if not base.exists():
             raise NotFound("The image's file is not there.", resource=str(base.stem))
         self.rescue_path(id).write_bytes(b"QFI\xfbrescue")
+        self._stands_on(id, base)
         return self.rescue_path(id)
 
     def export_root(self, id: UUID) -> Path:

@@ -53,6 +53,20 @@ def virtual_bytes(path: Path, *, layered: bool = False) -> int:
     return int(size)
 
 
+def _backing(path: Path) -> str:
+    """The file that an overlay of ours names in its header; empty: it stands alone, or is gone."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER.size)
+            if len(head) < _HEADER.size or not head.startswith(b"QFI\xfb"):
+                return ""
+            _, _, offset, length, _, _ = _HEADER.unpack(head)
+            file.seek(offset)
+            return file.read(min(length, 1023)).decode(errors="replace") if offset else ""
+    except FileNotFoundError:
+        return ""
+
+
 @contextmanager
 def _appearing(path: Path) -> Iterator[Path]:
     """A file to fill that takes the name `path`, durably, when the block ends well."""
@@ -183,6 +197,10 @@ class Qcow2Volumes(KeptRoots, InnerSnapshots, DiskAccess):
             return {id for name in os.listdir(self.home / "instances") if (id := _id(name))}
         except FileNotFoundError:
             return set()
+
+    def bases(self) -> set[UUID]:
+        found = (_backing(path) for path in (self.home / "instances").glob("*/*.qcow2*"))
+        return {id for name in found if name and (id := _id(Path(name).stem))}
 
     def used_bytes(self, id: UUID) -> int:
         try:

@@ -19,7 +19,7 @@ from cloudbox.common import clock, events
 from cloudbox.common.errors import Conflict, NotFound
 from cloudbox.common.jobs import Kind, Run, Step
 from cloudbox.common.object_client import Part
-from compute import host
+from compute import host, image_copies
 from compute.backup_store.repository import store_of
 from compute.image_formats import writing
 from compute.models import ImageExport
@@ -89,8 +89,7 @@ def _convert(run: Run) -> None:
     if row.format == F.QCOW2:
         return  # it is kept as that
     image, workshop = row.image, host.workshop(row.id)
-    source = host.images().path(image.id)
-    with source.open("rb") as stream, workshop.open_source() as file:
+    with image_copies.file(image.id) as source, source.open("rb") as stream, workshop.open_source() as file:
         # A copy is worked on, not the file that disks stand on: the sandbox's program gets it as its own.
         workshop.room(image.size_bytes + min(image.virtual_bytes, 4 * image.size_bytes))
         shutil.copyfileobj(stream, file, writing.PIECE_BYTES)
@@ -102,8 +101,7 @@ def _convert(run: Run) -> None:
 def _file(row: ImageExport) -> Iterator[tuple[int, Iterable[bytes]]]:
     """What goes out, and how long it is."""
     if row.format == F.QCOW2:
-        path = host.images().path(row.image_id)
-        with path.open("rb") as stream:
+        with image_copies.file(row.image_id) as path, path.open("rb") as stream:
             yield path.stat().st_size, _pieces(stream)
         return
     with host.workshop(row.id).exported() as (stream, length):

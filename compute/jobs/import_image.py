@@ -18,7 +18,7 @@ from django.db import transaction
 from cloudbox.common import events, outbound
 from cloudbox.common.errors import Conflict, Invalid, TooLarge
 from cloudbox.common.jobs import Kind, Run, Step
-from compute import host
+from compute import host, image_copies
 from compute.backup_store.repository import store_of
 from compute.drivers.base import DiskBytes
 from compute.image_formats import Inspection, boot, checksums
@@ -188,7 +188,7 @@ def _convert(run: Run) -> None:
     with stream:
         checksum = hashlib.file_digest(stream, "sha256").hexdigest()
         stream.seek(0)
-        size = host.images().put(image.id, stream)
+        size = image_copies.put(image.id, stream)
     boots = {"bios": verdict.bios, "uefi": verdict.uefi, "table": verdict.table, "system": verdict.system, "sentence": verdict.sentence}
     Image.objects.filter(id=image.id).update(
         virtual_bytes=found.virtual_bytes, size_bytes=size, checksum=checksum, facts={**image.facts, "boot": boots}

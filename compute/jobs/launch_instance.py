@@ -5,7 +5,7 @@ from __future__ import annotations
 from cloudbox.common import clock
 from cloudbox.common.errors import Conflict
 from cloudbox.common.jobs import Kind, Later, Run, Step
-from compute import desired, host
+from compute import desired, host, image_copies
 from compute.jobs import filling
 from compute.jobs.bring_up import bring_up
 from compute.lifecycle import machine
@@ -32,7 +32,8 @@ def _disk(run: Run) -> None:
         _take_volume(run, volume)
     if any(volume.is_boot for volume in volumes):
         return
-    host.volumes().create_root(instance.id, base=host.images().path(instance.image_id), size_gib=instance.disk_gib)
+    with image_copies.file(instance.image_id) as base:
+        host.volumes().create_root(instance.id, base=base, size_gib=instance.disk_gib)
 
 
 def _take_volume(run: Run, volume: Volume) -> None:

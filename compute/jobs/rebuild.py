@@ -7,7 +7,7 @@ from django.utils.dateparse import parse_datetime
 
 from cloudbox.common import clock
 from cloudbox.common.jobs import Kind, Run, Step
-from compute import charges, host
+from compute import charges, host, image_copies
 from compute.jobs.switching import BACK, OFF, has_ended, settle, subject, tell_failure, unless_ended
 from compute.lifecycle import WINDOW
 from compute.models import Instance, Reversal
@@ -28,7 +28,8 @@ def _put_back(run: Run) -> None:
 def _make(run: Run) -> None:
     instance = subject(run)
     image_id = run.arguments["image_id"]
-    host.volumes().create_root(instance.id, base=host.images().path(image_id), size_gib=instance.disk_gib)
+    with image_copies.file(image_id) as base:
+        host.volumes().create_root(instance.id, base=base, size_gib=instance.disk_gib)
     _swap(run, wants=True)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from cloudbox.common.jobs import Kind, Run, Step
-from compute import host
+from compute import host, image_copies
 from compute.jobs.switching import BACK, OFF, settle, subject, tell_failure, unless_ended
 from compute.models import Instance
 
 
 def _make(run: Run) -> None:
     instance = subject(run)
-    host.volumes().create_rescue(instance.id, base=host.images().path(run.arguments["image_id"]))
+    with image_copies.file(UUID(str(run.arguments["image_id"]))) as base:
+        host.volumes().create_rescue(instance.id, base=base)
     Instance.objects.filter(id=instance.id).update(rescue_image=run.arguments["image_id"])
 
 

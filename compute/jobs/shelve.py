@@ -10,7 +10,7 @@ from django.db import transaction
 
 from cloudbox.common import clock, jobs
 from cloudbox.common.jobs import Kind, Run, Step
-from compute import charges, desired, host
+from compute import charges, desired, host, image_copies
 from compute.jobs.switching import BACK, OFF, has_ended, settle, subject, tell_failure, unless_ended
 from compute.lifecycle import machine
 from compute.models import Instance
@@ -19,13 +19,12 @@ S = Instance.Status
 
 
 def _copy(run: Run) -> None:
+    """Always anew, also when this is repeated: what lies there may be from the last time that it was shelved."""
     instance = subject(run)
-    if instance.id in set(host.images().all()):
-        return
     path = host.volumes().export_root(instance.id)
     try:
         with path.open("rb") as stream:
-            host.images().put(instance.id, stream)
+            image_copies.put(instance.id, stream)
     finally:
         path.unlink(missing_ok=True)
 
@@ -45,8 +44,9 @@ def _remove(run: Run) -> None:
 
 def _fetch(run: Run) -> None:
     instance = Instance.objects.get(id=run.subject_id)
-    if instance.id in set(host.images().all()):
-        host.volumes().import_root(instance.id, host.images().path(instance.id), size_gib=instance.disk_gib)
+    if image_copies.has(instance.id):
+        with image_copies.file(instance.id) as copy:
+            host.volumes().import_root(instance.id, copy, size_gib=instance.disk_gib)
 
 
 def _shelved(run: Run) -> None:
@@ -76,7 +76,7 @@ def _as_it_was(run: Run) -> None:
 
 def _no_disk(run: Run) -> None:
     """Only if the copy is there still."""
-    if run.subject_id in set(host.images().all()):
+    if image_copies.has(run.subject_id):
         host.volumes().delete(run.subject_id)
 
 

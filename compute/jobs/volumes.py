@@ -10,7 +10,7 @@ from django.db import transaction
 from cloudbox.common import clock
 from cloudbox.common.errors import CloudError, Conflict
 from cloudbox.common.jobs import Kind, Later, Run, Step
-from compute import charges, desired, host
+from compute import charges, desired, host, image_copies
 from compute.drivers.specs import Power
 from compute.jobs import disks, filling
 from compute.models import Instance, Snapshot, Volume, VolumeType
@@ -58,7 +58,8 @@ def _make(run: Run) -> None:
     elif volume.source_volume_id is not None:
         store.copy_volume(volume.id, source=volume.source_volume_id, snapshot_id=volume.id, size_gib=size_gib)
     elif volume.image_id is not None:
-        store.create_volume_from(volume.id, base=host.images().path(volume.image_id), size_gib=size_gib)
+        with image_copies.file(volume.image_id) as base:
+            store.create_volume_from(volume.id, base=base, size_gib=size_gib)
     else:
         store.create_volume(volume.id, size_gib=size_gib)
 

@@ -1,7 +1,7 @@
 """The tables of the compute manager."""
 
 from compute.models.backups import Backup, BackupRestore, BackupSchedule, BackupVault
-from compute.models.catalogue import CatalogueEntry, Flavor, Image, ImageExport, ImageMember, Keypair
+from compute.models.catalogue import CatalogueEntry, Flavor, Image, ImageCopy, ImageExport, ImageMember, Keypair
 from compute.models.changes import GuestReport, OfficeHours, Reversal
 from compute.models.instances import ConsoleToken, Instance, MetricSample, ServerGroup, UsageInterval
 from compute.models.load_balancers import Listener, LoadBalancer, Pool, PoolMember
@@ -22,6 +22,7 @@ __all__ = [
     "FloatingIp",
     "GuestReport",
     "Image",
+    "ImageCopy",
     "ImageExport",
     "ImageMember",
     "Instance",

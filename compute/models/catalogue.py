@@ -121,6 +121,27 @@ class Image(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def least_disk_gib(self) -> int:
+        """How large a disk must be that is made of it: what is inside, or what somebody said of it."""
+        return max(self.min_disk_gib, -(-self.virtual_bytes // 2**30))
+
+
+class ImageCopy(models.Model):
+    """The copy of an image's file in the object store, or of the disk of a shelved instance: `id` is the image's, or the instance's."""
+
+    id = models.UUIDField(primary_key=True)
+    size_bytes = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    # Which bucket of which store; empty: the box's own.
+    place = models.CharField(max_length=300, blank=True)
+    # Does the host have the file, too? Machines and volumes are made of that.
+    is_here = models.BooleanField(default=True)
+    stored_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
 
 class ImageMember(models.Model):
     """A project that a shared image was offered to, and what it said (the words are Glance's)."""

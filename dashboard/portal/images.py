@@ -253,6 +253,7 @@ def _detail(
         "why_share": why or ("" if image.visibility in ("private", "shared") else f"{image.name} is for every project already."),
         "why_delete": why or (f"{image.name} is protected. Take the protection off first." if image.is_protected else ""),
         "why_launch": ctx.why_not("instances.launch"),
+        "whereabouts": images.whereabouts(image),
         "brought_as": FORMATS.get(image.format, ""),
         "boot": image.facts.get("boot", {}),
         "launch": image.facts.get("launch", {}),

@@ -76,7 +76,9 @@ def _context(request: HttpRequest, ctx: Context, form: LaunchForm) -> dict[str, 
     lines = {line.resource: line for line in quotas.lines(ctx)}
     fresh = request.method != "POST"
     form.choose("image", found["images"])
-    form.choose("size", [size for size in found["sizes"] if not _too_large(size, lines)] or found["sizes"])
+    image = next((one for one in found["images"] if str(one.id) == form.values["image"]), None)
+    fitting = [size for size in found["sizes"] if image is None or size.memory_mib >= image.min_memory_mib]
+    form.choose("size", [size for size in fitting if not _too_large(size, lines)] or found["sizes"])
     form.choose("size", found["sizes"], first=False)
     form.choose("key", found["keys"], first=fresh and "key" not in request.GET)
     form.choose_many("network", found["networks"])

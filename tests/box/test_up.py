@@ -5,71 +5,25 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cloudbox.box import code, proc
-from cloudbox.box.paths import CHECKOUT, Box
+from cloudbox.box import proc
+from tests.whole_box import WholeBox, free_port, whole_box
 
 pytestmark = [pytest.mark.machines, pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="setting a box up needs root")]
 
 
-class Command:
-    """bin/cloudbox for one home, of a checkout that nobody edits meanwhile."""
-
-    def __init__(self, home: Path, checkout: Path) -> None:
-        self.box = Box(home)
-        self.program = str(checkout / "bin" / "cloudbox")
-        # Nothing of the test run's own home may leak in.
-        self.env = {key: value for key, value in os.environ.items() if not key.startswith(("CLOUDBOX_", "DJANGO_", "PYTHON"))}
-
-    def __call__(self, verb: str, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-        argv = [self.program, verb, "--home", str(self.box.home), *words]
-        done = subprocess.run(argv, capture_output=True, text=True, env=self.env, stdin=subprocess.DEVNULL, check=False)
-        assert done.returncode == expect, done.stdout + done.stderr
-        return done
-
-    def status(self) -> dict[str, Any]:
-        argv = [self.program, "status", "--json", "--home", str(self.box.home)]
-        return dict(json.loads(subprocess.run(argv, capture_output=True, text=True, env=self.env, check=False).stdout))
-
-    def component(self, name: str) -> dict[str, Any]:
-        return next(each for each in self.status()["components"] if each["component"] == name)
-
-    def wait(self, condition: Callable[[], Any], seconds: float = 60) -> Any:
-        deadline = time.monotonic() + seconds
-        while not (found := condition()):
-            assert time.monotonic() < deadline, json.dumps(self.status(), indent=1)
-            time.sleep(0.3)
-        return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
-def cloudbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def cloudbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeBox]:
     """A box of its own, up; gone afterwards, whatever happened."""
-    home = Path(tempfile.mkdtemp(prefix="cbx-up-", dir="/tmp"))
-    frozen = tmp_path_factory.mktemp("checkout")
-    for name in code.files():
-        (frozen / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(CHECKOUT / name, frozen / name)
-    command = Command(home, frozen)
-    try:
+    with whole_box(tmp_path_factory.mktemp("checkout")) as command:
         with socket.socket() as other:
             other.bind(("0.0.0.0", 0))
             other.listen()
@@ -82,13 +36,9 @@ def cloudbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
         assert "Ready in" in done.stdout
         assert "Password" in done.stdout
         yield command
-    finally:
-        if command.box.exists:
-            command("reset", "--yes")
-        shutil.rmtree(home, ignore_errors=True)
 
 
-def test_everything_serves(cloudbox: Command) -> None:
+def test_everything_serves(cloudbox: WholeBox) -> None:
     """After `up` every component is healthy, the web answers, and the processes run as whom they should."""
     status = cloudbox.status()
     assert status["healthy"], json.dumps(status, indent=1)
@@ -109,7 +59,7 @@ def test_everything_serves(cloudbox: Command) -> None:
     assert status["pss_bytes"] < 400 * 2**20
 
 
-def test_a_second_up_changes_nothing(cloudbox: Command) -> None:
+def test_a_second_up_changes_nothing(cloudbox: WholeBox) -> None:
     """No step has anything to do, no process is restarted, no file of the configuration touched."""
     before = {each["component"]: each["pid"] for each in cloudbox.status()["components"]}
     written = cloudbox.box.config_file.stat().st_mtime_ns
@@ -119,7 +69,7 @@ def test_a_second_up_changes_nothing(cloudbox: Command) -> None:
     assert cloudbox.box.config_file.stat().st_mtime_ns == written
 
 
-def test_the_web_cannot_read_what_is_not_its_own(cloudbox: Command) -> None:
+def test_the_web_cannot_read_what_is_not_its_own(cloudbox: WholeBox) -> None:
     """The unprivileged user sees neither the administrator's first password nor libvirt's socket nor the database's files."""
     home = cloudbox.box.home
     as_web = ["setpriv", "--reuid=cloudbox", "--regid=cloudbox", "--clear-groups"]
@@ -131,7 +81,7 @@ def test_the_web_cannot_read_what_is_not_its_own(cloudbox: Command) -> None:
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "store", "redis", "libvirtd", "postgres"])
-def test_killed_processes_come_back(cloudbox: Command, name: str) -> None:
+def test_killed_processes_come_back(cloudbox: WholeBox, name: str) -> None:
     """kill -9 of any component: it serves again by itself."""
     pid = cloudbox.component(name)["pid"]
     os.kill(pid, signal.SIGKILL)
@@ -139,7 +89,7 @@ def test_killed_processes_come_back(cloudbox: Command, name: str) -> None:
     cloudbox.wait(lambda: cloudbox.status()["healthy"])
 
 
-def test_logs_and_credentials(cloudbox: Command) -> None:
+def test_logs_and_credentials(cloudbox: WholeBox) -> None:
     """Each process has a log; credentials print a token that the API takes."""
     assert cloudbox("logs", "postgres").stdout
     assert "no component" in cloudbox("logs", "nobody", expect=1).stderr
@@ -151,7 +101,7 @@ def test_logs_and_credentials(cloudbox: Command) -> None:
         assert json.load(answer)["items"] == []
 
 
-def test_the_store_speaks_tls(cloudbox: Command) -> None:
+def test_the_store_speaks_tls(cloudbox: WholeBox) -> None:
     """By the box's own authority, by a pair that was given, and by the next one in its place, without a restart."""
     text = cloudbox("credentials", "--format", "aws").stdout
     url, authority = (re.search(pattern, text) for pattern in (r"_S3=(https://\S+)", r"CA_BUNDLE=(\S+)"))
@@ -199,7 +149,7 @@ def test_the_store_speaks_tls(cloudbox: Command) -> None:
     assert seen(authority[1]) == "200"
 
 
-def test_down_leaves_nothing_and_up_brings_it_back(cloudbox: Command) -> None:
+def test_down_leaves_nothing_and_up_brings_it_back(cloudbox: WholeBox) -> None:
     """After `down` no process, namespace, interface or firewall table of the box is left; `up` is quick then."""
     box = cloudbox.box
     cloudbox("down")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.browser.site import Site, given, own
 
@@ -19,6 +19,8 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+# What a page shows by itself it shows within a blink; a machine that runs guests beside it may take longer.
+expect.set_options(timeout=20_000)
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 VIOLATIONS = """
   window.cspViolations = [];

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cloudbox.box import test_home
+from cloudbox.box import postgres, test_home
 from cloudbox.box.paths import Box
 from cloudbox.box.plan import NOT_PUBLISHED
 
@@ -38,17 +38,31 @@ class Site:
     is_real: bool = False
     things: dict[str, str] = field(default_factory=dict)
     worker: subprocess.Popen[bytes] | None = None
+    box: Box | None = None
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """The worker stands still meanwhile, so that a state that would pass in a blink can be seen."""
-        if self.worker is not None:
-            self.worker.send_signal(signal.SIGSTOP)
         try:
+            self._stop_worker()
             yield
         finally:
             if self.worker is not None:
                 self.worker.send_signal(signal.SIGCONT)
+
+    def _stop_worker(self) -> None:
+        """At a moment when it is within no transaction: the web would wait for what it has locked."""
+        if self.worker is None or self.box is None:
+            return
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            self.worker.send_signal(signal.SIGSTOP)
+            time.sleep(0.1)  # what the database was doing for it is done
+            if postgres.psql(self.box, "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'") == "0":
+                return
+            assert time.monotonic() < deadline, "the worker is always within a transaction"
+            self.worker.send_signal(signal.SIGCONT)
+            time.sleep(0.1)
 
 
 def given() -> Site | None:
@@ -88,7 +102,7 @@ def own() -> Iterator[Site]:
         _wait(f"http://127.0.0.1:{admin_port}/healthz", box, "store", store)
         made = json.loads(_run(box, [sys.executable, "-m", "tests.browser.furnish"]).splitlines()[-1])
         people = {"admin": (seed["admin_email"], password), **{who: tuple(pair) for who, pair in made["people"].items()}}
-        yield Site(url=url, people=people, things=made["things"], worker=worker)
+        yield Site(url=url, people=people, things=made["things"], worker=worker, box=box)
 
 
 def _environment(box: Box) -> dict[str, str]:

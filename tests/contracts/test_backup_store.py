@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -11,16 +13,16 @@ from uuid import uuid4
 import pytest
 
 from cloudbox.common.errors import CloudError, NotFound
-from compute import backup_vaults, backups, host, volumes
+from compute import backup_vaults, backups, host, image_copies, volumes
 from compute.backup_store import repository
 from compute.drivers.qcow2 import Qcow2Volumes
-from compute.models import Volume
+from compute.models import Image, Volume
 from tests.buckets import Buckets
-from tests.fixtures import machine_home, plain_static
+from tests.fixtures import machine_home, plain_static, world
 from tests.storage.conftest import Cloud, cloud
 from tests.world import World, build, work
 
-__all__ = ["cloud", "machine_home", "plain_static"]
+__all__ = ["cloud", "machine_home", "plain_static", "world"]
 MIB = 2**20
 
 
@@ -33,6 +35,31 @@ def test_what_backups_ask_of_the_box_s_own(cloud: Cloud, settings: Any) -> None:
     cloud.client().create_bucket(Bucket="safe")
     settings.STORE_URL = cloud.url
     asked(repository.store_of(cloud.me.project.id))
+
+
+@pytest.mark.slow
+def test_images_in_the_box_s_own(cloud: Cloud, world: World, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in parts to a bucket that nobody made, in a project that nobody is in; away from the host, and back with the same bytes."""
+    settings.STORE_URL = cloud.url
+    monkeypatch.setattr(image_copies, "PART_BYTES", 5 * MIB)
+    image_copies.reset()
+    body = b"QFI\xfb" + os.urandom(12 * MIB)
+    image = Image.objects.create(project=world.project, name="large", status=Image.Status.READY, size_bytes=len(body))
+    image_copies.put(image.id, io.BytesIO(body))
+    image_copies.tend()
+    settings.IMAGE_CACHE_BYTES = 0
+    image_copies.tend()
+    assert image.id not in set(host.images().all())
+    with image_copies.file(image.id) as path:
+        assert path.read_bytes() == body
+    image_copies.reset()
+    image.status = Image.Status.DELETED
+    image.save()
+    image_copies.tend()
+    place = image_copies.place()
+    assert place is not None
+    assert place.key(image.id) not in {each.key for each in place.store.walk(place.bucket)}
+    image_copies.reset()
 
 
 def asked(store: repository.Store) -> None:

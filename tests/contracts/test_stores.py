@@ -42,6 +42,23 @@ def test_images(images: ImageStore, small_disk: Path) -> None:
         images.path(id)
 
 
+def test_what_disks_stand_on(volumes: VolumeStore, images: ImageStore, small_disk: Path) -> None:
+    """The images below root disks, those set aside and those of rescue systems; volumes are copies, and stand on nothing."""
+    ids = [uuid4() for _ in range(4)]
+    for id in ids:
+        with small_disk.open("rb") as source:
+            images.put(id, source)
+    one, two = uuid4(), uuid4()
+    volumes.create_root(one, base=images.path(ids[0]), size_gib=1)
+    volumes.set_aside(one)
+    volumes.create_root(one, base=images.path(ids[1]), size_gib=1)
+    volumes.create_rescue(one, base=images.path(ids[2]))
+    volumes.create_volume_from(two, base=images.path(ids[3]), size_gib=1)
+    assert volumes.bases() == set(ids[:3])
+    volumes.delete(one)
+    assert volumes.bases() == set()
+
+
 def test_an_image_comes_whole_or_not_at_all(images: ImageStore, small_disk: Path) -> None:
     """The source breaks half-way: there is no image, and no part of one either."""
     id = uuid4()

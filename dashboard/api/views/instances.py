@@ -57,7 +57,13 @@ class Launch(Input):
         help_text="Pairs that its guest reads at 169.254.169.254, as OpenStack's `meta`.",
     )
     count = Whole(default=1, min_value=1, max_value=instances.COUNT_MAX)
-    disk_gib = Whole(allow_null=True, default=None, min_value=1, max_value=instances.DISK_GIB_MAX, help_text="null: as the size has.")
+    disk_gib = Whole(
+        allow_null=True,
+        default=None,
+        min_value=1,
+        max_value=instances.DISK_GIB_MAX,
+        help_text="null: as the size has, or as much as the image needs.",
+    )
     start = Flag(default=True)
     boot_on_volume = Flag(default=False, help_text="It boots from a new volume instead of a root disk of its own.")
     boot_volume_id = Id(allow_null=True, default=None, help_text="It boots from this volume, which was made from an image.")

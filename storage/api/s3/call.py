@@ -275,7 +275,8 @@ def _in_context(who: Who, address: str | None, request_id: str, function: Callab
     def call() -> Any:
         user = project = None
         if not who.anonymous:
-            user = User.objects.filter(id=UUID(who.principal.user)).first()
+            # Parts of the box itself have no user.
+            user = User.objects.filter(id=UUID(who.principal.user)).first() if who.principal.user else None
             project = Project.objects.filter(id=UUID(who.principal.account)).first()
         ctx = Context(user=user, project=project, role=who.role or None, api="s3", address=address, request_id=request_id)
         return function(ctx, *args, **kwargs)
