@@ -158,6 +158,7 @@ p/<slug:project>/load-balancers/<uuid:id>/settings                           GET
 p/<slug:project>/load-balancers/<uuid:id>/pools/new                          GET reader  POST member
 p/<slug:project>/load-balancers/<uuid:id>/pools/<uuid:pool_id>               GET reader  POST member
 p/<slug:project>/load-balancers/<uuid:id>/listeners/new                      GET reader  POST member
+p/<slug:project>/load-balancers/<uuid:id>/listeners/<uuid:listener_id>       GET reader  POST member
 p/<slug:project>/load-balancers/<uuid:id>/do/<slug:key>                      POST member
 p/<slug:project>/load-balancers/<uuid:id>/delete                             POST member
 p/<slug:project>/floating-ips                                                GET reader

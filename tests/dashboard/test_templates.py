@@ -127,7 +127,7 @@ def _things(world: World) -> dict[str, str]:
 
 def _balancer(world: World, instance: object) -> dict[str, str]:
     things = balancer_things(world, instance)
-    return {"balancer": str(things["load-balancers"]), "pool": str(things["pools"])}
+    return {"balancer": str(things["load-balancers"]), "pool": str(things["pools"]), "listener": str(things["listeners"])}
 
 
 def _backups(world: World, volume: object) -> dict[str, str]:
