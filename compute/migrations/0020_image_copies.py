@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('compute', '0018_image_catalogue'),
+        ('compute', '0019_switches'),
     ]
 
     operations = [
