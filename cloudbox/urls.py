@@ -13,6 +13,7 @@ from compute.api.cinder.errors import cinder
 from compute.api.glance.errors import glance
 from compute.api.neutron.errors import neutron
 from compute.api.nova.errors import nova
+from compute.api.placement.errors import placement
 from dashboard import errors
 from identity.api.keystone.base import keystone
 
@@ -30,6 +31,7 @@ urlpatterns = [
     path("", include("compute.api.glance.urls")),
     path("", include("compute.api.neutron.urls")),
     path("", include("compute.api.cinder.urls")),
+    path("", include("compute.api.placement.urls")),
     path("", include("dashboard.urls")),
 ]
 
@@ -42,6 +44,7 @@ _DIALECTS: dict[str, Dialect] = {
     "/image": glance,
     "/network": neutron,
     "/volume/": cinder,
+    "/placement": placement,
 }
 
 

@@ -43,10 +43,12 @@ def allocate(ctx: Context, *, external_id: UUID | None = None, address: str = ""
     return get(ctx, row.id)
 
 
-def ports(ctx: Context) -> QuerySet[Port]:
-    """Those that could have one, with what `why_not_to` looks at."""
+def ports(ctx: Context, *, reserved: bool = False) -> QuerySet[Port]:
+    """Those that could have one, with what `why_not_to` looks at; `reserved`: those, too, that wait for an instance."""
     ctx.require("networks.list")
-    rows = Port.objects.filter(project=ctx.project).exclude(instance=None, load_balancer=None)
+    rows = Port.objects.filter(project=ctx.project)
+    if not reserved:
+        rows = rows.exclude(instance=None, load_balancer=None)
     return rows.select_related("instance", "network__router__external", "floating_ip").order_by("instance__name", "index")
 
 
@@ -76,7 +78,7 @@ def associate(ctx: Context, id: UUID, *, port_id: UUID) -> FloatingIp:
     with transaction.atomic():
         get(ctx, id)
         FloatingIp.objects.select_for_update().get(id=id)
-        port = ports(ctx).select_for_update(of=("self",)).filter(id=port_id).first()
+        port = ports(ctx, reserved=True).select_for_update(of=("self",)).filter(id=port_id).first()
         if port is None:
             raise NotFound(f"There is no network card {port_id}.", field="port_id")
         row = get(ctx, id)

@@ -206,6 +206,8 @@ def _of_disk(ctx: Context, *, disk: UUID, instance: UUID | None, size_gib: int, 
     with transaction.atomic():
         image = begin(ctx, source=source, status=S.IMPORTING, min_disk_gib=size_gib, **({"visibility": V.PRIVATE} | more))
         if system is not None:
-            image.os, image.disk_bus, image.nic_model = system.os, system.disk_bus, system.nic_model
-            image.save(update_fields=["os", "disk_bus", "nic_model"])
+            # What the system needs, its copy needs.
+            for name in (needs := ("os", "disk_bus", "nic_model", "min_memory_mib")):
+                setattr(image, name, getattr(system, name))
+            image.save(update_fields=needs)
     return image

@@ -503,7 +503,7 @@ api/v1/^.*$                                                                  -
 LOOKS = {f"api/v1/projects/<slug:project>/buckets/<str:name>/{what}" for what in ("policy/check", "simulate")}
 # These have tables of their own: tests/identity/keystone/test_routes.py and tests/openstack/test_routes.py.
 KEYSTONE = ("identity", "auth/", "^identity")
-OPENSTACK = tuple(f"{mark}{name}" for name in ("compute", "image", "network", "volume/") for mark in ("", "^"))
+OPENSTACK = tuple(f"{mark}{name}" for name in ("compute", "image", "network", "volume/", "placement") for mark in ("", "^"))
 OPENSTACK_ROOTS = {"volume"}
 WEBSOCKETS = {"live", "console/<str:token>"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

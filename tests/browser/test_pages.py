@@ -17,7 +17,7 @@ from tests.browser.site import CHECKOUT, Site
 AXE = CHECKOUT / "node_modules" / "axe-core" / "axe.min.js"
 LOOKS = (("light", WIDE), ("dark", WIDE), ("dark", PHONE), ("light", PHONE))
 # What programs talk to has no pages.
-DIALECTS = ("api/", "identity", "auth/", "compute", "image", "network", "volume/")
+DIALECTS = ("api/", "identity", "auth/", "compute", "image", "network", "volume/", "placement")
 NARROWEST = {"width": 320, "height": 720}
 RUN_AXE = """() => axe.run(document, { resultTypes: ["violations"] }).then((found) => found.violations.map((violation) =>
   `${violation.id} (${violation.impact}): ` + violation.nodes.map((node) => node.target.join(" ")).join(", ")))"""

@@ -18,6 +18,7 @@ from django.db import transaction
 from cloudbox.common.models import Event
 from compute import (
     floating_ips,
+    health,
     image_uploads,
     keypairs,
     networks,
@@ -31,6 +32,7 @@ from compute import (
     volume_types,
     volumes,
 )
+from compute.api.openstack import hosts
 from tests.openstack.conftest import Cloud
 from tests.routes import http_routes
 from tests.world import World, work
@@ -179,15 +181,33 @@ messages/<str:id>                        GET reader
 os-volume-manage                         POST look
 os-snapshot-manage                       POST look
 """
+PLACEMENT = """
+resource_providers                                GET look
+resource_providers/<str:id>                       GET look
+resource_providers/<str:id>/inventories           GET look
+resource_providers/<str:id>/inventories/<str:name>  GET look
+resource_providers/<str:id>/usages                GET look
+resource_providers/<str:id>/aggregates            GET look
+resource_providers/<str:id>/traits                GET look
+resource_providers/<str:id>/allocations           GET look
+resource_classes                                  GET look
+resource_classes/<str:name>                       GET look
+traits                                            GET look
+traits/<str:name>                                 GET look
+allocations/<str:consumer>                        GET look
+allocation_candidates                             GET look
+usages                                            GET reader
+"""
 OPEN = """
 compute  compute/  compute/v2.1  compute/v2.1/  ^compute/.*$
 network  network/  network/v2.0  network/v2.0/  ^network/.*$
 image  image/  image/versions  image/v2  image/v2/  ^image/.*$
 volume  volume/  volume/v3  volume/v3/  ^volume/.*$
+placement  placement/  ^placement/.*$
 """
 # Cinder's stand below the project's id; without it, as newer clients write them, they are the same views.
 CINDER_AT, CINDER_BARE = "volume/v3/<project:project>/", "volume/v3/"
-TABLES = {"compute/v2.1/": NOVA, "network/v2.0/": NEUTRON, "image/v2/": GLANCE, CINDER_AT: CINDER}
+TABLES = {"compute/v2.1/": NOVA, "network/v2.0/": NEUTRON, "image/v2/": GLANCE, CINDER_AT: CINDER, "placement/": PLACEMENT}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # As an administrator asks for what the small cloud does not have.
 MISSING = {
@@ -222,7 +242,7 @@ def _table() -> dict[str, dict[str, str]]:
 
 
 ROUTES = _table()
-PREFIXES = ("compute", "^compute", "network", "^network", "image", "^image", "volume", "^volume")
+PREFIXES = ("compute", "^compute", "network", "^network", "image", "^image", "volume", "^volume", "placement", "^placement")
 PARTS = re.compile(r"<\w+:\w+>")
 
 
@@ -274,6 +294,11 @@ class Probe:
             "os-server-groups": server_groups.create(ctx, name="probe", policy="affinity").id, "os-keypairs": "probe",
             "os-instance-actions": "req-probe", "ips": "private", "metadata": "probe", "tags": "probe", "os-hypervisors": "1",
             "os-interface": port.id, "os-volume_attachments": self.volume.id,
+        }  # fmt: skip
+        host = health.hosts(world.ctx("admin"))[0]
+        self.ids |= {
+            "resource_providers": hosts.id_of(host.name), "inventories": "VCPU", "resource_classes": "VCPU", "traits": "COMPUTE_NODE",
+            "allocations": server.id,
         }  # fmt: skip
         keypairs.create(ctx, name="probe")
         bare = subnets.create_bare(ctx, name="bare")
@@ -372,7 +397,13 @@ class Probe:
             headers = {"OpenStack-API-Version": "compute 2.26"}
         if route.startswith(CINDER_AT):
             headers = {"OpenStack-API-Version": "volume 3.70"}
-        return cloud.call(who, method, self.path(route, bad), self.body(method, route), **headers)
+        path = self.path(route, bad)
+        if route.startswith("placement/"):
+            headers = {"OpenStack-API-Version": "placement 1.39"}
+            path += {"usages": f"?project_id={self.ids['os-quota-sets']}", "allocation_candidates": "?resources=VCPU:1"}.get(
+                route.removeprefix("placement/"), ""
+            )
+        return cloud.call(who, method, path, self.body(method, route), **headers)
 
 
 @pytest.fixture
@@ -412,6 +443,8 @@ def test_a_stranger(cloud: Cloud, probe: Probe) -> None:
         if route.startswith(CINDER_AT):
             return status == 400  # The address itself is another project's.
         if least in ("look", "box"):
+            return status == 403
+        if route == "placement/usages":
             return status == 403
         if "<" in route and least != "any":
             # The catalogue's images and their members are everybody's to see.
@@ -463,6 +496,7 @@ def test_other_methods_and_ids(cloud: Cloud, probe: Probe) -> None:
                         answer.status_code not in (400, 404, 409)
                         and not route.endswith(("/defaults", "/default"))
                         and "/tags/" not in route
+                        and not route.startswith("placement/allocations/")
                     ):
                         wrong.append(f"{method} {route} {bad[:20]}: {answer.status_code}")
                     if not _is_ours(answer):
@@ -475,6 +509,7 @@ def test_other_methods_and_ids(cloud: Cloud, probe: Probe) -> None:
 
 
 QUERIES = "limit marker sort_key start offset sort sort_dir name ip status flavor changes-since user_id".split()
+PLACEMENT_QUERIES = "resources resources1 required member_of in_tree name uuid limit project_id user_id consumer_type associated".split()
 HOSTILE: list[Any] = [None, True, -1, 10**30, "", "x\x00", "\ud800", "x" * 100_000, [[]], [None], {"a": {}}, [{"a": 1}] * 20]
 
 
@@ -514,11 +549,19 @@ def test_queries(cloud: Cloud, probe: Probe) -> None:
     for route, methods in ROUTES.items():
         if methods.get("GET") in (None, "open") or "<" in route.rsplit("/", 1)[-1]:
             continue
-        words = QUERIES if route.endswith(("detail", "images", "flavors")) else QUERIES[:4]
+        words = (
+            PLACEMENT_QUERIES
+            if route.startswith("placement/")
+            else QUERIES
+            if route.endswith(("detail", "images", "flavors"))
+            else QUERIES[:4]
+        )
         for word in words:
             for value in ("-1", "(", "%00", "9" * 50, "%F0%9F%98%80:b:c", "x" * 5000):
                 with transaction.atomic():
-                    answer = cloud.call("admin", "GET", f"{probe.path(route)}?{word}={value}")
+                    answer = cloud.call(
+                        "admin", "GET", f"{probe.path(route)}?{word}={value}", **{"OpenStack-API-Version": "placement 1.39"}
+                    )
                     transaction.set_rollback(True)
                 if not _is_ours(answer):
                     wrong.append(f"GET {route}?{word}={value[:40]}: {answer.status_code} {answer.content[:200]!r}")

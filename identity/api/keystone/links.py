@@ -52,6 +52,7 @@ def services(request: HttpRequest, project: UUID | None = None) -> list[dict[str
         ("compute", "nova", f"{site(request)}/compute/v2.1"),
         ("image", "glance", f"{site(request)}/image"),
         ("network", "neutron", f"{site(request)}/network"),
+        ("placement", "placement", f"{site(request)}/placement"),
     ]
     volume = f"{site(request)}/volume/v3/{project.hex if project else '%(project_id)s'}"
     found += [("block-storage", "cinderv3", volume), ("volumev3", "cinderv3", volume)]

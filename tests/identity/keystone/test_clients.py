@@ -64,7 +64,7 @@ def test_openstackclient(cloud: World, live_server: Any) -> None:
     assert [(row["Role"], row["User"], row["Project"]) for row in rows] == [("member", "robot@Default", "Lab@Default")]
     robot = {"OS_USERNAME": "robot", "OS_PASSWORD": "a horse of mine 1", "OS_PROJECT_NAME": "Lab"}
     types = {row["Type"] for row in run(live_server, "catalog", "list", *as_json, **robot)}
-    assert types == {"identity", "compute", "image", "network", "volumev3", "block-storage", "object-store"}
+    assert types == {"identity", "compute", "image", "network", "placement", "volumev3", "block-storage", "object-store"}
     credential = run(live_server, "application", "credential", "create", "deploy", "--role", "reader", *as_json, **robot)
     by_credential = {
         "OS_AUTH_TYPE": "v3applicationcredential",

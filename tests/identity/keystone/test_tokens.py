@@ -81,7 +81,7 @@ def test_password_and_scopes(keystone: Keystone, world: World) -> None:
     assert body["project"]["id"] == world.project.id.hex
     assert [role["name"] for role in body["roles"]] == ["member", "reader"]
     assert {service["type"] for service in body["catalog"]} == {
-        "identity", "compute", "image", "network", "block-storage", "volumev3", "object-store",
+        "identity", "compute", "image", "network", "placement", "block-storage", "volumev3", "object-store",
     }  # fmt: skip
     store = next(service for service in body["catalog"] if service["type"] == "object-store")
     assert all(each["url"].endswith(f"/v1/AUTH_{world.project.id.hex}") for each in store["endpoints"])

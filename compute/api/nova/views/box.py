@@ -14,7 +14,7 @@ from compute import health, instances
 from compute import server_groups as verbs
 from compute.api.nova import render
 from compute.api.nova.errors import nova
-from compute.api.openstack import reading
+from compute.api.openstack import hosts, reading
 from compute.api.openstack.projects import project_of
 from compute.api.openstack.service import Caller, answer, nothing
 from identity import quotas
@@ -120,7 +120,7 @@ def _zones_detail(request: HttpRequest, caller: Caller) -> HttpResponse:
 def _services(request: HttpRequest, caller: Caller) -> HttpResponse:
     host = health.hosts(caller.ctx)[0]
     row: dict[str, Any] = {
-        "id": 1 if caller.minor < 53 else _host_id(host.name), "binary": "nova-compute", "host": host.name, "zone": render.ZONE,
+        "id": 1 if caller.minor < 53 else hosts.id_of(host.name), "binary": "nova-compute", "host": host.name, "zone": render.ZONE,
         "status": "enabled", "state": "up", "updated_at": clock.now().strftime("%Y-%m-%dT%H:%M:%S.%f"), "disabled_reason": None,
     }  # fmt: skip
     if caller.minor >= 11:
@@ -128,17 +128,11 @@ def _services(request: HttpRequest, caller: Caller) -> HttpResponse:
     return answer({"services": [row]})
 
 
-def _host_id(name: str) -> str:
-    import uuid
-
-    return str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
-
-
 def _hypervisor(caller: Caller, host: Any) -> dict[str, Any]:
     shape: dict[str, Any] = {
-        "id": 1 if caller.minor < 53 else _host_id(host.name), "hypervisor_hostname": host.name, "state": "up", "status": "enabled",
+        "id": 1 if caller.minor < 53 else hosts.id_of(host.name), "hypervisor_hostname": host.name, "state": "up", "status": "enabled",
         "hypervisor_type": "QEMU", "hypervisor_version": 0, "host_ip": "127.0.0.1",
-        "service": {"id": 1 if caller.minor < 53 else _host_id(host.name), "host": host.name, "disabled_reason": None},
+        "service": {"id": 1 if caller.minor < 53 else hosts.id_of(host.name), "host": host.name, "disabled_reason": None},
     }  # fmt: skip
     if caller.minor < 88:
         shape |= {
