@@ -1,4 +1,5 @@
-"""What a page does, as commands: one table of requests of the REST API, and their text as `curl` says it.
+"""What a page does, as commands: one table of requests of the REST API, and their text as `curl` says it; and where OpenStack's client can
+say the same (openstack_commands.py), as that.
 
 `{% as_command "network" id=network.id %}` shows the requests of a page with its values filled in; static/js/command.js keeps the
 command of a form in step with what is typed. What a page does not know stands there in capitals, for people to replace.
@@ -15,6 +16,7 @@ from urllib.parse import quote
 
 from django.http import HttpRequest
 
+from dashboard.openstack_commands import OPENSTACK
 from identity.context import Context
 
 API = "/api/v1"
@@ -437,15 +439,21 @@ class _Values(dict[str, str]):
         return "" if name == "query" else name.upper()
 
 
-def of_page(request: HttpRequest, ctx: Context, key: str, **values: object) -> Iterator[tuple[str, str]]:
-    """(title, command) of everything that the page does."""
+def of_page(request: HttpRequest, ctx: Context, key: str, **values: object) -> Iterator[tuple[str, str, str]]:
+    """(title, curl, openstack) of everything that the page does; the last is empty where OpenStack's client has no word for it."""
     known = _Values({name: str(value) for name, value in values.items()})
     if ctx.project is not None:
         known.setdefault("project", ctx.project.slug)
     for each in TABLE[key]:
         path = each.path.format_map(known)
         body = None if each.body is None else {name: _filled(value, known) for name, value in each.body.items()}
-        yield each.title, _curl(_origin(request) + API + path, body, method=each.method)
+        other = OPENSTACK.get(key, {}).get(each.title, "")
+        yield each.title, _curl(_origin(request) + API + path, body, method=each.method), openstack(other, known) if other else ""
+
+
+def openstack(text: str, known: Mapping[str, str]) -> str:
+    """The command with the page's values in it, each as one word of the shell."""
+    return "openstack " + text.format_map(_Values({name: shlex.quote(value) for name, value in known.items()}))
 
 
 def _filled(value: Any, known: Mapping[str, str]) -> Any:
