@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from cloudbox.common import events
-from compute import backup_schedules, desired_balancers, guest_rounds, image_copies, metrics, office_hours, reconcilers
+from compute import backup_schedules, desired_balancers, desired_vpn, guest_rounds, image_copies, metrics, office_hours, reconcilers
 from identity import tokens
 from storage import certificates, deliveries
 
@@ -27,6 +27,7 @@ TABLE = (
     Periodic("networks", 20, reconcilers.networks),
     Periodic("hits", 10, reconcilers.hits),
     Periodic("balancers", 5, desired_balancers.observe),
+    Periodic("vpn", 10, desired_vpn.observe),
     Periodic("orphans", 30, reconcilers.orphans),
     Periodic("volumes", 30, reconcilers.volumes),
     Periodic("images", 300, reconcilers.images),

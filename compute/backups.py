@@ -21,6 +21,7 @@ from compute.models import (
     Backup,
     BackupRestore,
     BackupSchedule,
+    ConfigDrive,
     Flavor,
     Image,
     Instance,
@@ -297,6 +298,7 @@ def _facts(instance: Instance) -> dict[str, Any]:
         "network_ids": [str(port.network_id) for port in cards],
         "security_group_ids": sorted({str(group.id) for port in cards for group in port.security_groups.all()}),
         "disk_bus": instance.disk_bus,
+        "config_drive": instance.config_drive,
     }
 
 
@@ -439,6 +441,7 @@ def restore_as_instance(
             network_ids=nets,
             security_group_ids=groups,
             user_data=_bytes(facts.get("user_data")),
+            config_drive=drive if (drive := facts.get("config_drive")) in ConfigDrive.values else None,
             tags={str(key): str(value) for key, value in (facts.get("tags") or {}).items()} if isinstance(facts.get("tags"), dict) else {},
             disk_gib=max(row.size_gib, Flavor.objects.get(id=flavor).disk_gib),
             start=not disks,

@@ -212,6 +212,7 @@ def machine(instance: Instance) -> MachineSpec:
         rescue_disk=host.volumes().rescue_path(instance.id) if instance.rescue_image_id else None,
         nics=nics,
         disk_bus=instance.disk_bus,
+        config_drive=host.volumes().config_drive_path(instance.id) if instance.config_drive else None,
         disks=tuple(disk(volume) for volume in volumes if not volume.is_boot),
         project=str(instance.project_id),
     )

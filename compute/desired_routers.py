@@ -1,4 +1,4 @@
-"""What routers and external networks should be, read from the tables: five queries, however many there are."""
+"""What routers and external networks should be, read from the tables: a few queries, however many there are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from uuid import UUID
 
+from compute import desired_vpn
 from compute.drivers.router_specs import ExternalSpec, ForwardSpec, RouterSpec, RouteSpec
+from compute.drivers.vpn_specs import VpnSpec
 from compute.models import ExternalNetwork, FloatingIp, PortForward, Router
 
 
@@ -34,8 +36,9 @@ def of_all() -> tuple[tuple[ExternalSpec, ...], tuple[RouterSpec, ...]]:
                     to_port=row.internal_port,
                 )
             )
+    vpns = desired_vpn.of_all()
     rows = Router.objects.filter(is_up=True).prefetch_related("networks").order_by("id")
-    return externals, tuple(_router(row, floating[row.id], forwards[row.id]) for row in rows)
+    return externals, tuple(_router(row, floating[row.id], forwards[row.id], vpns.get(row.id)) for row in rows)
 
 
 def _external(row: ExternalNetwork) -> ExternalSpec:
@@ -43,7 +46,9 @@ def _external(row: ExternalNetwork) -> ExternalSpec:
     return ExternalSpec(id=row.id, cidr=IPv4Network(row.cidr), gateway=IPv4Address(row.gateway_ip), bridge=bridge, mtu=row.mtu)
 
 
-def _router(row: Router, floating: Iterable[tuple[IPv4Address, IPv4Address]], forwards: Iterable[ForwardSpec]) -> RouterSpec:
+def _router(
+    row: Router, floating: Iterable[tuple[IPv4Address, IPv4Address]], forwards: Iterable[ForwardSpec], vpn: VpnSpec | None
+) -> RouterSpec:
     return RouterSpec(
         id=row.id,
         external_id=row.external_id,
@@ -53,6 +58,7 @@ def _router(row: Router, floating: Iterable[tuple[IPv4Address, IPv4Address]], fo
         routes=tuple(each for each in routes(row.static_routes) if str(each.destination) not in {net.cidr for net in row.networks.all()}),
         floating=tuple(floating),
         forwards=tuple(forwards),
+        vpn=vpn,
     )
 
 

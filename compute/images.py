@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from cloudbox.common import events, jobs, outbound
 from cloudbox.common.errors import Conflict, Forbidden, Invalid, NotFound
 from compute import image_copies
-from compute.models import Image, ImageCopy, ImageExport, ImageMember, Instance, InstanceSnapshot, Snapshot, Volume
+from compute.models import ConfigDrive, Image, ImageCopy, ImageExport, ImageMember, Instance, InstanceSnapshot, Snapshot, Volume
 from identity.context import Context
 from identity.models import Project
 from identity.names import clean_name, clean_text
@@ -233,6 +233,7 @@ def update(
     min_memory_mib: int | None = None,
     disk_bus: str | None = None,
     nic_model: str | None = None,
+    config_drive: str | None = None,
 ) -> Image:
     """Change what is given. Only an administrator of the box makes one public; one that is private again has no members any more.
 
@@ -250,6 +251,7 @@ def update(
         "min_memory_mib": min_memory_mib,
         "disk_bus": check_choice(Image.DiskBus, disk_bus, "disk_bus"),
         "nic_model": check_choice(Image.NicModel, nic_model, "nic_model"),
+        "config_drive": config_drive and check_choice(ConfigDrive, config_drive, "config_drive"),
     }
     with transaction.atomic():
         image = Image.objects.select_for_update(of=("self",)).get(id=id)

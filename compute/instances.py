@@ -16,7 +16,20 @@ from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound, Q
 from compute import actions, boot_volumes, charges, flavors, images, keypairs, networks, ports, security_groups
 from compute.boot_volumes import BootVolume
 from compute.lifecycle import machine
-from compute.models import Flavor, Image, Instance, InstanceSnapshot, Keypair, Network, Port, Reversal, SecurityGroup, UsageInterval, Volume
+from compute.models import (
+    ConfigDrive,
+    Flavor,
+    Image,
+    Instance,
+    InstanceSnapshot,
+    Keypair,
+    Network,
+    Port,
+    Reversal,
+    SecurityGroup,
+    UsageInterval,
+    Volume,
+)
 from identity import quotas
 from identity.context import Context
 from identity.names import clean_hostname, clean_name, clean_text, slug_of
@@ -66,6 +79,7 @@ class LaunchSpec:
     count: int = 1
     disk_gib: int | None = None
     token: str | None = None
+    config_drive: str | None = None  # None: as the image has it; empty: none
     start: bool = True
 
 
@@ -130,6 +144,7 @@ def _plan(ctx: Context, spec: LaunchSpec) -> _Plan:
         raise TooLarge(f"The user data has {len(spec.user_data)} bytes; {USER_DATA_BYTES_MAX} is the most.", field="user_data")
     if spec.token is not None and not _TOKEN.fullmatch(spec.token):
         raise Invalid("An idempotency key has 1 to 64 printable characters, no blanks and no #.", field="token")
+    images.check_choice(ConfigDrive, spec.config_drive or None, "config_drive")
     flavor = flavors.get(ctx, spec.flavor_id)
     image, disk_gib, boot_gib = _disk_of(ctx, spec, flavor)
     reserved = [ports.get(ctx, id) for id in dict.fromkeys(spec.port_ids)]
@@ -220,6 +235,7 @@ def _create(ctx: Context, plan: _Plan, number: int) -> Instance:
         disk_gib=plan.disk_gib,
         disk_bus=plan.image.disk_bus,
         nic_model=plan.image.nic_model,
+        config_drive=plan.image.config_drive if spec.config_drive is None else spec.config_drive,
         public_key=plan.keypair.public_key if plan.keypair else "",
         user_data=spec.user_data,
         tags=plan.tags,

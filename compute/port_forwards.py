@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from cloudbox.common import events, jobs
 from cloudbox.common.errors import AlreadyExists, Conflict, Invalid, NotFound
 from compute import floating_ips, routers
-from compute.models import FloatingIp, Port, PortForward, Router
+from compute.models import FloatingIp, Port, PortForward, Router, VpnGateway
 from identity.context import Context
 from identity.names import clean_text
 
@@ -56,6 +56,8 @@ def create(
         with transaction.atomic():
             routers.get(ctx, router_id)
             router = Router.objects.select_for_update().get(id=router_id)
+            if floating_ip_id is None and protocol == "udp" and VpnGateway.objects.filter(router=router, port=external_port).exists():
+                raise Conflict(f"Port {external_port} is the router's WireGuard entrance. Choose another.", field="external_port")
             row = PortForward.objects.create(
                 project=ctx.needed_project,
                 router=router,

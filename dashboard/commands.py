@@ -331,6 +331,25 @@ TABLE: dict[str, tuple[Request, ...]] = {
         ("Rename", "PATCH", "", {"name": "{name}"}),
         ("Delete", "DELETE", ""),
     ),
+    "vpn": _of(
+        f"{_P}/vpn-peers",
+        ("List them", "GET", ""),
+        ("Give access", "POST", "", {"name": "ada-laptop", "network_id": "{network_id}"}),
+        ("Show one", "GET", "/{vpn_peer_id}"),
+        ("Revoke one", "DELETE", "/{vpn_peer_id}"),
+    ),
+    "snippets": _of(
+        f"{_P}/snippets",
+        ("List them", "GET", ""),
+        ("List those of the box", "GET", "/shipped"),
+        ("Keep one", "POST", "", {"name": "web", "content": "#cloud-config\npackages: [nginx]\n"}),
+    ),
+    "snippet": _of(
+        f"{_P}/snippets/{{id}}",
+        ("Show it", "GET", ""),
+        ("Change it", "PATCH", "", {"name": "{name}", "description": "Our web servers"}),
+        ("Delete", "DELETE", ""),
+    ),
     "keypairs": _of(
         f"{_P}/keypairs",
         ("List them", "GET", ""),

@@ -35,6 +35,7 @@ PORTAL: tuple[Section, ...] = (
             Entry("Snapshots", "snapshots", "snap", "snapshots"),
             Entry("Backups", "backups", "shield", "backups"),
             Entry("Images", "images", "image", "images"),
+            Entry("Snippets", "snippets", "code", "snippets"),
         ),
     ),
     Section(
@@ -48,6 +49,7 @@ PORTAL: tuple[Section, ...] = (
             Entry("Routers", "routers", "updown", "routers"),
             Entry("Floating IPs", "floating-ips", "globe", "floating-ips"),
             Entry("Ports", "ports", "link", "ports"),
+            Entry("VPN access", "vpn", "lock", "vpn"),
             Entry("Load balancers", "load-balancers", "link", "load-balancers"),
             Entry("Security groups", "security-groups", "shield", "security-groups"),
             Entry("Topology", "topology", "route", "topology"),

@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from cloudbox.common.errors import CloudError
-from compute import backups, floating_ips, images, instances, keypairs, networks, routers, security_groups, snapshots, volumes
+from compute import backups, floating_ips, images, instances, keypairs, networks, routers, security_groups, snapshots, snippets, volumes
 from dashboard.context import ADMIN, PORTAL
 from dashboard.portal import instance_rows
 from dashboard.shell import LAST_PROJECT, account_page
@@ -43,9 +43,11 @@ CREATE = (
     ("Create a router", "routers/new", "updown", "networks.manage"),
     ("Take a floating IP", "floating-ips/new", "globe", "networks.manage"),
     ("Create a security group", "security-groups/new", "shield", "security_groups.manage"),
+    ("Give VPN access", "vpn", "lock", "vpn.manage"),
     ("Create a volume", "volumes/new", "disk", "volumes.manage"),
     ("Make a backup", "backups/new", "shield", "backups.manage"),
     ("Create a key pair", "keypairs/new", "key", "keypairs.manage"),
+    ("Write a snippet", "snippets/new", "code", "snippets.manage"),
     ("Create an API token", "credentials/tokens/new", "code", "credentials.create"),
     ("Create an access key", "credentials/keys/new", "lock", "credentials.create"),
     ("Add a member", "members/add", "users", "members.manage"),
@@ -186,6 +188,7 @@ _SEARCHES: tuple[Callable[[Context, str], Iterator[Item]], ...] = (
     _floating_ips,
     _named("shield", "security-groups", security_groups.list, lambda row: "Security group"),
     _named("key", "keypairs", keypairs.list, lambda row: "Key pair"),
+    _named("code", "snippets", snippets.list, lambda row: "Snippet"),
 )
 
 

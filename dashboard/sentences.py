@@ -31,6 +31,7 @@ _DONE = {
 _DONE_OF = {
     ("instance", "suspend"): "suspended {} to disk",
     ("instance", "rescue"): "put {} into rescue",
+    ("instance", "config-drive"): "changed the config drive of {}",
     ("instance", "metadata-tokens"): "changed how the metadata of {} is asked for",
     ("load-balancer", "create-pool"): "added a pool to load balancer {}",
     ("load-balancer", "update-pool"): "changed a pool of load balancer {}",
@@ -41,6 +42,8 @@ _DONE_OF = {
     ("load-balancer", "add-listener"): "added a listener to load balancer {}",
     ("load-balancer", "update-listener"): "changed a listener of load balancer {}",
     ("load-balancer", "remove-listener"): "removed a listener of load balancer {}",
+    ("vpn-peer", "create"): "gave VPN access to {}",
+    ("vpn-peer", "revoke"): "revoked the VPN access of {}",
     ("router", "attach-network"): "put a network on router {}",
     ("router", "detach-network"): "took a network off router {}",
     ("router", "set-gateway"): "changed where router {} leads",
@@ -140,6 +143,10 @@ _NOT_ALLOWED = {
     "backups.browse": "read the files in backups",
     "keypairs.list": "see the key pairs",
     "keypairs.manage": "change key pairs",
+    "snippets.list": "see the snippets of user data",
+    "snippets.manage": "change snippets of user data",
+    "vpn.list": "see who has VPN access",
+    "vpn.manage": "give or revoke VPN access",
     "load_balancers.list": "see the load balancers",
     "load_balancers.manage": "change load balancers",
     "networks.list": "see the networks",
@@ -178,7 +185,10 @@ _NOT_ALLOWED = {
     "drives.manage": "change the drives of the object store",
     "user.sign-in": "sign in",
 }
-_NOUNS = {"floating-ip": "floating IP", "keypair": "key pair", "user": "account", "flavor": "size"}
+_NOUNS = {
+    "vpn-peer": "VPN access", "snippet": "snippet of user data", "floating-ip": "floating IP", "keypair": "key pair", "user": "account",
+    "flavor": "size",
+}  # fmt: skip
 # Kinds whose things tell their name in the detail: secrets have no name that may be shown twice.
 _NAMED_BY_DETAIL = {"token", "access-key"}
 

@@ -119,8 +119,10 @@ def ids_of(world: World) -> dict[str, str]:
         security_groups,
         server_groups,
         snapshots,
+        snippets,
         volume_types,
         volumes,
+        vpn,
     )
     from identity import credentials, saved_views
     from storage import configurations, keys, webhooks
@@ -145,6 +147,9 @@ def ids_of(world: World) -> dict[str, str]:
         "catalogue": (entry := image_catalogue.create(world.box(), name="probe", url="https://images.example.org/", checksum="0" * 64).id),
         "image-catalogue": entry,
         "keypairs": keypairs.create(owner, name="probe")[0].id,
+        "vpn": (peer := vpn.create(owner, name="probe", network_id=world.network.id)[0].id),
+        "vpn-peers": peer,
+        "snippets": snippets.create(owner, name="probe", content="#!/bin/sh\n").id,
         "networks": world.network.id,
         "routers": world.network.router_id,
         "floating-ips": floating.id,

@@ -223,6 +223,16 @@ p/<slug:project>/buckets/<str:name>/empty                                    POS
 p/<slug:project>/buckets/<str:name>/cancel                                   POST member
 p/<slug:project>/encryption-keys                                             GET reader  POST member
 p/<slug:project>/encryption-keys/<uuid:id>/<slug:key>                        POST member
+p/<slug:project>/instances/<uuid:id>/first-boot                              GET reader
+p/<slug:project>/vpn                                                         GET reader  POST member
+p/<slug:project>/vpn/<uuid:id>                                               GET reader
+p/<slug:project>/vpn/<uuid:id>/revoke                                        POST member
+p/<slug:project>/snippets                                                    GET reader
+p/<slug:project>/snippets/new                                                GET reader  POST member
+p/<slug:project>/snippets/<uuid:id>                                          GET reader  POST member
+p/<slug:project>/snippets/<uuid:id>/text                                     GET reader
+p/<slug:project>/snippets/<uuid:id>/delete                                   POST member
+p/<slug:project>/user-data/check                                             POST reader
 p/<slug:project>/keypairs                                                    GET reader
 p/<slug:project>/keypairs/new                                                GET reader  POST member
 p/<slug:project>/keypairs/<uuid:id>                                          GET reader
@@ -379,6 +389,13 @@ api/v1/projects/<slug:project>/encryption-keys/<uuid:id>                     GET
 api/v1/projects/<slug:project>/encryption-keys/<uuid:id>/rotate              POST member
 api/v1/projects/<slug:project>/encryption-keys/<uuid:id>/enable              POST member
 api/v1/projects/<slug:project>/encryption-keys/<uuid:id>/disable             POST member
+api/v1/projects/<slug:project>/instances/<uuid:id>/first-boot                GET reader
+api/v1/projects/<slug:project>/vpn-peers                                     GET reader  POST member
+api/v1/projects/<slug:project>/vpn-peers/<uuid:id>                           GET reader  DELETE member
+api/v1/projects/<slug:project>/snippets                                      GET reader  POST member
+api/v1/projects/<slug:project>/snippets/shipped                              GET reader
+api/v1/projects/<slug:project>/snippets/<uuid:id>                            GET reader  PATCH member DELETE member
+api/v1/projects/<slug:project>/user-data/check                               POST reader
 api/v1/projects/<slug:project>/keypairs                                      GET reader  POST member
 api/v1/projects/<slug:project>/keypairs/import                               POST member
 api/v1/projects/<slug:project>/keypairs/<uuid:id>                            GET reader  DELETE member
@@ -500,7 +517,9 @@ api/v1/docs                                                                  GET
 api/v1/^.*$                                                                  -
 """
 # POSTs that only look: what they are asked is too long for an address.
-LOOKS = {f"api/v1/projects/<slug:project>/buckets/<str:name>/{what}" for what in ("policy/check", "simulate")}
+LOOKS = {f"api/v1/projects/<slug:project>/buckets/<str:name>/{what}" for what in ("policy/check", "simulate")} | {
+    "api/v1/projects/<slug:project>/user-data/check"
+}
 # These have tables of their own: tests/identity/keystone/test_routes.py and tests/openstack/test_routes.py.
 KEYSTONE = ("identity", "auth/", "^identity")
 OPENSTACK = tuple(f"{mark}{name}" for name in ("compute", "image", "network", "volume/", "placement") for mark in ("", "^"))
@@ -536,6 +555,7 @@ NOT_200 = {
     # The log is the worker's, and no worker runs here.
     "p/<slug:project>/instances/<uuid:id>/log.txt": {503},
     "api/v1/projects/<slug:project>/instances/<uuid:id>/console-log": {503},
+    "api/v1/projects/<slug:project>/instances/<uuid:id>/first-boot": {503},
 }
 
 

@@ -227,6 +227,15 @@ def _settings(box: Box, port: int | None) -> Finding:
     return good("settings", "kernel settings can be changed")
 
 
+def _vpn(box: Box, port: int | None) -> Finding:
+    """Access from outside by WireGuard, which runs in user space here."""
+    if shutil.which("wireguard-go") is None:
+        return Finding("vpn", "slow", "there is no wireguard-go, so nobody gets VPN access to networks", "apt-get install wireguard-go")
+    if not os.path.exists("/dev/net/tun"):
+        return Finding("vpn", "slow", "there is no /dev/net/tun for VPN access to networks", "modprobe tun; in a container, ask its host")
+    return good("vpn", "wireguard-go is there")
+
+
 def _ranges(box: Box, port: int | None) -> Finding:
     """Addresses that the box takes of those which belong to nobody (RFC 6598); some providers and overlay networks use them, too."""
     from compute.drivers.box_namespace import OUTER_RANGE, UPLINK_RANGE
@@ -275,6 +284,7 @@ CHECKS: tuple[Callable[[Box, int | None], Finding], ...] = (
     _port,
     _kernel,
     _settings,
+    _vpn,
     _ranges,
     _namespaces,
 )

@@ -18,7 +18,7 @@ BOX_PACKAGES = (
     "python3-venv python3-dev gcc libc6-dev pkg-config libvirt-dev "
     "libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils "
     "postgresql redis-server nodejs npm "
-    "e2fsprogs fdisk cpio grub-common grub-pc-bin xz-utils zstd"
+    "wireguard-go e2fsprogs fdisk cpio grub-common grub-pc-bin xz-utils zstd"
 ).split()
 TEST_PACKAGES = "chromium vagrant fonts-dejavu-core openssh-client awscli curl fuse rclone restic s3cmd s3fs dosfstools mtools".split()
 DIFFERENT: dict[tuple[str, str], dict[str, str]] = {

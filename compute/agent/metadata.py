@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import QuerySet
-
-from cloudbox.common import clock
-from compute import sealing
-from compute.agent.metadata_tree import Card, InstanceMetadata
-from compute.desired import domain_of
+from compute import instance_metadata
+from compute.metadata_tree import InstanceMetadata
 from compute.models import Instance, Port
-
-FIRST_PASSWORD_TOLD = timedelta(hours=1)
 
 
 def lookup(network_id: UUID, ip: str) -> InstanceMetadata | None:
@@ -21,39 +14,8 @@ def lookup(network_id: UUID, ip: str) -> InstanceMetadata | None:
     port = _asking(network_id, ip)
     if port is None or port.instance is None:
         return None
-    instance = port.instance
-    key_name = instance.keypair.name if instance.keypair else "key"
-    cards = _ports().filter(instance=instance).order_by("index")
-    return InstanceMetadata(
-        id=instance.id,
-        name=instance.name,
-        hostname=instance.hostname,
-        project_id=str(instance.project_id),
-        ip=port.ip,
-        mac=port.mac,
-        public_keys=((key_name, instance.public_key),) if instance.public_key else (),
-        user_data=bytes(instance.user_data),
-        instance_type=instance.flavor.name,
-        image_id=str(instance.image_id),
-        launched_at=instance.created_at,
-        security_groups=tuple(group.name for group in port.security_groups.all()),
-        dns_domain=domain_of(port.network),
-        tags={str(key): str(value) for key, value in instance.tags.items()},
-        metadata={str(key): str(value) for key, value in instance.metadata.items()},
-        cards=tuple(_card(each) for each in cards),
-        password=instance.sealed_password,
-        first_password=_first_password(instance),
-        tokens_required=instance.tokens_required,
-        token_hops=instance.token_hops,
-    )
-
-
-def _first_password(instance: Instance) -> str:
-    """What the first boot is to set for root, told for an hour: whoever can read the metadata later is not to find it."""
-    since = instance.first_password_at
-    if since is None or clock.now() - since > FIRST_PASSWORD_TOLD:
-        return ""
-    return sealing.unseal(instance.first_password)
+    cards = [*instance_metadata.ports().filter(instance=port.instance).order_by("index")]
+    return instance_metadata.of(port.instance, cards, asking=port)
 
 
 def keep_password(network_id: UUID, ip: str, password: str) -> bool:
@@ -64,34 +26,6 @@ def keep_password(network_id: UUID, ip: str, password: str) -> bool:
     return Instance.objects.filter(ports=port, sealed_password="").update(sealed_password=password) == 1
 
 
-def _ports() -> QuerySet[Port]:
-    rows = Port.objects.select_related("network__router", "instance__flavor", "instance__keypair", "floating_ip")
-    return rows.prefetch_related("security_groups")
-
-
 def _asking(network_id: UUID, ip: str) -> Port | None:
-    rows = _ports().filter(network_id=network_id, ip=ip).exclude(instance=None)
+    rows = instance_metadata.ports().filter(network_id=network_id, ip=ip).exclude(instance=None)
     return rows.exclude(instance__status=Instance.Status.DELETED).first()
-
-
-def _card(port: Port) -> Card:
-    network = port.network
-    floating = getattr(port, "floating_ip", None)
-    return Card(
-        port_id=str(port.id),
-        network_id=str(network.id),
-        mac=port.mac,
-        ip=port.ip,
-        cidr=network.cidr,
-        gateway=network.gateway_ip if network.router is not None and network.router.is_up else "",
-        public_ip=floating.address if floating is not None else "",
-        mtu=network.mtu,
-        dhcp=network.dhcp,
-        has_ipv4=network.subnet_id is not None,
-        dns_servers=tuple(network.dns_servers) or (network.gateway_ip,),
-        routes=tuple((route["destination"], route["next_hop"]) for route in network.host_routes),
-        security_groups=tuple((str(group.id), group.name) for group in port.security_groups.all()),
-        ip6=port.ip6,
-        ipv6_cidr=network.ipv6_cidr,
-        ipv6_mode=network.ipv6_mode,
-    )

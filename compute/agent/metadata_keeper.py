@@ -26,8 +26,8 @@ from uuid import UUID
 
 from cloudbox.common.errors import CloudError
 from compute.agent import metadata_wire as wire
-from compute.agent.metadata_tree import InstanceMetadata
 from compute.drivers import netns
+from compute.metadata_tree import InstanceMetadata
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from compute.agent import metadata_wire as wire
 from compute.agent.metadata_server import MetadataServer
-from compute.agent.metadata_tree import InstanceMetadata
+from compute.metadata_tree import InstanceMetadata
 
 FILES_MAX = 16384
 MEMORY_BYTES_MAX = 512 * 1024**2

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 from uuid import UUID
 
-from compute.agent.metadata_tree import Answer, InstanceMetadata, find, is_password
+from compute.metadata_tree import Answer, InstanceMetadata, find, is_password
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from compute.agent.metadata_tree import Card, InstanceMetadata
+from compute.metadata_tree import Card, InstanceMetadata
 
 # The longest: 64 KiB of user-data in base64, with names, keys and tags. Below what a socket takes at once by default.
 MESSAGE_BYTES_MAX = 200_000

@@ -18,6 +18,7 @@ from uuid import UUID
 from compute.drivers.balancer_specs import BalancerFacts
 from compute.drivers.guest_facts import GuestFacts
 from compute.drivers.specs import DiskSpec, FabricSpec, HostFacts, MachineEvent, MachineSpec, MachineStats, NicSpec, Power
+from compute.drivers.vpn_specs import VpnPeerFacts
 
 
 class Hypervisor(Protocol):
@@ -184,6 +185,15 @@ class VolumeStore(Protocol):
     def import_root(self, id: UUID, source: Path, *, size_gib: int) -> Path:
         """A root disk that is a copy of such a file, at least that large, made whole or not at all. There already: the same path."""
 
+    def put_config_drive(self, id: UUID, disc: bytes) -> Path:
+        """A file beside the root disk with these bytes, whole or not at all, that goes with it; one that was there is replaced, and a
+        machine that is on keeps the one that it started with."""
+
+    def config_drive_path(self, id: UUID) -> Path: ...
+
+    def drop_config_drive(self, id: UUID) -> None:
+        """Not there: nothing."""
+
     def delete(self, id: UUID) -> None: ...
 
     def all(self) -> set[UUID]:
@@ -282,6 +292,12 @@ class Fabric(Protocol):
 
     def balancer_facts(self) -> dict[UUID, BalancerFacts]:
         """What the processes of load balancers tell; one that does not answer is left out."""
+
+    def vpn_facts(self) -> dict[UUID, tuple[VpnPeerFacts, ...]]:
+        """What the WireGuard entrances of routers tell of their peers; one that does not answer is left out."""
+
+    def why_no_vpn(self) -> str:
+        """Why this machine can have no such entrance; empty: it can. Anybody may ask."""
 
     def namespace_of(self, network_id: UUID) -> str:
         """The network namespace that holds the network's gateway and its metadata address."""

@@ -40,6 +40,7 @@ from compute.drivers.specs import (
     bridge_name,
     tap_name,
 )
+from compute.drivers.vpn_specs import VpnPeerFacts
 
 
 @dataclass
@@ -441,6 +442,20 @@ class FakeVolumes(KeptRoots, Faults, FakeSnapshots):
     def root_path(self, id: UUID) -> Path:
         return paths.root_disk(self.home, id)
 
+    def put_config_drive(self, id: UUID, disc: bytes) -> Path:
+        self._may_fail("put_config_drive")
+        path = self.config_drive_path(id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_bytes(disc)
+        return path
+
+    def config_drive_path(self, id: UUID) -> Path:
+        return paths.config_drive(self.home, id)
+
+    def drop_config_drive(self, id: UUID) -> None:
+        self.config_drive_path(id).unlink(missing_ok=True)
+
     def delete(self, id: UUID) -> None:
         self._may_fail("delete")
         shutil.rmtree(self.root_path(id).parent, ignore_errors=True)
@@ -571,6 +586,8 @@ class FakeFabric(Faults):
         self.applied = 0
         self.hits: dict[UUID, int] = {}
         self.down: set[UUID] = set()
+        self.heard: dict[str, VpnPeerFacts] = {}
+        self.no_vpn = ""
         self.ranges: list[IPv4Network] = []
 
     def apply(self, spec: FabricSpec) -> None:
@@ -604,6 +621,18 @@ class FakeFabric(Faults):
         """All members are up, but for those in `down`."""
         self._may_fail("balancer_facts")
         return {each.id: fake_balancers.facts(each, self.down) for each in self.spec.balancers}
+
+    def vpn_facts(self) -> dict[UUID, tuple[VpnPeerFacts, ...]]:
+        """Everybody is there, and has sent what `heard` says."""
+        self._may_fail("vpn_facts")
+        return {
+            each.id: tuple(self.heard.get(peer.public_key, VpnPeerFacts(public_key=peer.public_key)) for peer in each.vpn.peers)
+            for each in self.spec.routers
+            if each.vpn is not None
+        }
+
+    def why_no_vpn(self) -> str:
+        return self.no_vpn
 
     def namespace_of(self, network_id: UUID) -> str:
         return f"{self.box}-{network_id.hex[:8]}"

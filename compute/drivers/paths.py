@@ -22,6 +22,10 @@ def root_disk(home: Path, id: UUID) -> Path:
     return home / "instances" / str(id) / "root.qcow2"
 
 
+def config_drive(home: Path, id: UUID) -> Path:
+    return home / "instances" / str(id) / "config.iso"
+
+
 def volume(home: Path, id: UUID) -> Path:
     return home / "volumes" / f"{id}.qcow2"
 

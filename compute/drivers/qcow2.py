@@ -184,6 +184,23 @@ class Qcow2Volumes(KeptRoots, InnerSnapshots, DiskAccess):
         self.grow_root(id, size_gib=size_gib)
         return path
 
+    def put_config_drive(self, id: UUID, disc: bytes) -> Path:
+        path = self.config_drive_path(id)
+        with _appearing(path) as part:
+            path.parent.chmod(0o711)
+            part.touch(0o600)  # User data hold secrets: nobody reads it in between.
+            part.write_bytes(disc)
+            part.chmod(0o400)
+            give(part)
+        _sync_folder(path.parent.parent)
+        return path
+
+    def config_drive_path(self, id: UUID) -> Path:
+        return paths.config_drive(self.home, id)
+
+    def drop_config_drive(self, id: UUID) -> None:
+        self.config_drive_path(id).unlink(missing_ok=True)
+
     def delete(self, id: UUID) -> None:
         folder = self.root_path(id).parent
         self.root_path(id).unlink(missing_ok=True)

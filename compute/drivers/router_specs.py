@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from uuid import UUID
 
+from compute.drivers.vpn_specs import VpnSpec
+
 
 @dataclass(frozen=True, kw_only=True)
 class RouteSpec:
@@ -49,3 +51,4 @@ class RouterSpec:
     routes: tuple[RouteSpec, ...] = ()
     floating: tuple[tuple[IPv4Address, IPv4Address], ...] = ()
     forwards: tuple[ForwardSpec, ...] = ()
+    vpn: VpnSpec | None = None

@@ -80,6 +80,7 @@ class MachineSpec:
     nics: tuple[NicSpec, ...] = ()
     disks: tuple[DiskSpec, ...] = ()
     disk_bus: str = "virtio"  # of the disk that it boots from: virtio | scsi | sata
+    config_drive: Path | None = None  # a read-only disc with what the machine is told
     project: str = ""
 
 

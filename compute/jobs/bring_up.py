@@ -9,9 +9,15 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from uuid import UUID
 
-from compute import desired, host
+from compute import config_drives, desired, host
 from compute.drivers.specs import OFF, bridge_name
 from compute.models import Instance
+
+
+def define(instance: Instance) -> None:
+    """The machine as the tables have it, with what its config drive tells."""
+    config_drives.write(instance)
+    host.hypervisor().define(desired.machine(instance))
 
 
 def bring_up(instance: Instance) -> None:

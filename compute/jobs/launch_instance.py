@@ -7,7 +7,7 @@ from cloudbox.common.errors import Conflict
 from cloudbox.common.jobs import Kind, Later, Run, Step
 from compute import desired, host, image_copies
 from compute.jobs import filling
-from compute.jobs.bring_up import bring_up
+from compute.jobs.bring_up import bring_up, define
 from compute.lifecycle import machine
 from compute.models import Instance, Volume
 from compute.volume_lifecycle import machine as volume_machine
@@ -51,7 +51,7 @@ def _no_disk(run: Run) -> None:
 
 
 def _define(run: Run) -> None:
-    host.hypervisor().define(desired.machine(_subject(run)))
+    define(_subject(run))
 
 
 def _undefine(run: Run) -> None:

@@ -7,9 +7,9 @@ import datetime as dt
 from cloudbox.common import clock
 from cloudbox.common.errors import CloudError, Conflict
 from cloudbox.common.jobs import Kind, Later, Run, Step
-from compute import desired, host
+from compute import host
 from compute.drivers.specs import ON, Power
-from compute.jobs.bring_up import bring_up
+from compute.jobs.bring_up import bring_up, define
 from compute.lifecycle import STATUS_OF, WANTED, machine
 from compute.models import Instance
 
@@ -28,7 +28,7 @@ def _subject(run: Run) -> Instance:
 def _bring_up(instance: Instance) -> None:
     """The definition as the tables have it, then networks (they are gone after a reboot of the host) and power."""
     if host.hypervisor().power(instance.id) not in (*ON, Power.SAVED):
-        host.hypervisor().define(desired.machine(instance))
+        define(instance)
     bring_up(instance)
 
 

@@ -10,7 +10,8 @@ from django.db import transaction
 
 from cloudbox.common import clock, jobs
 from cloudbox.common.jobs import Kind, Run, Step
-from compute import charges, desired, host, image_copies
+from compute import charges, host, image_copies
+from compute.jobs.bring_up import define
 from compute.jobs.switching import BACK, OFF, has_ended, settle, subject, tell_failure, unless_ended
 from compute.lifecycle import machine
 from compute.models import Instance
@@ -81,7 +82,7 @@ def _no_disk(run: Run) -> None:
 
 
 def _define(run: Run) -> None:
-    host.hypervisor().define(desired.machine(subject(run)))
+    define(subject(run))
 
 
 def _undefine(run: Run) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from cloudbox.common import clock
 from cloudbox.common.errors import CloudError, Conflict
 from cloudbox.common.jobs import Later, Run, Step
-from compute import desired, host
+from compute import host
 from compute.drivers.specs import ON, Power
-from compute.jobs.bring_up import bring_up
+from compute.jobs.bring_up import bring_up, define
 from compute.lifecycle import STATUS_OF, machine
 from compute.models import Instance
 
@@ -73,7 +73,7 @@ def _as_it_was(run: Run) -> None:
 def come_back(instance: Instance) -> None:
     """Make the machine as the tables say, and running if it is to run."""
     if host.hypervisor().power(instance.id) not in ON:
-        host.hypervisor().define(desired.machine(instance))
+        define(instance)
     if instance.intended == Instance.Intent.RUNNING:
         bring_up(instance)
 

@@ -10,6 +10,13 @@ from django.db.models.functions import Lower
 from identity.models import Project, User
 
 
+class ConfigDrive(models.TextChoices):
+    """A small disk that tells a machine at its first boot what the metadata service tells; empty: none."""
+
+    NOCLOUD = "nocloud", "NoCloud (cidata)"
+    OPENSTACK = "openstack", "OpenStack config drive (config-2)"
+
+
 class Flavor(models.Model):
     """A size. Never changed once used: a new size is a new row."""
 
@@ -98,6 +105,7 @@ class Image(models.Model):
     # What the machines that are launched from it get; those that are there keep theirs.
     disk_bus = models.CharField(max_length=8, choices=DiskBus.choices, default=DiskBus.VIRTIO)
     nic_model = models.CharField(max_length=8, choices=NicModel.choices, default=NicModel.VIRTIO)
+    config_drive = models.CharField(max_length=10, choices=ConfigDrive.choices, blank=True)
     checksum = models.CharField(max_length=64, blank=True)
     # Where it was brought from, and as what: {"url": …}, {"bucket": …, "key": …}, {"upload": its size and digests}, {"disk": …,
     # "snapshot": …} or {"disk": …, "held": the instance whose disk it is, or ""}; what somebody said its "disk_format" is. And a format of

@@ -7,7 +7,7 @@ import uuid
 from django.db import models
 from django.db.models.functions import Lower
 
-from compute.models.catalogue import Flavor, Image, Keypair
+from compute.models.catalogue import ConfigDrive, Flavor, Image, Keypair
 from identity.models import Project, User
 
 
@@ -99,6 +99,7 @@ class Instance(models.Model):
     disk_bus = models.CharField(max_length=8, default="virtio")
     nic_model = models.CharField(max_length=8, default="virtio")
     has_tpm = models.BooleanField(default=False)
+    config_drive = models.CharField(max_length=10, choices=ConfigDrive.choices, blank=True)
     boot_order = models.JSONField(default=list, blank=True)  # of disk, cdrom, network; empty: the disk
     cdrom_image = models.ForeignKey(Image, on_delete=models.PROTECT, null=True, related_name="+")
     # Set: it boots from a copy of this image, and its own disk is the second.

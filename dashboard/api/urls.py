@@ -28,7 +28,9 @@ from dashboard.api.views import (
     routers,
     server_groups,
     snapshots,
+    snippets,
     volumes,
+    vpn,
 )
 
 Routes = list[URLPattern | URLResolver]
@@ -46,6 +48,7 @@ _instance: Routes = [
     path("password", guests.PasswordView.as_view()),
     path("office-hours", guests.HoursView.as_view()),
     path("resize", instance_changes.ResizeView.as_view()),
+    path("first-boot", snippets.FirstBootView.as_view()),
     path("metadata-options", first_boot.MetadataOptionsView.as_view()),
     path("rebuild", instance_changes.RebuildView.as_view()),
     path("rescue", instance_changes.RescueView.as_view()),
@@ -114,6 +117,12 @@ _project: Routes = [
     path("keypairs", catalogue.KeypairsView.as_view()),
     path("keypairs/import", catalogue.KeypairImportView.as_view()),
     path("keypairs/<uuid:id>", catalogue.KeypairView.as_view()),
+    path("vpn-peers", vpn.VpnPeersView.as_view()),
+    path("vpn-peers/<uuid:id>", vpn.VpnPeerView.as_view()),
+    path("snippets", snippets.SnippetsView.as_view()),
+    path("snippets/shipped", snippets.ShippedSnippetsView.as_view()),
+    path("snippets/<uuid:id>", snippets.SnippetView.as_view()),
+    path("user-data/check", snippets.CheckUserDataView.as_view()),
     path("buckets", buckets.BucketsView.as_view()),
     path("buckets/<str:name>", buckets.BucketView.as_view()),
     path("buckets/<str:name>/", include(_bucket)),

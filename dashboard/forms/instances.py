@@ -28,7 +28,22 @@ FIELDS = {
     "boot_type_id": "root",
 }
 _MANY = ("network", "group")
-_ONE = ("name", "image", "size", "key", "count", "disk", "tags", "hostname", "user_data", "token", "root", "root_dies")
+_ONE = (
+    "name",
+    "image",
+    "size",
+    "key",
+    "count",
+    "disk",
+    "tags",
+    "hostname",
+    "user_data",
+    "token",
+    "root",
+    "root_dies",
+    "config_drive",
+    "anyway",
+)
 
 
 @dataclass
@@ -93,6 +108,7 @@ class LaunchForm:
         return LaunchSpec(
             **spec,  # type: ignore[arg-type]
             hostname=values["hostname"].strip(),
+            config_drive={"": None, "none": ""}.get(values["config_drive"], values["config_drive"]),
             # Browsers send text areas with CR LF; a script with that in its first line does not run.
             user_data=values["user_data"].replace("\r\n", "\n").encode(),
             token=values["token"] or None,
@@ -119,6 +135,8 @@ class LaunchForm:
         for name, key in (("keypair_id", "key"), ("hostname", "hostname"), ("user_data", "user_data")):
             if values[key].strip():
                 body[name] = values[key]
+        if values["config_drive"]:
+            body["config_drive"] = "" if values["config_drive"] == "none" else values["config_drive"]
         for name, key in (("network_ids", "network"), ("security_group_ids", "group")):
             if self.many[key]:
                 body[name] = self.many[key]

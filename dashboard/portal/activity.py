@@ -13,7 +13,7 @@ from django.urls import path
 from django.views.decorators.http import require_safe
 
 from cloudbox.common.models import Event
-from compute import images, instances, keypairs, networks, security_groups
+from compute import images, instances, keypairs, networks, security_groups, snippets, vpn
 from dashboard import commands, downloads, lists
 from dashboard.shell import page, portal_page
 from identity import activity
@@ -28,6 +28,8 @@ LOOK: dict[str, Callable[[Context], Any]] = {
     "image": images.list,
     "network": networks.list,
     "keypair": keypairs.list,
+    "snippet": snippets.list,
+    "vpn-peer": vpn.list,
     "security-group": security_groups.list,
 }
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from cloudbox.common.errors import Invalid
 from compute import image_exports, image_members, images, instance_snapshots, snapshots
 from compute.image_formats import FORMATS
-from compute.models import Image, ImageExport
+from compute.models import ConfigDrive, Image, ImageExport
 from dashboard import commands, downloads, lists
 from dashboard.forms.base import ChangeForm, Form
 from dashboard.shell import attempt, page, portal_page
@@ -34,7 +34,7 @@ DO: dict[str, tuple[Callable[[Context, UUID], Any], str]] = {
 }
 
 # What the settings of one are, as its form names them.
-CHANGED = ("name", "description", "os", "visibility", "min_disk_gib", "min_memory_mib", "disk_bus", "nic_model")
+CHANGED = ("name", "description", "os", "visibility", "min_disk_gib", "min_memory_mib", "disk_bus", "nic_model", "config_drive")
 COMMUNITY_MAX = 200
 SOURCES_MAX = 200
 EXPORTS_SHOWN = 20
@@ -246,6 +246,7 @@ def _detail(
         "visibilities": [each for each in Image.Visibility.choices if each[0] in ("private", "shared", "community", image.visibility)],
         "buses": Image.DiskBus.choices,
         "models": Image.NicModel.choices,
+        "drives": ConfigDrive.choices,
         "concern": images.concern(image),
         "can_be_gentler": images.can_be_gentler(image),
         "why": why,

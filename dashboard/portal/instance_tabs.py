@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from cloudbox.common.errors import CloudError, Unavailable
 from compute import consoles, instances, metadata_options, metrics, networks, security_groups
+from compute.models import ConfigDrive
 from dashboard import errors, live
 from dashboard.api import pages
 from dashboard.forms import instances as forms
@@ -24,7 +25,8 @@ from identity.context import Context
 
 TABS = (
     ("", "Overview"), ("console", "Console"), ("log", "Log"), ("metrics", "Metrics"),
-    ("disks", "Disks"), ("networking", "Networking"), ("guest", "Guest"), ("change", "Change"), ("hours", "Hours"),
+    ("disks", "Disks"), ("networking", "Networking"), ("guest", "Guest"), ("first-boot", "First boot"),
+    ("change", "Change"), ("hours", "Hours"),
     ("activity", "Activity"), ("settings", "Settings"),
 )  # fmt: skip
 RANGES = {"5m": "5 min", "1h": "1 h", "24h": "24 h", "7d": "7 d", "30d": "30 d"}
@@ -188,6 +190,7 @@ def settings(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
     read = _, instance = _read(ctx, id)
     values = {"name": instance.name, "description": instance.description, "tags": forms.tags_text(instance.tags)}
     values |= {"token_hops": str(instance.token_hops), "metadata": forms.pairs_text(instance.metadata)}
+    values["config_drive"] = instance.config_drive
     wrong: dict[str, str] = {}
     if request.method == "POST":
         part = request.POST.get("form", "")
@@ -202,7 +205,8 @@ def settings(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
             elif part == "service":
                 hops = int(values["token_hops"]) if re.fullmatch("[0-9]{1,3}", values["token_hops"]) else 0
                 required = request.POST.get("tokens_required") == "on"
-                metadata_options.set(ctx, id, tokens_required=required, token_hops=hops)
+                drive = request.POST.get("config_drive")
+                metadata_options.set(ctx, id, tokens_required=required, token_hops=hops, config_drive=drive)
         except CloudError as error:
             wrong[error.field if error.field in values else part] = error.message
         else:
@@ -212,6 +216,7 @@ def settings(request: HttpRequest, ctx: Context, id: UUID) -> HttpResponse:
         "read": read,
         "values": values,
         "errors": wrong,
+        "drives": ConfigDrive.choices,
         "rename": instance_rows.button(ctx, instance, "rename"),
         "lock": instance_rows.button(ctx, instance, "unlock" if instance.locked_by else "lock"),
         "protect": instance_rows.button(ctx, instance, "unprotect" if instance.is_protected else "protect"),

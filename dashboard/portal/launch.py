@@ -9,9 +9,10 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.views.decorators.http import require_http_methods
 
-from cloudbox.common.errors import CloudError
-from compute import flavors, images, instance_snapshots, instances, keypairs, networks, security_groups, snapshots, volumes
+from cloudbox.common.errors import CloudError, Invalid
+from compute import flavors, images, instance_snapshots, instances, keypairs, networks, security_groups, snapshots, snippets, volumes
 from compute.instances import LaunchSpec
+from compute.models import ConfigDrive
 from dashboard.forms import instances as forms
 from dashboard.forms.instances import LaunchForm
 from dashboard.shell import page, portal_page
@@ -30,7 +31,9 @@ def new(request: HttpRequest, ctx: Context) -> HttpResponse:
     form = LaunchForm.of(request.POST if request.method == "POST" else request.GET)
     if request.method == "POST":
         try:
-            launched: Any = _launch(ctx, form.spec())
+            spec = form.spec()
+            _check_user_data(ctx, form, spec)
+            launched: Any = _launch(ctx, spec)
         except CloudError as error:
             if not form.errors:
                 form.fail(error)
@@ -41,6 +44,21 @@ def new(request: HttpRequest, ctx: Context) -> HttpResponse:
             messages.success(request, f"Launching {len(launched)} instances.")
             return HttpResponseRedirect(base)
     return page(request, "portal/instances/launch.html", _context(request, ctx, form), status=422 if form.errors else 200)
+
+
+def _check_user_data(ctx: Context, form: LaunchForm, spec: LaunchSpec) -> None:
+    """Before an instance boots with what does nothing, a person hears of it; who knows better says so."""
+    verdict = snippets.check(ctx, spec.user_data)
+    if verdict.errors and not form.values["anyway"]:
+        raise Invalid(verdict.sentence(), field="user_data")
+
+
+def _snippet(ctx: Context, text: str) -> str:
+    """The user data of a link that names a snippet; empty: there is no such."""
+    try:
+        return snippets.get(ctx, UUID(text)).content
+    except (ValueError, CloudError):
+        return ""
 
 
 def _launch(ctx: Context, spec: LaunchSpec) -> Any:
@@ -86,6 +104,8 @@ def _context(request: HttpRequest, ctx: Context, form: LaunchForm) -> dict[str, 
     if fresh:
         form.many["network"] = form.many["network"] or [str(one.id) for one in found["networks"][:1]]
         form.many["group"] = form.many["group"] or [str(one.id) for one in found["groups"] if one.is_default]
+    if fresh and not form.values["user_data"]:
+        form.values["user_data"] = _snippet(ctx, request.GET.get("snippet", ""))
     form.values["name"] = form.values["name"] or (_free_name(ctx) if fresh else "")
     form.values["count"] = form.values["count"] or "1"
     form.values["token"] = form.values["token"] or forms.new_token()
@@ -104,6 +124,9 @@ def _context(request: HttpRequest, ctx: Context, form: LaunchForm) -> dict[str, 
         "user_data_max": instances.USER_DATA_BYTES_MAX,
         "count_max": instances.COUNT_MAX,
         "roots": _roots(ctx),
+        "verdict": snippets.check(ctx, form.values["user_data"].replace("\r\n", "\n")),
+        "snippets": [*snippets.list(ctx), *snippets.shipped(ctx)],
+        "drives": ConfigDrive.choices,
     }
 
 

@@ -17,6 +17,7 @@ from dashboard.portal import (
     floating_ips,
     images,
     instance_disks,
+    instance_first_boot,
     instances,
     keypairs,
     load_balancers,
@@ -31,8 +32,10 @@ from dashboard.portal import (
     server_groups,
     settings,
     snapshots,
+    snippets,
     topology,
     volumes,
+    vpn,
 )
 
 urlpatterns = [
@@ -61,6 +64,9 @@ urlpatterns = [
     *bucket_usage.urlpatterns,
     *encryption_keys.urlpatterns,
     *objects.urlpatterns,
+    *instance_first_boot.urlpatterns,
+    *vpn.urlpatterns,
+    *snippets.urlpatterns,
     *keypairs.urlpatterns,
     *credentials.urlpatterns,
     *members.urlpatterns,

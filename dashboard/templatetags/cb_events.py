@@ -24,6 +24,8 @@ _PAGES = {
     "load-balancer": "load-balancers",
     "image": "images",
     "keypair": "keypairs",
+    "snippet": "snippets",
+    "vpn-peer": "vpn",
     "security-group": "security-groups",
 }
 

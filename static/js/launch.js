@@ -13,6 +13,7 @@ function body(data) {
   if (data.get("key")) made.keypair_id = data.get("key");
   if (data.get("hostname").trim()) made.hostname = data.get("hostname").trim();
   if (data.get("user_data").trim()) made.user_data = data.get("user_data");
+  if (data.get("config_drive")) made.config_drive = data.get("config_drive") === "none" ? "" : data.get("config_drive");
   if (data.getAll("network").length) made.network_ids = data.getAll("network");
   if (data.getAll("group").length) made.security_group_ids = data.getAll("group");
   if (whole(data.get("disk"))) made.disk_gib = whole(data.get("disk"));

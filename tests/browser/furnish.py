@@ -42,11 +42,14 @@ from compute import (  # noqa: E402
     routers,
     security_groups,
     snapshots,
+    snippets,
     volumes,
+    vpn,
 )
 from compute.backup_lifecycle import open_vault  # noqa: E402
 from compute.instances import LaunchSpec  # noqa: E402
 from compute.models import BackupVault, CatalogueEntry, Image, ImageExport, ImageMember, Instance  # noqa: E402
+from compute.shipped_snippets import SNIPPETS  # noqa: E402
 from identity import credentials, projects, quotas, temporary, users  # noqa: E402
 from identity.authn.session import context_of  # noqa: E402
 from identity.context import SYSTEM, Context  # noqa: E402
@@ -94,6 +97,8 @@ def _network_things(ctx: Context) -> dict[str, str]:
     offices = address_groups.create(ctx, name="offices", cidrs=["203.0.113.0/24", "2001:db8::/32"])
     security_groups.add_rule(ctx, group.id, direction="ingress", protocol="tcp", port_min=22, remote_address_group_id=offices.id)
     keypair, _ = keypairs.create(ctx, name="ada-laptop")
+    wrong = "#cloud-config\npackage_updates: true\nwrite_files:\n  - path: /etc/motd\n    permissions: 0644\n    content: Welcome\n"
+    snippet = snippets.create(ctx, name="Our web servers", description="nginx, and who may sign in", content=wrong, anyway=True)
     back = networks.create(ctx, name="back", cidr="10.30.0.0/24")
     network = networks.list(ctx).exclude(id=back.id).get()
     networks.update(ctx, network.id, {"ipv6_mode": "slaac"})  # long addresses are what narrow pages break on
@@ -102,6 +107,9 @@ def _network_things(ctx: Context) -> dict[str, str]:
     return kept | {
         "group": str(group.id),
         "keypair": str(keypair.id),
+        "snippet": str(snippet.id),
+        "peer": str(vpn.create(ctx, name="ada-laptop", network_id=network.id)[0].id),
+        "shipped": str(SNIPPETS[0].id),
         "network": str(network.id),
         "back": str(back.id),
         "router": str(network.router_id),

@@ -93,9 +93,9 @@ def test_by_rest(world: World) -> None:
         answer = client.post(base, body | wrong, content_type=json)
         assert answer.status_code in (400, 422), answer.content
     options = f"{base}/{id}/metadata-options"
-    assert client.get(options).json() == {"tokens_required": False, "token_hops": 1}
+    assert client.get(options).json() == {"tokens_required": False, "token_hops": 1, "config_drive": ""}
     put = client.put(options, {"tokens_required": True, "token_hops": 2}, content_type=json)
-    assert put.json() == {"tokens_required": True, "token_hops": 2}
+    assert put.json() == {"tokens_required": True, "token_hops": 2, "config_drive": ""}
     assert client.put(options, {"tokens_required": True, "token_hops": 0}, content_type=json).status_code in (400, 422)
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,14 @@ import pytest
 from cloudbox.common.errors import Conflict
 from compute.agent.console_hub import ConsoleHub
 from compute.agent.metadata_keeper import MetadataKeeper
-from compute.agent.metadata_tree import InstanceMetadata
 from compute.demo_image.build import build
+from compute.drivers import iso9660
 from compute.drivers.conversion import Workshop
 from compute.drivers.fabric import LinuxFabric
 from compute.drivers.libvirt import LibvirtHypervisor
 from compute.drivers.qcow2 import FileImages, Qcow2Volumes
 from compute.drivers.specs import DiskSpec, FabricSpec, MachineEvent, MachineSpec, NetworkSpec, NicSpec, PortSpec, Power, RuleSpec
+from compute.metadata_tree import InstanceMetadata
 from tests.machines import RealBox, eventually
 
 pytestmark = [pytest.mark.machines, pytest.mark.slow]
@@ -104,7 +106,8 @@ def booted(real_libvirt: RealBox) -> Iterator[Booted]:
         undo.callback(volumes.delete, id)
         disk = volumes.create_root(id, base=images.path(image), size_gib=1)
         nic = NicSpec(port_id=port.id, network_id=net.id, mac=port.mac)
-        spec = MachineSpec(id=id, name="first", vcpus=1, memory_mib=128, root_disk=disk, nics=(nic,))
+        drive = volumes.put_config_drive(id, iso9660.disc("cidata", {"user-data": b"#!/bin/sh\n"}, at=datetime(2026, 11, 23, tzinfo=UTC)))
+        spec = MachineSpec(id=id, name="first", vcpus=1, memory_mib=128, root_disk=disk, nics=(nic,), config_drive=drive)
 
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -226,6 +229,15 @@ def test_what_the_guest_found(booted: Booted) -> None:
 
     booted.run(scene())
     assert set(booted.asked) == {(booted.port.network_id, "10.66.0.5")}
+
+
+def test_the_config_drive(booted: Booted) -> None:
+    """The guest has the disc as a disk behind its own: read-only, with its label, and of its length."""
+    told = run_inside(booted, "cat /sys/block/vdb/ro /sys/block/vdb/size; dd if=/dev/vdb bs=1 skip=32808 count=6 2>/dev/null; echo")
+    read_only, sectors, label = told.split()
+    assert (read_only, label) == (b"1", b"cidata")
+    assert booted.spec.config_drive is not None
+    assert int(sectors) * 512 == booted.spec.config_drive.stat().st_size
 
 
 def test_the_picture(booted: Booted) -> None:

@@ -20,9 +20,9 @@ import pytest
 from compute.agent import metadata_server, metadata_wire
 from compute.agent.metadata_keeper import MetadataKeeper
 from compute.agent.metadata_server import MetadataServer
-from compute.agent.metadata_tree import Card, InstanceMetadata, find
 from compute.drivers.fabric import LinuxFabric
 from compute.drivers.specs import FabricSpec, NetworkSpec, PortSpec, tap_name
+from compute.metadata_tree import Card, InstanceMetadata, find
 from tests.guests import Guest
 from tests.machines import RealBox, eventually
 

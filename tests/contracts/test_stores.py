@@ -87,6 +87,23 @@ def test_volumes(volumes: VolumeStore, small_disk: Path) -> None:
         volumes.used_bytes(id)
 
 
+def test_config_drives(volumes: VolumeStore) -> None:
+    """Written, replaced, dropped; it goes with the root disk, and counts as one, so that what a crash left is found."""
+    id = uuid4()
+    path = volumes.put_config_drive(id, b"first")
+    assert (path, path.read_bytes()) == (volumes.config_drive_path(id), b"first")
+    with path.open("rb") as held:
+        volumes.put_config_drive(id, b"second")
+        assert (held.read(), path.read_bytes()) == (b"first", b"second")
+    assert volumes.all() == {id}
+    volumes.drop_config_drive(id)
+    volumes.drop_config_drive(id)
+    assert not path.exists()
+    volumes.put_config_drive(id, b"third")
+    volumes.delete(id)
+    assert (volumes.all(), path.exists()) == (set(), False)
+
+
 def test_data_volumes(volumes: VolumeStore) -> None:
     """A volume is made once, grows and never shrinks, is measured and deleted; one that is not there is NotFound."""
     id = uuid4()

@@ -48,6 +48,9 @@ PAGES = {
     "load-balancer": "/p/shop/load-balancers/{load-balancers}",
     "security-groups": "/p/shop/security-groups",
     "security-group": "/p/shop/security-groups/{security-groups}",
+    "vpn": "/p/shop/vpn",
+    "snippets": "/p/shop/snippets",
+    "snippet": "/p/shop/snippets/{snippets}",
     "keypairs": "/p/shop/keypairs",
     "keypair": "/p/shop/keypairs/{keypairs}",
     "credentials": "/p/shop/credentials",
@@ -100,6 +103,7 @@ FILLS = {
     "FROM_INSTANCE_ID": "instances",
     "TO_INSTANCE_ID": "instances",
     "TOKEN_ID": "tokens",
+    "VPN_PEER_ID": "vpn-peers",
     "ACCESS_KEY_ID": "access-keys",
     "USER_ID": "members",
 }

@@ -14,7 +14,7 @@ from django.conf import settings as django_settings
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from compute import address_groups, floating_ips, image_catalogue, keypairs, ports, security_groups, snapshots, volumes
+from compute import address_groups, floating_ips, image_catalogue, keypairs, ports, security_groups, snapshots, snippets, volumes, vpn
 from tests.browser.pages import PAGES
 from tests.browser.pages import Page as Case
 from tests.operations import backup_things, balancer_things, store_drive
@@ -118,6 +118,8 @@ def _things(world: World) -> dict[str, str]:
     assert group is not None
     return (
         ids
+        | {"peer": str(vpn.create(owner, name="p", network_id=world.network.id)[0].id)}
+        | {"snippet": str(snippets.create(owner, name="s", content="#cloud-config\n").id), "shipped": str(snippets.shipped(owner)[0].id)}
         | {"group": str(group.id), "keypair": str(keypair.id), "user_bob": str(world.users["member"].id), "broken": str(uuid4())}
         | {"drive": str(store_drive().id), "router": str(world.network.router_id), "floating": str(floating_ips.allocate(owner).id)}
         | _backups(world, made["volume"])

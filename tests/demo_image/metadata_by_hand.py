@@ -8,7 +8,7 @@ from uuid import UUID
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from compute.agent.metadata_tree import InstanceMetadata, find
+from compute.metadata_tree import InstanceMetadata, find
 
 ID = UUID("0c10d0b0-1111-4222-8333-944455566677")
 

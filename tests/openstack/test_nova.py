@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import io
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from cloudbox.common import clock
-from compute.agent import metadata, metadata_tree
-from compute.models import Instance, Port
+from compute import host, metadata_tree
+from compute.agent import metadata
+from compute.models import Image, Instance, Port
 from tests.openstack.conftest import Cloud
 from tests.world import work
 
@@ -86,6 +89,26 @@ def test_names_may_be_the_same(cloud: Cloud) -> None:
     assert first != second
     cloud.world.launch(name="web")
     assert len(cloud.nova("GET", "servers?name=^web$")["servers"]) == 3
+
+
+def test_config_drives(cloud: Cloud) -> None:
+    """Asked for in JSON or in words, it is there and shown; an image of Glance's that demands one gives it unasked; nonsense is refused."""
+    for said in (True, "True", "1"):
+        server = cloud.nova("GET", f"servers/{make(cloud, config_drive=said)}")["server"]
+        assert server["config_drive"] == "True"
+        assert host.volumes().config_drive_path(UUID(server["id"])).exists()
+    for said in (False, "", None):
+        assert cloud.nova("GET", f"servers/{make(cloud, config_drive=said)}")["server"]["config_drive"] == ""
+    for wrong in ("maybe", 7, [], {}):
+        assert cloud.call("member", "POST", "/compute/v2.1/servers", asked(cloud, config_drive=wrong)).status_code == 400
+    images = "/image/v2/images"
+    image = cloud.call("member", "POST", images, {"name": "d", "img_config_drive": "mandatory"}).json()
+    assert image["img_config_drive"] == "mandatory"
+    assert [row["id"] for row in cloud.call("member", "GET", f"{images}?img_config_drive=mandatory").json()["images"]] == [image["id"]]
+    Image.objects.filter(id=image["id"]).update(status="ready", virtual_bytes=2**30)
+    host.images().put(UUID(image["id"]), io.BytesIO(b"QFI\xfb..."))
+    assert cloud.nova("GET", f"servers/{make(cloud, imageRef=image['id'])}")["server"]["config_drive"] == "True"
+    assert cloud.call("member", "POST", images, {"name": "d", "img_config_drive": "perhaps"}).status_code == 400
 
 
 def test_microversions(cloud: Cloud) -> None:

@@ -80,6 +80,8 @@ def image(row: Image) -> Shape:
         shape["hw_disk_bus"] = row.disk_bus
     if row.nic_model != "virtio":
         shape["hw_vif_model"] = row.nic_model
+    if row.config_drive:
+        shape["img_config_drive"] = "mandatory"
     if row.os:
         shape["os_distro"] = row.os
     if row.description:

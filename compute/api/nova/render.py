@@ -122,7 +122,7 @@ def server(request: HttpRequest, caller: Caller, instance: Instance) -> Shape:
         "links": links_of(request, "servers", instance.id),
         "OS-DCF:diskConfig": "MANUAL",
         "OS-EXT-AZ:availability_zone": ZONE if instance.status != Instance.Status.BUILDING else "",
-        "config_drive": "",
+        "config_drive": "True" if instance.config_drive else "",
         "key_name": instance.keypair.name if instance.keypair else None,
         "OS-SRV-USG:launched_at": bare(instance.started_at),
         "OS-SRV-USG:terminated_at": bare(instance.deleted_at),

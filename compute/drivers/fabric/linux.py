@@ -23,12 +23,14 @@ from compute.drivers import box_namespace, netns
 from compute.drivers.balancer_specs import BalancerFacts, BalancerSpec
 from compute.drivers.box_namespace import UPLINK
 from compute.drivers.commands import run, works
-from compute.drivers.fabric import counters, firewall, gateway, links, router, routing
+from compute.drivers.fabric import counters, firewall, gateway, links, router, routing, wireguard
 from compute.drivers.fabric.dnsmasq import Dnsmasq, upstream_servers
 from compute.drivers.fabric.haproxy import Haproxies
 from compute.drivers.fabric.names import Names, RouterNames, external_names, names, namespace, router_names
+from compute.drivers.fabric.wireguard import Wireguards
 from compute.drivers.router_specs import ExternalSpec, RouterSpec, RouteSpec
 from compute.drivers.specs import FabricSpec, NetworkSpec
+from compute.drivers.vpn_specs import VpnPeerFacts
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class LinuxFabric:
         self._upstream = upstream_dns
         self._folder = home / "run" / "networks"
         self._haproxies = Haproxies(home / "run" / "balancers")
+        self._wireguards = Wireguards(home / "run" / "vpn")
         self._lock = threading.Lock()
         self._hits: Counter[UUID] = Counter()
 
@@ -63,6 +66,7 @@ class LinuxFabric:
                     made.add(network.id)
             self._externals(spec, seen)
             self._routers(spec, routers, made, seen)
+            self._wireguards.apply({each.id: (each.vpn, routers[each.id].namespace) for each in spec.routers if each.vpn})
             upstream = self._upstream or upstream_servers()
             for network in spec.networks:
                 ports = [port for port in spec.ports if port.network_id == network.id]
@@ -71,6 +75,12 @@ class LinuxFabric:
 
     def balancer_facts(self) -> dict[UUID, BalancerFacts]:
         return self._haproxies.facts()
+
+    def vpn_facts(self) -> dict[UUID, tuple[VpnPeerFacts, ...]]:
+        return self._wireguards.facts()
+
+    def why_no_vpn(self) -> str:
+        return wireguard.why_not()
 
     def take_hits(self) -> dict[UUID, int]:
         with self._lock:

@@ -12,6 +12,7 @@ from compute.drivers.specs import NetworkSpec, bridge_name
 METADATA_IP = "169.254.169.254"
 LAN = "lan"  # in the gateway namespace: the tenants' side
 WAN = "wan"  # in the gateway namespace: the way to the router
+VPN = "vpn"  # how the WireGuard interface in a router's namespace begins
 EXT = "ext"  # in a router's namespace: the way out
 # Transit pairs between a network's gateway and its router: two addresses per network, seen by nobody outside the box (RFC 6598).
 TRANSIT_BASE = IPv4Address("100.64.0.0")

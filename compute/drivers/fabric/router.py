@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compute.drivers.fabric import gateway
-from compute.drivers.fabric.names import EXT, OWN_RANGE6, TRANSIT_RANGE, RouterNames, leg, outer_address6, outer_range6
+from compute.drivers.fabric.names import EXT, OWN_RANGE6, TRANSIT_RANGE, VPN, RouterNames, leg, outer_address6, outer_range6
 from compute.drivers.router_specs import ExternalSpec, RouterSpec
 from compute.drivers.specs import NetworkSpec
 
@@ -24,13 +24,20 @@ table ip router {{
     iifname "lo" accept
     ct state established,related accept
     icmp type echo-request accept
-  }}
+{_entrance(router)}  }}
 {_kept(router)}  chain forward {{
     type filter hook forward priority filter
     policy drop
 {_forward(router, networks, external)}  }}
 {_nat(router, networks) if external else ""}}}
 {_ipv6(router, networks, external)}"""
+
+
+def _entrance(router: RouterSpec) -> str:
+    """How packets of WireGuard come in."""
+    if router.vpn is None or router.external_ip is None:
+        return ""
+    return f'    iifname "{EXT}" ip daddr {router.external_ip} udp dport {router.vpn.port} accept\n'
 
 
 def outer6(router: RouterSpec, external: ExternalSpec | None) -> str:
@@ -93,6 +100,12 @@ def _forward(router: RouterSpec, networks: Sequence[NetworkSpec], external: Exte
         lines.append(f'iifname "{leg(network).name}" ip saddr != {{ {", ".join(_ranges(router, network))} }} drop')
     # Gateways and routers are nobody's to talk to, here or behind another router.
     lines += ["ct state established,related accept", f"ip daddr {TRANSIT_RANGE} drop"]
+    if router.vpn is not None:
+        by_id = {network.id: network for network in networks}
+        for peer in router.vpn.peers:
+            if (theirs := by_id.get(peer.network_id)) is not None:
+                way = f'iifname "{VPN}*" oifname "{leg(theirs).name}"'
+                lines.append(f"{way} ip saddr {peer.address} ip daddr {theirs.cidr} accept")
     if external is not None:
         hidden = router.snat or external.bridge
         inner = ", ".join(str(inner) for _, inner in router.floating)

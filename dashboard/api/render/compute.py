@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from compute import actions, image_catalogue, images, lifecycle, security_groups
-from compute.models import CatalogueEntry, Image, ImageExport, ImageMember
+from compute.models import CatalogueEntry, ConfigDrive, Image, ImageExport, ImageMember
 
 STATUSES = sorted(map(str, lifecycle.MOVES))
 # What people may ask for here; the others of the table (rename, console) have addresses of their own.
@@ -101,6 +101,7 @@ class InstanceShape(serializers.Serializer):
     metadata = serializers.DictField(child=serializers.CharField(), help_text="Pairs that its guest can read.")
     rescue_image = Named(allow_null=True, help_text="It boots from a copy of this image, with its own disk as the second.")
     shelved_at = serializers.DateTimeField(allow_null=True)
+    config_drive = serializers.ChoiceField(["", *ConfigDrive.values], help_text="The disk that tells what the metadata service does.")
     reversals = ReversalShape(many=True, help_text="Changes that can still be taken back.")
     is_protected = serializers.BooleanField()
     locked_by = serializers.CharField()
@@ -174,6 +175,7 @@ class ImageShape(serializers.Serializer):
     is_protected = serializers.BooleanField(help_text="Nobody deletes it until it is unprotected.")
     disk_bus = serializers.ChoiceField(Image.DiskBus.values, help_text="Of the boot disk of machines launched from now on.")
     nic_model = serializers.ChoiceField(Image.NicModel.values)
+    config_drive = serializers.ChoiceField(["", *ConfigDrive.values], help_text="Of its machines, unless they say otherwise.")
     concern = serializers.SerializerMethodField(
         help_text="Why its machines may not come up, as far as its first bytes tell; empty: nothing."
     )

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from cloudbox.common import outbound
 from compute import flavors, image_exports, image_members, images, keypairs
-from compute.models import Image, ImageExport, ImageMember
+from compute.models import ConfigDrive, Image, ImageExport, ImageMember
 from dashboard.api.base import ApiView, PageQuery
 from dashboard.api.fields import Flag, Id, Input, Text, Whole
 from dashboard.api.idempotency import idempotent
@@ -92,6 +92,7 @@ class ImageChange(Input):
     min_memory_mib = Whole(max_value=16 * 2**20, required=False)
     disk_bus = serializers.ChoiceField(Image.DiskBus.values, required=False)
     nic_model = serializers.ChoiceField(Image.NicModel.values, required=False)
+    config_drive = serializers.ChoiceField(["", *ConfigDrive.values], required=False, allow_blank=True, help_text="Empty: none.")
 
 
 class ImageView(ApiView):

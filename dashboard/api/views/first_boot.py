@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute import instances, metadata_options
+from compute.models import ConfigDrive
 from dashboard.api.base import ApiView
 from dashboard.api.fields import Flag, Input, Whole
 from dashboard.api.openapi import operation
@@ -17,11 +18,15 @@ from dashboard.api.openapi import operation
 class MetadataOptionsShape(serializers.Serializer):
     tokens_required = serializers.BooleanField(help_text="Is nothing told without a token of IMDSv2?")
     token_hops = serializers.IntegerField(help_text="How many hops an answer with a token travels.")
+    config_drive = serializers.ChoiceField(["", *ConfigDrive.values], help_text="The disk that tells the same; empty: none.")
 
 
 class MetadataOptions(Input):
     tokens_required = Flag()
     token_hops = Whole(default=1, min_value=1, max_value=metadata_options.HOPS_MAX, help_text="2 for containers inside.")
+    config_drive = serializers.ChoiceField(
+        ["", *ConfigDrive.values], allow_null=True, allow_blank=True, default=None, help_text="From its next start on; null: as it is."
+    )
 
 
 class MetadataOptionsView(ApiView):

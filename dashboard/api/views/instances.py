@@ -15,6 +15,7 @@ from cloudbox.common.errors import Invalid, NotFound
 from compute import consoles, instances, metrics, progress
 from compute.boot_volumes import BootVolume
 from compute.instances import LaunchSpec
+from compute.models import ConfigDrive
 from dashboard.api import idempotency
 from dashboard.api.base import ApiView, PageQuery
 from dashboard.api.fields import Flag, Id, Input, Text, Whole
@@ -65,6 +66,13 @@ class Launch(Input):
         help_text="null: as the size has, or as much as the image needs.",
     )
     start = Flag(default=True)
+    config_drive = serializers.ChoiceField(
+        ["", *ConfigDrive.values],
+        allow_null=True,
+        allow_blank=True,
+        default=None,
+        help_text="A small disk that tells at the first boot what the metadata service tells; empty: none, null: as the image has it.",
+    )
     boot_on_volume = Flag(default=False, help_text="It boots from a new volume instead of a root disk of its own.")
     boot_volume_id = Id(allow_null=True, default=None, help_text="It boots from this volume, which was made from an image.")
     boot_snapshot_id = Id(allow_null=True, default=None, help_text="It boots from a new volume, as one was at this snapshot.")

@@ -20,7 +20,7 @@ from compute.api.glance import render
 from compute.api.glance.errors import UnsupportedMediaType, glance, service
 from compute.api.openstack import reading
 from compute.api.openstack.service import Caller, answer, nothing
-from compute.models import Image, ImageMember
+from compute.models import ConfigDrive, Image, ImageMember
 from identity.api.keystone import links
 from identity.api.keystone.methods import id_of
 
@@ -41,13 +41,29 @@ _COLUMNS = {
     "min_disk": "min_disk_gib",
     "min_ram": "min_memory_mib",
 }
-_WORDS = {"os_distro": "os", "description": "description", "hw_disk_bus": "disk_bus", "hw_vif_model": "nic_model"}
+_WORDS = {
+    "os_distro": "os",
+    "description": "description",
+    "hw_disk_bus": "disk_bus",
+    "hw_vif_model": "nic_model",
+    "img_config_drive": "config_drive",
+}
+# What the box calls Glance's values, where its words differ.
+_VALUES = {"img_config_drive": {"mandatory": ConfigDrive.OPENSTACK.value, "optional": ""}}
 _READ_ONLY = frozenset(
     {
         "id", "owner", "status", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "created_at", "updated_at", "self",
         "file", "schema", "direct_url", "locations", "stores",
     }
 )  # fmt: skip
+
+
+def _value(asked: Fields, name: str) -> str:
+    text = asked.needed_text(name)
+    known = _VALUES.get(name)
+    if known is not None and text not in known:
+        raise Invalid(f"{name} is {' or '.join(known)}.", field=name)
+    return known[text] if known is not None else text
 
 
 def _versions(request: HttpRequest) -> HttpResponse:
@@ -122,6 +138,8 @@ def _filtered(rows: QuerySet[Image], name: str, values: list[str]) -> QuerySet[I
     if name == "tag":
         return rows.filter(tags__contains=values)
     if name in _WORDS:
+        if name == "img_config_drive":
+            return rows.exclude(config_drive="") if text == "mandatory" else rows.none()
         return rows.filter(**{_WORDS[name]: text})
     return rows.filter(properties__contains={name: text})
 
@@ -175,7 +193,7 @@ def _create(request: HttpRequest, caller: Caller) -> HttpResponse:
     properties: dict[str, Any] = {}
     for name, value in asked.values.items():
         if name in _WORDS and value is not None:
-            words[_WORDS[name]] = asked.needed_text(name)
+            words[_WORDS[name]] = _value(asked, name)
         elif name not in known and value is not None:
             properties[name] = value
     id = asked.text("id")
@@ -276,7 +294,7 @@ def _change(caller: Caller, row: Image, op: str, name: str, value: Any) -> Image
         raise NotSupported(f"Say {name} as the image is made.")
     if name in _WORDS:
         plain = {"disk_bus": "virtio", "nic_model": "virtio"}.get(_WORDS[name], "")
-        words: dict[str, Any] = {_WORDS[name]: plain if op == "remove" else asked.needed_text(name)}
+        words: dict[str, Any] = {_WORDS[name]: plain if op == "remove" else _value(asked, name)}
         return verbs.update(caller.ctx, row.id, **words)
     if op != "add" and name not in row.properties:
         raise Conflict(f"The image has no property {name[:64]}.")

@@ -23,7 +23,7 @@ from compute.api.openstack.errors import named_in_body
 from compute.api.openstack.service import Caller, answer, nothing
 from compute.boot_volumes import BootVolume
 from compute.instances import LaunchSpec
-from compute.models import Instance, Reversal
+from compute.models import ConfigDrive, Instance, Reversal
 from identity.api.keystone.methods import id_of as any_id
 
 LIMIT_MAX = 1000
@@ -33,7 +33,7 @@ COLUMNS = {
     "launch_index": "id", "instance_type_id": "flavor_id", "image_ref": "image_id", "project_id": "project_id", "user_id": "user_id",
     "key_name": "keypair__name", "locked": "locked_by", "availability_zone": "id", "root_device_name": "id", "locked_by": "locked_by",
     "access_ip_v4": "access_ipv4", "access_ip_v6": "access_ipv6", "display_description": "description", "kernel_id": "id",
-    "ramdisk_id": "id", "progress": "status", "terminated_at": "deleted_at", "config_drive": "id", "auto_disk_config": "id",
+    "ramdisk_id": "id", "progress": "status", "terminated_at": "deleted_at", "config_drive": "config_drive", "auto_disk_config": "id",
     "node": "id", "instance_uuid": "id",
 }  # fmt: skip
 
@@ -213,12 +213,27 @@ def _spec(caller: Caller, asked: Fields, hints: Fields | None) -> LaunchSpec:
         tags=tags,
         metadata=metadata_of(asked),
         group_id=_group(caller, hints),
+        config_drive=_config_drive(asked),
         access_ipv4=asked.text("accessIPv4"),
         access_ipv6=asked.text("accessIPv6"),
         count=count,
         shares_name=True,
         **wanted,
     )
+
+
+_TRUE, _FALSE = frozenset({"1", "t", "true", "on", "y", "yes"}), frozenset({"0", "f", "false", "off", "n", "no"})
+
+
+def _config_drive(asked: Fields) -> str | None:
+    """True as clients have it, in JSON or in words; false or nothing: as the image has it, which may demand one."""
+    value = asked.values.get("config_drive")
+    text = str(value).lower() if isinstance(value, bool | str | int) else None if value is not None else ""
+    if text in _TRUE:
+        return ConfigDrive.OPENSTACK
+    if text is None or (text and text not in _FALSE):
+        raise Invalid("server.config_drive is true or false.", field="config_drive")
+    return None
 
 
 def flavor_id(asked: Fields) -> UUID:
@@ -434,7 +449,7 @@ def _diagnostics(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
     if caller.minor < 48:
         return answer({"memory": row.memory_mib * 1024})
     shape = {
-        "state": "running", "driver": "libvirt", "hypervisor": "qemu", "hypervisor_os": "linux", "config_drive": False,
+        "state": "running", "driver": "libvirt", "hypervisor": "qemu", "hypervisor_os": "linux", "config_drive": bool(row.config_drive),
         "uptime": None, "num_cpus": row.vcpus, "num_nics": len(row.ports.all()), "num_disks": row.volumes.count() + bool(row.disk_gib),
         "cpu_details": [], "nic_details": [], "disk_details": [], "memory_details": {"maximum": row.memory_mib, "used": None},
     }  # fmt: skip

@@ -233,7 +233,7 @@ def _openstack(instance: InstanceMetadata, parts: list[str]) -> Answer | None:
         case ["network_data.json"]:
             return _json(network_data(instance))
         case ["vendor_data.json"]:
-            return _json(_vendor_data(instance))
+            return _json(vendor_data(instance))
         case ["vendor_data2.json"]:
             return _json({})
         case ["password"]:
@@ -259,7 +259,7 @@ def _openstack_meta_data(instance: InstanceMetadata) -> dict[str, object]:
     }
 
 
-def _vendor_data(instance: InstanceMetadata) -> dict[str, object]:
+def vendor_data(instance: InstanceMetadata) -> dict[str, str]:
     """What cloud-init is to do besides the owner's user data: set the password that OpenStack's API told of
     (https://docs.cloud-init.io/en/latest/explanation/vendordata.html)."""
     if not instance.first_password:
