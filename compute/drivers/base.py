@@ -30,7 +30,8 @@ class Hypervisor(Protocol):
         defined: NotFound."""
 
     def shutdown(self, id: UUID) -> None:
-        """Ask the guest to power off and return at once; it may take its time, or refuse."""
+        """Ask the guest to power off and return at once; it may take its time, or refuse. Off already: nothing, since whoever sees it
+        running and asks may come just too late."""
 
     def stop(self, id: UUID) -> None:
         """Cut the power. Already off or absent: nothing."""

@@ -116,6 +116,8 @@ class FakeHypervisor(Faults):
     def shutdown(self, id: UUID) -> None:
         self._may_fail("shutdown")
         with self._lock:
+            if self._get(id).power not in ON:
+                return
             if self._get(id).power is not Power.RUNNING:
                 raise Conflict("The machine is not running, so it cannot be asked to shut down.")
             self._become(id, Power.POWERED_OFF, "guest powered off")

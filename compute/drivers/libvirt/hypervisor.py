@@ -65,8 +65,12 @@ class LibvirtHypervisor:
 
     def shutdown(self, id: UUID) -> None:
         # The power button, not the guest agent: an agent that hangs would hold the caller for a minute.
-        with self._domain(id) as domain:
-            domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+        try:
+            with self._domain(id) as domain:
+                domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+        except Conflict:
+            if self.power(id) in ON:
+                raise
 
     def stop(self, id: UUID) -> None:
         try:
