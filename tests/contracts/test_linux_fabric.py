@@ -20,7 +20,7 @@ from compute.drivers.fabric import LinuxFabric
 from compute.drivers.fabric import names as fabric_names
 from compute.drivers.router_specs import ExternalSpec, RouterSpec
 from compute.drivers.specs import FabricSpec, NetworkSpec, PortSpec, RuleSpec, tap_name
-from tests.guests import CARD, Guest, dns_query
+from tests.guests import CARD, Guest, Lease, dns_query
 from tests.machines import RealBox, eventually
 
 pytestmark = pytest.mark.machines
@@ -235,6 +235,28 @@ def test_an_unknown_tap_is_mute(fabric: LinuxFabric, plug: Callable[..., Guest])
     with one.listening(80), two.listening(80):
         assert not two.reaches("192.168.0.10", 80)
         assert not one.reaches("192.168.0.11", 80)
+
+
+def test_an_address_goes_to_another_card(fabric: LinuxFabric, plug: Callable[..., Guest]) -> None:
+    """An instance that was deleted gives its address back to nobody but us: the next one that gets it gets its lease, too."""
+    net = network(7)
+    first = port(net, 10)
+    fabric.apply(FabricSpec(networks=(net,), ports=(first,)))
+    lease = plug(first, net, configured=False).lease()
+    assert lease is not None
+    server = fabric._dnsmasq(fabric.namespace_of(net.id))
+    fabric.apply(FabricSpec(networks=(net,)))
+    next_one = replace(first, id=uuid4(), mac="52:54:00:77:77:77")
+    fabric.apply(FabricSpec(networks=(net,), ports=(next_one,)))
+    guest = plug(next_one, net, configured=False)
+    leases: list[Lease | None] = []
+    eventually(lambda: leases.append(guest.lease()) or leases[-1])
+    assert leases[-1] is not None
+    assert leases[-1].ip == lease.ip
+    before = server.pid()
+    fabric.apply(FabricSpec(networks=(net,), ports=(next_one,)))
+    fabric.apply(FabricSpec(networks=(net,), ports=(next_one, port(net, 11))))
+    assert server.pid() == before, "who only gets another card goes on"
 
 
 def test_dhcp_and_dns(fabric: LinuxFabric, plug: Callable[..., Guest]) -> None:

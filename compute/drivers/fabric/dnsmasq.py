@@ -144,6 +144,7 @@ class Dnsmasq:
         reservations, names = hosts(network, ports)
         renewed = _write(self.folder / "dhcp", reservations) | _write(self.folder / "hosts", names)
         changed = _write(self.folder / "conf", config(network, self.folder, upstream))
+        changed |= self._has_moved(reservations)
         pid = self.pid()
         if pid is not None and changed:
             self.stop()
@@ -154,6 +155,22 @@ class Dnsmasq:
             run([*netns.enter(self.namespace), "dnsmasq", f"--conf-file={self.folder}/conf"])
         elif renewed:
             os.kill(pid, signal.SIGHUP)
+
+    def _has_moved(self, reservations: str) -> bool:
+        """Has an address another card than it had at any time since the start? A card that went without a word (an instance that was
+        deleted) has its lease for hours yet, and dnsmasq gives the address to nobody else. Begun anew, it knows of no leases."""
+        path = self.folder / "given"
+        now: dict[str, str] = {}
+        for line in reservations.splitlines():
+            mac, *rest = line.split(",")
+            now |= {each: mac for each in rest if each[:1] == "[" or each.count(".") == 3}
+        try:
+            before = dict(line.split(" ", 1) for line in path.read_text().splitlines())
+            moved = any(before.get(address, mac) != mac for address, mac in now.items())
+        except FileNotFoundError:
+            before, moved = {}, True  # one that an earlier release has started
+        _write(path, "".join(f"{address} {mac}\n" for address, mac in (now if moved else before | now).items()))
+        return moved
 
     def pid(self) -> int | None:
         """Its process, if that runs."""
