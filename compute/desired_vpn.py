@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network
 from uuid import UUID
 
 from compute import host, sealing
 from compute.drivers.vpn_specs import VpnPeerFacts, VpnPeerSpec, VpnSpec
 from compute.models import VpnGateway, VpnPeer
+from identity.models import Membership
 
 # A /24 for each entrance. Nobody's (RFC 6598), and away from all that the box itself uses of it.
 RANGE, PREFIX = IPv4Network("100.80.0.0/12"), 24
@@ -26,11 +28,26 @@ def of_all() -> dict[UUID, VpnSpec]:
         .select_related("router")
         .prefetch_related("peers__network", "peers__user")
     )
-    return {row.router_id: _gateway(row) for row in rows.order_by("number")}
+    members = set(Membership.objects.filter(user__in=VpnPeer.objects.values("user")).values_list("user_id", "project_id"))
+    return {row.router_id: _gateway(row, members) for row in rows.order_by("number")}
 
 
-def _gateway(row: VpnGateway) -> VpnSpec:
-    peers = [each for each in row.peers.all() if each.network.router_id == row.router_id and (each.user is None or each.user.is_active)]
+def why_out(peer: VpnPeer, members: Collection[tuple[UUID, UUID]] | None = None) -> str:
+    """Why whom it was given to may come in no more; empty: they may. `members`: (user, project) pairs, where they are at hand."""
+    user = peer.user
+    if user is None:
+        return "The account that it was given to is gone."
+    if not user.is_active:
+        return f"The account of {user} is suspended."
+    if members is None:
+        members = {(user.id, peer.project_id)} if Membership.objects.filter(user=user, project=peer.project_id).exists() else ()
+    if not user.box_role and (user.id, peer.project_id) not in members:
+        return f"{user} is no longer in this project."
+    return ""
+
+
+def _gateway(row: VpnGateway, members: Collection[tuple[UUID, UUID]]) -> VpnSpec:
+    peers = [each for each in row.peers.all() if each.network.router_id == row.router_id and not why_out(each, members)]
     return VpnSpec(
         private_key=sealing.unseal(row.sealed_key),
         port=row.port,

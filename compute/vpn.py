@@ -58,9 +58,7 @@ def trouble(peer: VpnPeer) -> str:
     """Why it does not come in for now; empty: nothing is known against it."""
     if peer.network.router_id != peer.gateway_id:
         return f"{peer.network.name} has left the router {peer.gateway.router.name}. Revoke this access, and give another."
-    if peer.user is not None and not peer.user.is_active:
-        return f"The account of {peer.user} is suspended."
-    return why_not_network(peer.network)
+    return desired_vpn.why_out(peer) or why_not_network(peer.network)
 
 
 def create(ctx: Context, *, name: str, network_id: UUID, public_key: str = "") -> tuple[VpnPeer, str]:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from cloudbox.common.errors import AlreadyExists, CloudError, Conflict, Forbidden, Invalid, NotFound
@@ -14,6 +15,7 @@ from cloudbox.common.models import Event
 from compute import desired, desired_vpn, host, networks, port_forwards, routers, vpn
 from compute.drivers.vpn_specs import VpnPeerFacts, VpnSpec
 from compute.models import Network, Router, VpnGateway, VpnPeer
+from identity.models import Membership
 from tests.world import World
 
 KEY = base64.b64encode(b"k" * 32).decode()
@@ -95,7 +97,7 @@ def test_what_is_refused(world: World) -> None:
 
 
 def test_who_comes_in_no_more(world: World) -> None:
-    """Whose account is suspended, and whose network has left the router, is taken out; it says why."""
+    """Whose account is suspended, who has left the project, and whose network has left the router, is taken out; it says why."""
     ctx = world.ctx("member")
     row, _ = vpn.create(ctx, name="ada", network_id=world.network.id)
     assert vpn.trouble(vpn.get(ctx, row.id)) == ""
@@ -108,6 +110,16 @@ def test_who_comes_in_no_more(world: World) -> None:
     assert "suspended" in vpn.trouble(vpn.get(world.ctx("owner"), row.id))
     user.is_active = True
     user.save()
+    with transaction.atomic():
+        Membership.objects.filter(user=user, project=world.project).delete()
+        spec = _spec(world)
+        assert spec is not None
+        assert spec.peers == ()
+        assert "no longer in this project" in vpn.trouble(vpn.get(world.ctx("owner"), row.id))
+        transaction.set_rollback(True)
+    spec = _spec(world)
+    assert spec is not None
+    assert len(spec.peers) == 1
     Network.objects.filter(id=world.network.id).update(router=None)
     spec = _spec(world)
     assert spec is not None
