@@ -177,7 +177,7 @@ def test_snapshots_and_going_back(cloud: Cloud) -> None:
     id, server = make(cloud), cloud.world.running(name="web")
     act(cloud, id, {"os-attach": {"instance_uuid": str(server.id)}}, "in-use")
     asked: dict[str, Any] = {"volume_id": id, "name": "s", "metadata": {"a": "b"}}
-    assert cloud.refused("POST", "snapshots", {"snapshot": asked}) == 400
+    assert cloud.refused("POST", "snapshots", {"snapshot": asked | {"force": False}}) == 400
     made = cloud.cinder("POST", "snapshots", {"snapshot": asked | {"force": True}})["snapshot"]
     assert made["status"] == "creating"
     work()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -39,7 +40,8 @@ class Command(BaseCommand):
             raise CommandError(f"Nobody here has the e-mail {options['email']}.")
         try:
             ctx = context_of(user, options["project"], api="cli")
-            name = f"command line {clock.now():%Y-%m-%d %H:%M:%S}"
+            # Names are unique, and two may be asked for in one second.
+            name = f"command line {clock.now():%Y-%m-%d %H:%M:%S} {secrets.token_hex(2)}"
             lines = FORMATS[options["format"]](ctx, name, options["role"])
         except CloudError as error:
             raise CommandError(error.message) from error

@@ -63,9 +63,11 @@ def _show(request: HttpRequest, caller: Caller, id: str) -> HttpResponse:
 def _create(request: HttpRequest, caller: Caller) -> HttpResponse:
     asked = body_of(request).needed_object("snapshot")
     volume = volume_verbs.get(caller.ctx, reading.need_id(asked.text("volume_id") or "", "volume"))
-    forced = asked.values.get("force")
+    # Cinder wants it said before 3.66. openstackclient leaves it out when it sees that the service knows 3.66, and then speaks 3.0: so only
+    # who says that it is not to be forced is refused.
+    forced = asked.values.get("force", True)
     if volume.status == Volume.Status.ATTACHED and caller.minor < 66 and str(forced).lower() != "true":
-        raise Invalid(f"{volume.name} is in use. Say force, or speak version 3.66.", field="force")
+        raise Invalid(f"{volume.name} is in use, and force is false. Leave it out, or detach the volume.", field="force")
     name, description = named(asked, "snapshot")
     metadata = instances.clean_metadata(asked.needed_object("metadata").values) if "metadata" in asked else None
     made = verbs.create(caller.ctx, volume_id=volume.id, name=name, description=description, metadata=metadata, shares_name=True)
