@@ -192,7 +192,6 @@ ALL = {
     "orphans": orphans,
     "volumes": volumes,
     "images": images,
-    "image-copies": image_copies.tend,
     "windows": windows,
     "backups": backups.on_their_way,
     "networks": networks,
