@@ -44,7 +44,8 @@ log = logging.getLogger(__name__)
 S = Instance.Status
 COMPARE_SECONDS = 3600.0
 ROUND_SECONDS = 20.0  # A round ends then and the next goes on, so that nothing waits for a large image.
-PART_BYTES, PARTS_MAX = 16 * 2**20, 10_000
+# The store holds a part in memory while it comes; the least that S3 allows is 5 MiB.
+PART_BYTES, PARTS_MAX = 5 * 2**20, 10_000
 PIECE_BYTES = 2**20
 AWAY = "The file of this image lies in the object store, which does not answer, and this host has none of its own. Try again when it does."
 DAMAGED = "The file of this image came back from the object store with other bytes than were stored. Bring the image in again."

@@ -72,6 +72,8 @@ def environment(box: Box) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         # Few malloc arenas: many threads that each allocate little would otherwise keep far more than they use.
         "MALLOC_ARENA_MAX": "2",
+        "MALLOC_TRIM_THRESHOLD_": "131072",
+        "MALLOC_MMAP_THRESHOLD_": "131072",
     }
 
 

@@ -23,7 +23,9 @@ from uuid import UUID
 from django.conf import settings
 from django.core.cache import cache
 from django.db import close_old_connections, connection
+from procrastinate import PsycopgConnector
 from procrastinate.contrib.django import app as jobs_app
+from procrastinate.contrib.django.utils import connector_params
 from procrastinate.jobs import Status
 
 from cloudbox.common.errors import CloudError
@@ -113,7 +115,9 @@ class Worker:
         return tell
 
     async def _jobs(self) -> None:
-        worker_app = jobs_app.with_connector(jobs_app.connector.get_worker_connector())  # type: ignore[attr-defined]
+        # Its own pool would hold four connections from the start, of which each costs PostgreSQL 4 MiB; one listens, one fetches.
+        pool = PsycopgConnector(kwargs=connector_params(), min_size=1, max_size=CONCURRENT_JOBS + 2, max_idle=60)
+        worker_app = jobs_app.with_connector(pool)
         async with worker_app.open_async():
             await worker_app.run_worker_async(
                 concurrency=CONCURRENT_JOBS,

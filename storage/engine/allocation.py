@@ -22,3 +22,9 @@ def keep_freed() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(_MMAP_THRESHOLD, MAPPED_BYTES)
         library.mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def give_back() -> None:
+    """All that is free to the kernel: after a time without large bodies."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -97,6 +97,7 @@ class Buffers:
 
     def __init__(self) -> None:
         self._free: queue.SimpleQueue[mmap.mmap] = queue.SimpleQueue()
+        self._used = 0.0
         self.lent = 0
 
     def lend(self) -> bool:
@@ -109,13 +110,24 @@ class Buffers:
     def take_back(self, count: int) -> None:
         self.lent -= count
 
+    def rest(self, *, seconds: float = 5.0) -> bool:
+        """Give those back to the kernel that nobody has wanted for so long; whether there were any."""
+        found = False
+        with contextlib.suppress(queue.Empty):
+            while time.monotonic() - self._used >= seconds:
+                self._free.get_nowait().close()
+                found = True
+        return found
+
     def get(self) -> mmap.mmap:
+        self._used = time.monotonic()
         try:
             return self._free.get_nowait()
         except queue.Empty:
             return mmap.mmap(-1, BUFFER_BYTES)
 
     def put(self, buffer: mmap.mmap) -> None:
+        self._used = time.monotonic()
         if self._free.qsize() < 16:
             self._free.put(buffer)
 

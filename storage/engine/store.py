@@ -19,7 +19,7 @@ from uuid import UUID
 
 from cloudbox.common.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
 from storage.engine import auditor, checkpoint, collector, compactor, entries, listing, members, rebalancer, recovery, repairer, whereabouts
-from storage.engine.allocation import keep_freed
+from storage.engine.allocation import give_back, keep_freed
 from storage.engine.changes import upload_identity
 from storage.engine.commit import GONE_TEXT, Committer, Op, record
 from storage.engine.drives import Drive
@@ -193,6 +193,8 @@ class Store:
         """
         await asyncio.to_thread(self._probe)
         await asyncio.to_thread(self.reader.files.forget_retired)
+        if self._buffers.rest():
+            await asyncio.to_thread(give_back)
         with self._locks.tending() as mine:
             if not mine:
                 return []

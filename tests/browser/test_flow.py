@@ -149,7 +149,11 @@ def test_admin_types_a_name_to_delete(own_site: Site, open_tab: Callable[..., Ta
     page = tab.page
     page.goto(f"{own_site.url}/admin/instances?q=batch-7")
     page.wait_for_timeout(5500)  # one refresh has swapped the rows
-    page.get_by_role("button", name="Delete batch-7").click()
+    for _ in range(5):  # a refresh may swap the row under the pointer
+        page.get_by_role("button", name="Delete batch-7").first.click()
+        page.wait_for_timeout(500)
+        if page.get_by_role("dialog").is_visible():
+            break
     button = page.get_by_role("dialog").get_by_role("button", name="Delete batch-7")
     expect(button).to_have_attribute("aria-disabled", "true")
     page.get_by_role("dialog").get_by_role("textbox").fill("batch-7")

@@ -146,6 +146,7 @@ def test_look_rename_copy_and_keys(own_site: Site, open_tab: Callable[..., Tab])
     page.locator("form[action*=properties]").get_by_role("button", name="Save").click()
     expect(page.locator("#toasts")).to_contain_text("Saved the properties of notes.md.")
     page.get_by_role("link", name="Close details").click()
+    expect(page.get_by_role("link", name="Close details")).to_have_count(0)
 
     # Keys: down, select, the row's menu.
     page.locator("#main").focus()
